@@ -1,0 +1,538 @@
+//! Image references: the reference grammar of `distribution/reference`, stricter.
+//!
+//! Accepted is what a registry outside can be asked for: `name`, `name:tag`, `name@sha256:…`,
+//! with or without a registry host. Refused, though the grammar has it: bare ids and names that an
+//! engine takes for one (`sha256:…`), hosts by IPv6 literal, digests other than SHA-256, upper
+//! case anywhere but in a tag.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Longest reference that is looked at, in bytes.
+pub const MAX_REFERENCE: usize = 512;
+/// Longest `host/path`, in bytes (distribution's `NameTotalLengthMax`).
+pub const MAX_NAME: usize = 255;
+/// Longest tag, in bytes (distribution's grammar).
+pub const MAX_TAG: usize = 128;
+
+/// Why a text is not an image reference. The message says what to mend.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidImage {
+    /// Nothing there.
+    #[error("the image name is empty")]
+    Empty,
+    /// Over a limit of length.
+    #[error("the {part} is {length} bytes long; at most {limit} are allowed")]
+    TooLong {
+        /// Which part.
+        part: &'static str,
+        /// Its length in bytes.
+        length: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A character that cannot stand there.
+    #[error("the character {character:?} may not stand in the {part}")]
+    Character {
+        /// Which part.
+        part: &'static str,
+        /// The character.
+        character: char,
+    },
+    /// A URL instead of a name.
+    #[error("write the image name without `{scheme}`")]
+    Scheme {
+        /// The scheme, with its colon.
+        scheme: String,
+    },
+    /// The path of the name is not what the grammar has.
+    #[error("`{component}` is not a valid part of an image name: {why}")]
+    Component {
+        /// The component.
+        component: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The registry host is not one.
+    #[error("`{host}` is not a valid registry host: {why}")]
+    Host {
+        /// The host as written.
+        host: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The digest is not one.
+    #[error("the digest must be `sha256:` and 64 characters of 0-9 and a-f")]
+    Digest,
+    /// The tag is not one.
+    #[error("the tag is empty or begins with `.` or `-`")]
+    Tag,
+    /// An image id instead of a name.
+    #[error("an image id is not enough: give the name that it was pushed under")]
+    BareId,
+}
+
+/// A SHA-256 content digest, `sha256:` and 64 hex digits.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(String);
+
+impl Digest {
+    /// The text, `sha256:…`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidImage;
+
+    fn from_str(text: &str) -> Result<Self, InvalidImage> {
+        let hex = text.strip_prefix("sha256:").ok_or(InvalidImage::Digest)?;
+        if hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidImage::Digest)
+        }
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = InvalidImage;
+
+    fn try_from(text: String) -> Result<Self, InvalidImage> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.0
+    }
+}
+
+/// A registry as it is written in references: a host with an optional port, lower case.
+/// Docker Hub is `docker.io`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RegistryHost(String);
+
+impl RegistryHost {
+    /// The text, `host` or `host:port`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is `localhost` or an address in 127.0.0.0/8, which engines speak plain HTTP to.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.rsplit_once(':').map_or(self.0.as_str(), |(host, _)| host);
+        host == "localhost" || host.parse::<std::net::Ipv4Addr>().is_ok_and(|a| a.is_loopback())
+    }
+}
+
+impl fmt::Display for RegistryHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for RegistryHost {
+    type Err = InvalidImage;
+
+    fn from_str(text: &str) -> Result<Self, InvalidImage> {
+        let invalid = |why| InvalidImage::Host { host: text.chars().take(80).collect(), why };
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        };
+        if host.is_empty() || host.len() > 253 {
+            return Err(invalid("expected 1 to 253 characters"));
+        }
+        for label in host.split('.') {
+            if label.is_empty() || label.len() > 63 {
+                return Err(invalid("each part between dots has 1 to 63 characters"));
+            }
+            if !label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+                return Err(invalid("only a-z, 0-9, - and . may stand in it"));
+            }
+            if label.starts_with('-') || label.ends_with('-') {
+                return Err(invalid("a part may not begin or end with -"));
+            }
+        }
+        if let Some(port) = port {
+            let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+            if !digits || port.starts_with('0') || port.parse::<u16>().is_err() {
+                return Err(invalid("the port is a number from 1 to 65535"));
+            }
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for RegistryHost {
+    type Error = InvalidImage;
+
+    fn try_from(text: String) -> Result<Self, InvalidImage> {
+        text.parse()
+    }
+}
+
+impl From<RegistryHost> for String {
+    fn from(host: RegistryHost) -> Self {
+        host.0
+    }
+}
+
+/// A reference to an image at a registry, normalised as engines do it: `alpine` is
+/// `docker.io/library/alpine:latest`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageRef {
+    host: RegistryHost,
+    path: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+    written: String,
+}
+
+impl ImageRef {
+    /// Where it is kept.
+    #[must_use]
+    pub fn host(&self) -> &RegistryHost {
+        &self.host
+    }
+
+    /// The repository at that registry, such as `library/alpine`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The tag: as written, or `latest` if neither tag nor digest was.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        match (&self.tag, &self.digest) {
+            (Some(tag), _) => Some(tag),
+            (None, None) => Some("latest"),
+            (None, Some(_)) => None,
+        }
+    }
+
+    /// The digest, if it was written. It wins over a tag.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// As the participant wrote it.
+    #[must_use]
+    pub fn as_written(&self) -> &str {
+        &self.written
+    }
+
+    /// `host/path@digest`: what is pulled and run.
+    #[must_use]
+    pub fn pinned(&self, digest: &Digest) -> String {
+        format!("{}/{}@{digest}", self.host, self.path)
+    }
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
+}
+
+impl FromStr for ImageRef {
+    type Err = InvalidImage;
+
+    fn from_str(text: &str) -> Result<Self, InvalidImage> {
+        precheck(text)?;
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest.parse::<Digest>()?)),
+            None => (text, None),
+        };
+        if is_hex_id(rest) || (rest == "sha256") || rest.starts_with("sha256:") || rest.is_empty() {
+            return Err(InvalidImage::BareId);
+        }
+        let (name, tag) = split_tag(rest)?;
+        if name.len() > MAX_NAME {
+            return Err(InvalidImage::TooLong { part: "name", length: name.len(), limit: MAX_NAME });
+        }
+        let (host, path) = split_host(name)?;
+        for component in path.split('/') {
+            check_component(component)?;
+        }
+        let path = if host.as_str() == "docker.io" && !path.contains('/') {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
+        };
+        Ok(Self { host, path, tag: tag.map(str::to_owned), digest, written: text.to_owned() })
+    }
+}
+
+impl TryFrom<String> for ImageRef {
+    type Error = InvalidImage;
+
+    fn try_from(text: String) -> Result<Self, InvalidImage> {
+        text.parse()
+    }
+}
+
+impl From<ImageRef> for String {
+    fn from(image: ImageRef) -> Self {
+        image.written
+    }
+}
+
+fn precheck(text: &str) -> Result<(), InvalidImage> {
+    if text.trim().is_empty() {
+        return Err(InvalidImage::Empty);
+    }
+    if text.len() > MAX_REFERENCE {
+        let limit = MAX_REFERENCE;
+        return Err(InvalidImage::TooLong { part: "image name", length: text.len(), limit });
+    }
+    if let Some((scheme, _)) = text.split_once(":/") {
+        let scheme: String = scheme.chars().take(40).collect();
+        return Err(InvalidImage::Scheme { scheme: scheme + ":/" });
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+    match text.chars().find(|c| !allowed(*c)) {
+        Some(character) => Err(InvalidImage::Character { part: "image name", character }),
+        None => Ok(()),
+    }
+}
+
+fn is_hex_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// `host:5000/path:tag` → (`host:5000/path`, `tag`): a colon after the last slash begins a tag.
+fn split_tag(text: &str) -> Result<(&str, Option<&str>), InvalidImage> {
+    let last_slash = text.rfind('/').map_or(0, |at| at + 1);
+    let Some(colon) = text[last_slash..].find(':').map(|at| last_slash + at) else {
+        return Ok((text, None));
+    };
+    let (name, tag) = (&text[..colon], &text[colon + 1..]);
+    if tag.len() > MAX_TAG {
+        return Err(InvalidImage::TooLong { part: "tag", length: tag.len(), limit: MAX_TAG });
+    }
+    if tag.is_empty() || tag.starts_with(['.', '-']) {
+        return Err(InvalidImage::Tag);
+    }
+    match tag.chars().find(|c| !(c.is_ascii_alphanumeric() || "._-".contains(*c))) {
+        Some(character) => Err(InvalidImage::Character { part: "tag", character }),
+        None => Ok((name, Some(tag))),
+    }
+}
+
+/// As `distribution/reference` does it: the first part is a host if it has a `.` or `:` or is
+/// `localhost`.
+fn split_host(name: &str) -> Result<(RegistryHost, &str), InvalidImage> {
+    let hub = || "docker.io".parse::<RegistryHost>();
+    match name.split_once('/') {
+        Some((first, path)) if first.contains(['.', ':']) || first == "localhost" => {
+            let host: RegistryHost = first.parse()?;
+            let host = if host.as_str() == "index.docker.io" { hub()? } else { host };
+            Ok((host, path))
+        }
+        _ => Ok((hub()?, name)),
+    }
+}
+
+/// `path-component` of the grammar: runs of `[a-z0-9]`, joined by `.`, `_`, `__` or dashes.
+fn check_component(component: &str) -> Result<(), InvalidImage> {
+    let invalid = |why| InvalidImage::Component { component: component.to_owned(), why };
+    if component.is_empty() {
+        return Err(invalid("there is a `/` too many"));
+    }
+    if component.contains(|c: char| c.is_ascii_uppercase()) {
+        return Err(invalid("it must be lower case"));
+    }
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    if component.bytes().any(|b| !alphanumeric(b) && !b"._-".contains(&b)) {
+        return Err(invalid("only a-z, 0-9, ., _ and - may stand in it"));
+    }
+    let bytes = component.as_bytes();
+    if !alphanumeric(bytes[0]) || !alphanumeric(bytes[bytes.len() - 1]) {
+        return Err(invalid("it must begin and end with a letter or digit"));
+    }
+    for separator in component.split(|c: char| c.is_ascii_alphanumeric()) {
+        let dashes = separator.bytes().all(|b| b == b'-');
+        if !(dashes || matches!(separator, "." | "_" | "__")) {
+            return Err(invalid("parts are joined by one `.`, one or two `_`, or dashes"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    #[rstest]
+    #[case("alpine", "docker.io", "library/alpine", Some("latest"))]
+    #[case("u/app", "docker.io", "u/app", Some("latest"))]
+    #[case("u/app:1.0", "docker.io", "u/app", Some("1.0"))]
+    #[case("ghcr.io/u/app:x", "ghcr.io", "u/app", Some("x"))]
+    #[case("docker.io/library/nginx", "docker.io", "library/nginx", Some("latest"))]
+    #[case("index.docker.io/nginx", "docker.io", "library/nginx", Some("latest"))]
+    #[case("localhost/x", "localhost", "x", Some("latest"))]
+    #[case("127.0.0.1:5000/a/b_c:T-1", "127.0.0.1:5000", "a/b_c", Some("T-1"))]
+    #[case("h.tld:65535/x", "h.tld:65535", "x", Some("latest"))]
+    #[case("a--b/c__d.e", "docker.io", "a--b/c__d.e", Some("latest"))]
+    fn accepts(
+        #[case] text: &str,
+        #[case] host: &str,
+        #[case] path: &str,
+        #[case] tag: Option<&str>,
+    ) {
+        let image: ImageRef = text.parse().expect(text);
+        assert_eq!((image.host().as_str(), image.path(), image.tag()), (host, path, tag));
+        assert_eq!(image.as_written(), text);
+    }
+
+    #[test]
+    fn a_digest_wins_over_a_tag() {
+        let image: ImageRef = format!("u/app:1@sha256:{HEX}").parse().unwrap();
+        assert_eq!(image.tag(), Some("1"));
+        let digest = image.digest().cloned().unwrap();
+        assert_eq!(image.pinned(&digest), format!("docker.io/u/app@sha256:{HEX}"));
+        let image: ImageRef = format!("u/app@sha256:{HEX}").parse().unwrap();
+        assert_eq!(image.tag(), None);
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_name() {
+        let long_name = "a".repeat(256);
+        let long_tag = format!("u/app:{}", "t".repeat(129));
+        let huge = "x".repeat(1 << 20);
+        let bare = format!("sha256:{HEX}");
+        let by_digest_only = format!("@sha256:{HEX}");
+        let upper_digest = format!("u/app@sha256:{}", HEX.to_uppercase());
+        for bad in [
+            "../../etc", "u/../x", "/u/x", "u//x", "u/x/", "U/App", "u/App", "u/app:", ":tag",
+            "u/app@sha256:xyz", &by_digest_only, HEX, &bare, "u/app --privileged", "u/app\n",
+            "u/app%2f..", "u/аpp", "u/app\u{200b}", "ｕ/app", "http://h/x", "docker://h/x",
+            "oci-archive:/x", "user:pass@h/x", "h:99999/x", "h:0/x", "h:443:443/x", "[::1]/x",
+            &long_name, &long_tag, "", &huge, "{{.Node.Hostname}}", "$(id)", "-v", "--help",
+            "a\0b", "   ", "h:/x", "h:+80/x", "-h.tld/x", "h..tld/x", "u/a___b", "u/a..b", "u/a._b",
+            "u/app:1@", &upper_digest, "sha256", "sha256:abc", "u/app@sha256:", "u/app:.x", "H.tld/x",
+        ] {
+            assert!(bad.parse::<ImageRef>().is_err(), "{:?}", bad.get(..60).unwrap_or(bad));
+        }
+    }
+
+    #[test]
+    fn lengths_are_exact() {
+        assert!("a".repeat(255).parse::<ImageRef>().is_ok());
+        assert!(format!("u/app:{}", "t".repeat(128)).parse::<ImageRef>().is_ok());
+    }
+
+    #[test]
+    fn loopback_is_recognised_by_address_not_by_prefix() {
+        let loopback = |h: &str| h.parse::<RegistryHost>().unwrap().is_loopback();
+        assert!(loopback("localhost") && loopback("localhost:5000") && loopback("127.0.0.1:5000"));
+        assert!(loopback("127.9.9.9"));
+        assert!(!loopback("127.0.0.1.evil.test") && !loopback("10.0.0.1:5000"));
+        assert!(!loopback("localhost.evil.test"));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_what_is_accepted_comes_back_the_same(text in "\\PC{0,80}") {
+            if let Ok(image) = text.parse::<ImageRef>() {
+                prop_assert_eq!(image.as_written().parse::<ImageRef>().unwrap(), image);
+            }
+        }
+
+        /// What we accept, the reference grammar accepts, and it reads the same parts.
+        #[test]
+        fn a_subset_of_the_reference_grammar(
+            host in proptest::option::of("[a-z0-9]{1,8}(\\.[a-z0-9-]{1,6}){1,2}(:[0-9]{1,6})?"),
+            path in "[a-z0-9]{1,5}([._-]{0,3}[a-z0-9]{1,4}){0,2}(/[a-zA-Z0-9._-]{1,6}){0,2}",
+            tag in proptest::option::of("[\\w.-]{1,8}"),
+        ) {
+            let host_text = host.clone().map(|h| h + "/").unwrap_or_default();
+            let tag_text = tag.clone().map(|t| format!(":{t}")).unwrap_or_default();
+            let text = format!("{host_text}{path}{tag_text}");
+            if let Ok(image) = text.parse::<ImageRef>() {
+                let (name, reference_tag) = reference::parse(&text).expect("reference accepts");
+                prop_assert_eq!(name, format!("{host_text}{path}"));
+                prop_assert_eq!(reference_tag, tag);
+            }
+        }
+    }
+
+    /// The reference grammar, written down independently as its regular expression reads
+    /// (distribution/reference `regexp.go`), by hand-rolled matching.
+    mod reference {
+        pub(super) fn parse(text: &str) -> Option<(String, Option<String>)> {
+            let slash = text.rfind('/').map_or(0, |i| i + 1);
+            let (name, tag) = match text[slash..].find(':') {
+                Some(i) => (&text[..slash + i], Some(&text[slash + i + 1..])),
+                None => (text, None),
+            };
+            let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if let Some(tag) = tag {
+                let mut chars = tag.chars();
+                let first = chars.next()?;
+                if !word(first) || !chars.all(|c| word(c) || c == '.' || c == '-') || tag.len() > 128
+                {
+                    return None;
+                }
+            }
+            let mut parts = name.split('/').collect::<Vec<_>>();
+            if parts.len() > 1
+                && (parts[0].contains('.') || parts[0].contains(':') || parts[0] == "localhost")
+            {
+                parts.remove(0);
+            }
+            for part in parts {
+                let mut previous_separator = String::new();
+                let mut seen = false;
+                for c in part.chars() {
+                    if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                        let s = previous_separator.as_str();
+                        let ok = s.is_empty()
+                            || (seen && (matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-')));
+                        if !ok {
+                            return None;
+                        }
+                        previous_separator.clear();
+                        seen = true;
+                    } else {
+                        previous_separator.push(c);
+                    }
+                }
+                if !seen || !previous_separator.is_empty() {
+                    return None;
+                }
+            }
+            Some((name.to_owned(), tag.map(str::to_owned)))
+        }
+    }
+}

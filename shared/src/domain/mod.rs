@@ -1,0 +1,13 @@
+//! The words of Portcall as types. Pure: no MongoDB, HTTP, Docker or clock in here.
+
+pub mod event;
+pub mod event_file;
+pub mod evidence;
+pub mod ids;
+pub mod image;
+pub mod place;
+pub mod state;
+pub mod submission;
+pub mod template;
+pub mod text;
+pub mod verdict;

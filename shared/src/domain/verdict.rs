@@ -1,0 +1,396 @@
+//! Verdicts, their reasons, and whose fault each is.
+//!
+//! Three owners, three types, and they never share a path: a participant's fault fails the
+//! submission; a registry's or the platform's releases it to be tried again, and is never shown as
+//! a failure. [`Fault::disposition`] is the one exhaustive `match`.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+/// Who has to mend it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    /// The participant: the image or its answer.
+    Participant,
+    /// The registry that the image is kept at.
+    Registry,
+    /// Portcall itself, or a machine under it.
+    Platform,
+}
+
+macro_rules! codes {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $code:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The stable code that people, tests and the page share.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code),+ }
+            }
+        }
+    };
+}
+
+codes!(
+    /// What a participant can be told to mend.
+    ParticipantCode {
+        /// The name is not an image reference.
+        ImageNameInvalid => "image_name_invalid",
+        /// The event does not take images from that registry.
+        ImageHostDenied => "image_host_denied",
+        /// The registry does not have it.
+        ImageNotFound => "image_not_found",
+        /// It cannot be read without credentials.
+        ImagePrivate => "image_private",
+        /// Its compressed layers are too large together.
+        ImageTooLarge => "image_too_large",
+        /// It has too many layers.
+        ImageTooManyLayers => "image_too_many_layers",
+        /// Its manifest or configuration is not valid.
+        ImageManifestInvalid => "image_manifest_invalid",
+        /// A layer is kept elsewhere.
+        ImageForeignLayer => "image_foreign_layer",
+        /// It has no variant for the platform that nodes have.
+        ImageWrongPlatform => "image_wrong_platform",
+        /// Its configuration asks for something that is not allowed.
+        ImageConfigRefused => "image_config_refused",
+        /// The engine could not start its process.
+        StartFailed => "start_failed",
+        /// Its process ended before it answered.
+        Exited => "exited",
+        /// It was ended for using more memory than it may.
+        OomKilled => "oom_killed",
+        /// It wrote more to its disk than it may.
+        DiskLimit => "disk_limit",
+        /// Nothing accepted a connection on port 80.
+        NotListening => "not_listening",
+        /// The answer did not come in time.
+        AnswerTimeout => "answer_timeout",
+        /// The answer was larger than is read.
+        AnswerTooLarge => "answer_too_large",
+        /// The answer's header was larger than is read.
+        AnswerHeadersTooLarge => "answer_headers_too_large",
+        /// The answer was not HTTP/1.1.
+        AnswerNotHttp => "answer_not_http",
+        /// The answer had another status than the check wants.
+        AnswerStatus => "answer_status",
+        /// The answer was a redirect; none is followed.
+        AnswerRedirect => "answer_redirect",
+        /// The answer was compressed; none is unpacked.
+        AnswerEncoding => "answer_encoding",
+        /// The answer ended before its announced length.
+        AnswerTruncated => "answer_truncated",
+        /// The body is not JSON.
+        JsonInvalid => "json_invalid",
+        /// The JSON is nested too deep.
+        JsonTooDeep => "json_too_deep",
+        /// The JSON has a key twice.
+        JsonDuplicateKey => "json_duplicate_key",
+        /// A rule of the event does not hold.
+        RuleFailed => "rule_failed",
+        /// The same question got two answers.
+        UnstableAnswer => "unstable_answer",
+    }
+);
+
+codes!(
+    /// What a registry did to us.
+    RegistryCode {
+        /// It limits how often we may ask.
+        RegistryLimited => "registry_limited",
+        /// It did not answer, or answered 5xx.
+        RegistryDown => "registry_down",
+    }
+);
+
+codes!(
+    /// What went wrong on our side.
+    PlatformCode {
+        /// No slot was free for too long.
+        NoCapacity => "no_capacity",
+        /// The machine, its engine or the worker went away.
+        NodeLost => "node_lost",
+        /// Anything else of ours.
+        PlatformError => "platform_error",
+    }
+);
+
+/// A limit that was hit, with its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// What is limited, such as `memory`.
+    pub name: String,
+    /// How much is allowed.
+    pub value: u64,
+    /// In what, such as `MiB`.
+    pub unit: String,
+}
+
+impl Limit {
+    /// A limit.
+    #[must_use]
+    pub fn new(name: &str, value: u64, unit: &str) -> Self {
+        Self { name: name.to_owned(), value, unit: unit.to_owned() }
+    }
+}
+
+/// The participant has something to mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParticipantFault {
+    /// What.
+    pub code: ParticipantCode,
+    /// For [`ParticipantCode::RuleFailed`]: the check that failed.
+    pub rule: Option<String>,
+    /// One plain sentence.
+    pub message: String,
+    /// What to try next.
+    pub hint: Option<String>,
+    /// The limit that was hit.
+    pub limit: Option<Limit>,
+}
+
+impl ParticipantFault {
+    /// A fault with its sentence.
+    #[must_use]
+    pub fn new(code: ParticipantCode, message: impl Into<String>) -> Self {
+        Self { code, rule: None, message: message.into(), hint: None, limit: None }
+    }
+
+    /// Adds what to try next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the limit that was hit.
+    #[must_use]
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+}
+
+/// The registry did not do its part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryFault {
+    /// What.
+    pub code: RegistryCode,
+    /// One plain sentence.
+    pub message: String,
+    /// How long it asked us to wait, already clipped to [`LONGEST_DELAY`].
+    pub retry_after: Option<Duration>,
+}
+
+/// Portcall or a machine under it did not do its part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlatformFault {
+    /// What.
+    pub code: PlatformCode,
+    /// One plain sentence; nothing internal.
+    pub message: String,
+}
+
+impl PlatformFault {
+    /// A fault with its sentence.
+    #[must_use]
+    pub fn new(code: PlatformCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// Why a grading did not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The participant's.
+    Participant(ParticipantFault),
+    /// The registry's.
+    Registry(RegistryFault),
+    /// Ours.
+    Platform(PlatformFault),
+}
+
+/// Longest time that a `Retry-After` of a registry is honoured for.
+pub const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
+
+/// What is done about a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// It is the verdict.
+    Fail(ParticipantFault),
+    /// Try again, not before this long from now.
+    Release {
+        /// How long to wait.
+        after: Duration,
+    },
+}
+
+impl Fault {
+    /// What is done about it at the `lost`-th lost attempt (from 1).
+    #[must_use]
+    pub fn disposition(&self, lost: u32) -> Disposition {
+        let backoff = Duration::from_secs(5 * 4u64.pow(lost.clamp(1, 4) - 1));
+        match self {
+            Self::Participant(fault) => Disposition::Fail(fault.clone()),
+            Self::Registry(fault) => Disposition::Release {
+                after: fault.retry_after.unwrap_or(backoff).max(backoff).min(LONGEST_DELAY),
+            },
+            Self::Platform(_) => Disposition::Release { after: backoff },
+        }
+    }
+
+    /// As it is stored and shown.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Participant(f) => Reason {
+                code: f
+                    .rule
+                    .as_ref()
+                    .map_or_else(|| f.code.as_str().to_owned(), |r| format!("{}:{r}", f.code.as_str())),
+                owner: Owner::Participant,
+                message: f.message.clone(),
+                hint: f.hint.clone(),
+                limit: f.limit.clone(),
+            },
+            Self::Registry(f) => Reason::of(f.code.as_str(), Owner::Registry, &f.message),
+            Self::Platform(f) => Reason::of(f.code.as_str(), Owner::Platform, &f.message),
+        }
+    }
+}
+
+impl From<ParticipantFault> for Fault {
+    fn from(fault: ParticipantFault) -> Self {
+        Self::Participant(fault)
+    }
+}
+
+impl From<RegistryFault> for Fault {
+    fn from(fault: RegistryFault) -> Self {
+        Self::Registry(fault)
+    }
+}
+
+impl From<PlatformFault> for Fault {
+    fn from(fault: PlatformFault) -> Self {
+        Self::Platform(fault)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = self.reason();
+        write!(f, "{}: {}", reason.code, reason.message)
+    }
+}
+
+/// A reason as it is stored and shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The stable code; for a failed rule `rule_failed:<check>`.
+    pub code: String,
+    /// Whose fault.
+    pub owner: Owner,
+    /// One plain sentence.
+    pub message: String,
+    /// What to try next.
+    pub hint: Option<String>,
+    /// The limit that was hit.
+    pub limit: Option<Limit>,
+}
+
+impl Reason {
+    fn of(code: &str, owner: Owner, message: &str) -> Self {
+        Self { code: code.into(), owner, message: message.into(), hint: None, limit: None }
+    }
+}
+
+/// How a submission ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Every check held.
+    Passed,
+    /// The participant has something to mend.
+    Failed,
+    /// We could not find out.
+    Undetermined,
+    /// Taken back.
+    Cancelled,
+}
+
+/// How a submission ended, why, and by which attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// How.
+    pub outcome: Outcome,
+    /// Why, unless it passed.
+    pub reason: Option<Reason>,
+    /// When.
+    pub at: OffsetDateTime,
+    /// The attempt, from 1; 0 if there was none.
+    pub attempt: u32,
+    /// How long that attempt took until the verdict, in milliseconds.
+    pub grading_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registry(retry_after: Option<u64>) -> Fault {
+        RegistryFault {
+            code: RegistryCode::RegistryLimited,
+            message: "later".into(),
+            retry_after: retry_after.map(Duration::from_secs),
+        }
+        .into()
+    }
+
+    #[test]
+    fn only_a_participants_fault_is_a_failure() {
+        for code in ParticipantCode::ALL {
+            let fault: Fault = ParticipantFault::new(*code, "x").into();
+            assert!(matches!(fault.disposition(1), Disposition::Fail(_)));
+            assert_eq!(fault.reason().owner, Owner::Participant);
+        }
+        for code in PlatformCode::ALL {
+            let fault: Fault = PlatformFault::new(*code, "x").into();
+            assert!(matches!(fault.disposition(1), Disposition::Release { .. }));
+        }
+        assert!(matches!(registry(None).disposition(1), Disposition::Release { .. }));
+    }
+
+    #[test]
+    fn a_registrys_wish_is_honoured_within_bounds() {
+        let after = |fault: Fault, lost| match fault.disposition(lost) {
+            Disposition::Release { after } => after.as_secs(),
+            Disposition::Fail(_) => panic!("released"),
+        };
+        assert_eq!(after(registry(Some(60)), 1), 60);
+        assert_eq!(after(registry(Some(3600)), 1), 900);
+        assert_eq!(after(registry(Some(0)), 1), 5);
+        assert_eq!(after(registry(None), 2), 20);
+        assert_eq!(after(registry(None), 99), 320);
+    }
+
+    #[test]
+    fn codes_are_unique() {
+        let mut codes: Vec<&str> = ParticipantCode::ALL.iter().map(|c| c.as_str()).collect();
+        codes.extend(RegistryCode::ALL.iter().map(|c| c.as_str()));
+        codes.extend(PlatformCode::ALL.iter().map(|c| c.as_str()));
+        let count = codes.len();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), count);
+    }
+}

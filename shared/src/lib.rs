@@ -1,0 +1,12 @@
+//! What Portcall's processes share: the domain, the store and the boot plumbing.
+
+pub mod domain;
+pub mod gazetteer;
+pub mod ops;
+pub mod registry;
+pub mod retry;
+pub mod settings;
+pub mod shutdown;
+pub mod store;
+pub mod telemetry;
+pub mod tls;

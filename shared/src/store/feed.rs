@@ -1,0 +1,116 @@
+//! The feed: every change of a submission, as it happens, by a change stream.
+//!
+//! A feed is a hint, never the truth: when the stream was lost the follower is told with
+//! [`Feed::Gap`] and reads the store again. Losing the stream loses nothing.
+
+use bson::{Document, doc};
+use futures::StreamExt;
+use mongodb::{
+    change_stream::event::ChangeStreamEvent,
+    options::{ChangeStreamOptions, FullDocumentType},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Store, decode, documents::SubmissionDoc};
+use crate::{domain::submission::Submission, retry};
+
+/// What a follower is told.
+#[derive(Clone, Debug)]
+pub enum Feed {
+    /// The stream begins, or begins again: what happened before may have been missed.
+    Gap,
+    /// A submission is now like this.
+    Changed(Box<Submission>),
+}
+
+/// What a follower wants to hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Every change.
+    All,
+    /// Only what may be claimed.
+    Claimable,
+}
+
+impl Store {
+    /// Follows the submissions until `stop`, through any number of lost streams.
+    pub async fn follow(
+        &self,
+        interest: Interest,
+        to: mpsc::Sender<Feed>,
+        stop: CancellationToken,
+    ) {
+        // The stream lives in a task of its own, which is told to stop and never dropped half-way.
+        let store = self.clone();
+        let task = tokio::spawn(async move {
+            let mut pauses = retry::RECONNECT.pauses();
+            while !stop.is_cancelled() && !to.is_closed() {
+                match store.follow_once(interest, &to, &stop).await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        metrics::counter!("portcall_feed_lost_total").increment(1);
+                        tracing::warn!(%error, "lost the change stream, opening it again");
+                    }
+                }
+                tokio::select! {
+                    _ = pauses.wait() => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        });
+        if let Err(error) = task.await {
+            tracing::error!(%error, "the change stream's task ended early");
+        }
+    }
+
+    async fn follow_once(
+        &self,
+        interest: Interest,
+        to: &mpsc::Sender<Feed>,
+        stop: &CancellationToken,
+    ) -> Result<(), mongodb::error::Error> {
+        let pipeline: Vec<Document> = match interest {
+            Interest::All => vec![],
+            Interest::Claimable => vec![doc! { "$match": { "$or": [
+                { "operationType": "insert" },
+                { "updateDescription.updatedFields.ready": true },
+            ] } }],
+        };
+        let options =
+            ChangeStreamOptions::builder().full_document(Some(FullDocumentType::UpdateLookup));
+        let mut stream = self
+            .submissions
+            .watch()
+            .pipeline(pipeline)
+            .with_options(options.build())
+            .await?;
+        if to.send(Feed::Gap).await.is_err() {
+            return Ok(());
+        }
+        loop {
+            let event = tokio::select! {
+                event = stream.next() => event,
+                () = stop.cancelled() => return Ok(()),
+            };
+            let Some(event) = event else {
+                return Err(mongodb::error::Error::custom("the stream ended"));
+            };
+            let Some(submission) = read(event?) else { continue };
+            if to.send(Feed::Changed(Box::new(submission))).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn read(event: ChangeStreamEvent<Document>) -> Option<Submission> {
+    let document = event.full_document?;
+    match decode::<SubmissionDoc>(document).and_then(SubmissionDoc::into_domain) {
+        Ok(submission) => Some(submission),
+        Err(error) => {
+            tracing::warn!(%error, "a change could not be read");
+            None
+        }
+    }
+}

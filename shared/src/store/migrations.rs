@@ -1,0 +1,149 @@
+//! Migrations: numbered, applied once whichever process starts first.
+//!
+//! The process that inserts `{_id: "migration-N"}` first runs N; the others wait until it is
+//! marked as done. If that process dies half-way, whoever has watched the entry stand still for
+//! [`TAKE_OVER`] on its own monotonic clock runs it again: every migration is idempotent.
+
+use std::time::{Duration, Instant};
+
+use bson::{Document, doc};
+use mongodb::{Database, IndexModel, error::Error as DriverError, options::IndexOptions};
+
+use super::{Store, StoreError};
+use crate::retry;
+
+/// How long a started migration may stand still before another process runs it.
+pub const TAKE_OVER: Duration = Duration::from_secs(60);
+
+/// The version that this build needs: the number of the last migration.
+pub const VERSION: i32 = 2;
+
+impl Store {
+    /// Brings the database to [`VERSION`].
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        for number in 1..=VERSION {
+            self.migrate_one(number).await?;
+        }
+        Ok(())
+    }
+
+    async fn migrate_one(&self, number: i32) -> Result<(), StoreError> {
+        let id = format!("migration-{number}");
+        let waiting = Instant::now();
+        loop {
+            let found = self.migration(&id).await?;
+            let mine = match &found {
+                Some(d) if d.get_bool("done").unwrap_or(false) => return Ok(()),
+                Some(_) => waiting.elapsed() > TAKE_OVER,
+                None => self.begin(&id).await?,
+            };
+            if mine {
+                tracing::info!(migration.number = number, "applying a migration");
+                let database = self.database.clone();
+                self.persist(retry::INTERACTIVE, "apply a migration", move || {
+                    apply(database.clone(), number)
+                })
+                .await?;
+                return self.finish(&id).await;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn migration(&self, id: &str) -> Result<Option<Document>, StoreError> {
+        let (meta, filter) = (self.meta.clone(), doc! { "_id": id });
+        self.persist(retry::INTERACTIVE, "read a migration", move || {
+            let (meta, filter) = (meta.clone(), filter.clone());
+            async move { meta.find_one(filter).await }
+        })
+        .await
+    }
+
+    /// Whether this process is the one to run it.
+    async fn begin(&self, id: &str) -> Result<bool, StoreError> {
+        let (meta, entry) = (self.meta.clone(), doc! { "_id": id, "done": false });
+        let inserted = self
+            .call("begin a migration", async move { meta.insert_one(entry).await })
+            .await;
+        match inserted {
+            Ok(_) => Ok(true),
+            Err(error) if error.duplicate().is_some() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn finish(&self, id: &str) -> Result<(), StoreError> {
+        let (meta, filter) = (self.meta.clone(), doc! { "_id": id });
+        self.persist(retry::INTERACTIVE, "finish a migration", move || {
+            let (meta, filter) = (meta.clone(), filter.clone());
+            async move { meta.update_one(filter, doc! { "$set": { "done": true } }).await }
+        })
+        .await
+        .map(drop)
+    }
+}
+
+async fn apply(database: Database, number: i32) -> Result<(), DriverError> {
+    match number {
+        1 => indexes_of_submissions(database).await,
+        _ => indexes_of_events(database).await,
+    }
+}
+
+fn index(name: &str, keys: Document) -> IndexModel {
+    let options = IndexOptions::builder().name(name.to_owned()).build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+fn partial(name: &str, keys: Document, only: Document, unique: Unique) -> IndexModel {
+    let options = IndexOptions::builder()
+        .name(name.to_owned())
+        .partial_filter_expression(only)
+        .unique(matches!(unique, Unique::Yes))
+        .build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+#[derive(Clone, Copy)]
+enum Unique {
+    Yes,
+    No,
+}
+
+/// One index for each question that is asked of submissions.
+async fn indexes_of_submissions(database: Database) -> Result<(), DriverError> {
+    let there = |field: &str| doc! { field: { "$exists": true } };
+    let indexes = [
+        // Claims, in fair order: it holds only what may be claimed.
+        partial("claim", doc! { "ready": 1, "order": 1, "_id": 1 }, there("ready"), Unique::No),
+        // A participant's pending submissions: the cap is this index.
+        partial(
+            "lane",
+            doc! { "event": 1, "participant.key": 1, "lane": 1 },
+            there("lane"),
+            Unique::Yes,
+        ),
+        partial(
+            "idempotency",
+            doc! { "event": 1, "participant.key": 1, "idempotency.key": 1 },
+            there("idempotency.key"),
+            Unique::Yes,
+        ),
+        // The sweep and the reaper.
+        index("state", doc! { "state": 1, "deadline": 1 }),
+        partial("delayed", doc! { "delay.next_try": 1 }, there("delay.next_try"), Unique::No),
+        // Pins, numbers and lists of an event.
+        index("event", doc! { "event": 1, "state": 1, "created_at": 1 }),
+    ];
+    database.collection::<Document>("submissions").create_indexes(indexes).await.map(drop)
+}
+
+async fn indexes_of_events(database: Database) -> Result<(), DriverError> {
+    let keys = doc! { "slug": 1, "version": -1 };
+    let options = IndexOptions::builder().name("version".to_owned()).unique(true).build();
+    let version = IndexModel::builder().keys(keys).options(options).build();
+    database.collection::<Document>("events").create_index(version).await.map(drop)
+}

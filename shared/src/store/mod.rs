@@ -1,0 +1,284 @@
+//! The store: MongoDB, and nothing else holds state.
+//!
+//! - Single-document conditional updates only; write concern majority with journal, reads from the
+//!   primary with read concern majority.
+//! - A driver future is never dropped half-way (RUST-937: it can leave the driver's pool broken).
+//!   Every call runs in a task of its own and the time limit is on the task's handle: [`Store::call`].
+//! - The driver retries a write once; that does not cover an election. Every operation here is
+//!   idempotent and is tried again by the policies of [`crate::retry`].
+
+mod documents;
+pub mod events;
+pub mod feed;
+pub mod memory;
+pub mod migrations;
+mod mongo_queue;
+pub mod observer;
+pub mod pins;
+pub mod queue;
+pub mod stats;
+pub mod submissions;
+pub mod workers;
+
+use std::{future::Future, time::Duration};
+
+use bson::Document;
+use mongodb::{
+    Client, Collection, Database,
+    error::{Error as DriverError, ErrorKind, WriteFailure},
+    options::{
+        Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria,
+        WriteConcern,
+    },
+};
+use serde::de::DeserializeOwned;
+
+use crate::retry::{Again, Policy};
+
+/// How long one call may take before it is given up (it goes on in its task; a repetition is
+/// harmless).
+const CALL: Duration = Duration::from_secs(10);
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The address is not one.
+    #[error("the MongoDB address is not valid")]
+    Address(#[source] DriverError),
+    /// The driver gave up.
+    #[error("cannot {doing}")]
+    Driver {
+        /// What was being done.
+        doing: &'static str,
+        /// Why not.
+        #[source]
+        source: DriverError,
+    },
+    /// No answer in time.
+    #[error("no answer within {} s while trying to {doing}", CALL.as_secs())]
+    Timeout {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// The task of a call ended in a panic.
+    #[error("the task that should {doing} ended early")]
+    Task {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// A document is not what this version writes.
+    #[error("document {id} has an unknown {what}")]
+    Corrupt {
+        /// Its id.
+        id: String,
+        /// The field.
+        what: &'static str,
+    },
+    /// A document could not be read.
+    #[error("cannot read a document")]
+    Decode(#[source] bson::error::Error),
+    /// A stored event file is not valid to this version.
+    #[error("event {slug} version {version} cannot be read")]
+    Event {
+        /// The event.
+        slug: String,
+        /// The version of its rules.
+        version: i32,
+        /// Why not.
+        #[source]
+        source: crate::domain::event_file::InvalidEvent,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may go better soon: an election, a lost connection, a full pool.
+    #[must_use]
+    pub fn again(&self) -> Again {
+        match self {
+            Self::Timeout { .. } => Again::Yes,
+            Self::Driver { source, .. } if transient(source) => Again::Yes,
+            _ => Again::No,
+        }
+    }
+
+    /// Whether a unique index refused the write, and which one.
+    fn duplicate(&self) -> Option<&str> {
+        let Self::Driver { source, .. } = self else { return None };
+        match source.kind.as_ref() {
+            ErrorKind::Write(WriteFailure::WriteError(e)) if e.code == 11000 => {
+                Some(e.message.as_str())
+            }
+            ErrorKind::Command(e) if e.code == 11000 => Some(e.message.as_str()),
+            _ => None,
+        }
+    }
+}
+
+/// Codes after which the same operation may succeed: not primary, shutting down, host unreachable,
+/// network timeouts, exceeded time limits, write concern timeouts (`RetryableWriteError` of the
+/// retryable writes specification, and what its single retry leaves over).
+const TRANSIENT: [i32; 17] =
+    [6, 7, 24, 50, 64, 89, 91, 100, 112, 134, 189, 262, 9001, 10107, 11600, 11602, 13435];
+
+fn transient(error: &DriverError) -> bool {
+    if error.contains_label("RetryableWriteError")
+        || error.contains_label("TransientTransactionError")
+    {
+        return true;
+    }
+    match error.kind.as_ref() {
+        ErrorKind::Io(_)
+        | ErrorKind::ConnectionPoolCleared { .. }
+        | ErrorKind::ServerSelection { .. }
+        | ErrorKind::DnsResolve { .. } => true,
+        ErrorKind::Command(e) => TRANSIENT.contains(&e.code) || e.code == 13436,
+        ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
+        ErrorKind::Write(WriteFailure::WriteError(e)) => TRANSIENT.contains(&e.code),
+        _ => false,
+    }
+}
+
+/// The database, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    database: Database,
+    submissions: Collection<Document>,
+    events: Collection<Document>,
+    workers: Collection<Document>,
+    meta: Collection<Document>,
+}
+
+impl Store {
+    /// Opens the database. No connection is made yet: that happens at the first call, and again
+    /// whenever one was lost.
+    ///
+    /// # Errors
+    /// When the address is not valid.
+    pub async fn open(uri: &str, database: &str, app: &str) -> Result<Self, StoreError> {
+        let mut options = ClientOptions::parse(uri).await.map_err(StoreError::Address)?;
+        options.app_name.get_or_insert_with(|| app.to_owned());
+        options.connect_timeout.get_or_insert(Duration::from_secs(2));
+        options.server_selection_timeout.get_or_insert(Duration::from_secs(4));
+        options.heartbeat_freq.get_or_insert(Duration::from_secs(2));
+        options.max_pool_size.get_or_insert(50);
+        options.write_concern =
+            Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
+        options.read_concern = Some(ReadConcern::majority());
+        options.selection_criteria =
+            Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+        let client = Client::with_options(options).map_err(StoreError::Address)?;
+        Ok(Self::of(client.database(database)))
+    }
+
+    fn of(database: Database) -> Self {
+        Self {
+            submissions: database.collection("submissions"),
+            events: database.collection("events"),
+            workers: database.collection("workers"),
+            meta: database.collection("meta"),
+            database,
+        }
+    }
+
+    /// Whether a primary answers.
+    ///
+    /// # Errors
+    /// When none does.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let database = self.database.clone();
+        self.call("ping", async move {
+            database.run_command(bson::doc! { "ping": 1 }).await.map(drop)
+        })
+        .await
+    }
+
+    /// Drops the whole database. For tests, and for `infra/up` on a database of its own.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn drop_database(&self) -> Result<(), StoreError> {
+        let database = self.database.clone();
+        self.call("drop the database", async move { database.drop().await }).await
+    }
+
+    /// One driver call: in a task of its own, so that whoever waits may go away, with a time limit.
+    async fn call<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        call: impl Future<Output = Result<T, DriverError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(CALL, tokio::spawn(call)).await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(source))) => Err(StoreError::Driver { doing, source }),
+            Ok(Err(_)) => Err(StoreError::Task { doing }),
+            Err(_) => Err(StoreError::Timeout { doing }),
+        }
+    }
+
+    /// A call that is repeated by a policy while it may go better.
+    async fn persist<T, F, Fut>(
+        &self,
+        policy: Policy,
+        doing: &'static str,
+        mut call: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, DriverError>> + Send + 'static,
+    {
+        policy.run(StoreError::again, || self.call(doing, call())).await
+    }
+}
+
+fn decode<T: DeserializeOwned>(document: Document) -> Result<T, StoreError> {
+    bson::deserialize_from_document(document).map_err(StoreError::Decode)
+}
+
+fn encode<T: serde::Serialize>(value: &T) -> Result<Document, StoreError> {
+    bson::serialize_to_document(value).map_err(StoreError::Decode)
+}
+
+fn encode_value<T: serde::Serialize>(value: &T) -> Result<bson::Bson, StoreError> {
+    bson::serialize_to_bson(value).map_err(StoreError::Decode)
+}
+
+/// The administration of a replica set, for local use.
+pub mod replica_set {
+    use super::{Client, ClientOptions, DriverError, Duration, StoreError};
+
+    /// Makes a lone `mongod` a replica set of one member named as it sees itself, and waits until
+    /// it is its primary. Does nothing if it is one already.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub async fn initiate(uri: &str, host: &str, within: Duration) -> Result<(), StoreError> {
+        let mut options = ClientOptions::parse(uri).await.map_err(StoreError::Address)?;
+        options.direct_connection = Some(true);
+        options.server_selection_timeout = Some(within);
+        let client = Client::with_options(options).map_err(StoreError::Address)?;
+        let doing = "initiate the replica set";
+        let fail = |source: DriverError| StoreError::Driver { doing, source };
+        let admin = client.database("admin");
+        let config = bson::doc! { "_id": "rs", "members": [{ "_id": 0, "host": host }] };
+        let initiated = admin.run_command(bson::doc! { "replSetInitiate": config }).await;
+        if let Err(error) = initiated {
+            let already = matches!(error.kind.as_ref(),
+                super::ErrorKind::Command(e) if e.code_name == "AlreadyInitialized");
+            if !already {
+                return Err(fail(error));
+            }
+        }
+        let deadline = tokio::time::Instant::now() + within;
+        loop {
+            let hello = admin.run_command(bson::doc! { "hello": 1 }).await.map_err(fail)?;
+            if hello.get_bool("isWritablePrimary").unwrap_or(false) {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(StoreError::Timeout { doing });
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}

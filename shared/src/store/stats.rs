@@ -1,0 +1,221 @@
+//! Numbers of an event, as one aggregation each.
+
+use std::collections::BTreeMap;
+
+use bson::{Bson, Document, doc};
+use futures::TryStreamExt;
+use time::OffsetDateTime;
+
+use super::{
+    Store, StoreError,
+    documents::{restored, stored},
+    workers::SHOWN,
+};
+use crate::{
+    domain::{ids::EventSlug, state::Step},
+    retry,
+};
+
+/// How many of the last attempts the step times are taken from.
+const SAMPLE: i64 = 500;
+
+/// The numbers of an event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// How many submissions are in each state.
+    pub states: BTreeMap<String, u64>,
+    /// How many ended with each reason.
+    pub reasons: Vec<(String, u64)>,
+    /// Hours with how many were submitted and how many of these passed.
+    pub hours: Vec<(OffsetDateTime, u64, u64)>,
+    /// How many participants.
+    pub participants: u64,
+    /// Since when the oldest queued one waits.
+    pub oldest: Option<OffsetDateTime>,
+}
+
+/// How many milliseconds half and nine tenths of the measured times stay below.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quantiles {
+    /// The median.
+    pub p50: u64,
+    /// The 90th percentile.
+    pub p90: u64,
+}
+
+impl Quantiles {
+    /// Of these times, in any order; none of no times.
+    #[must_use]
+    pub fn of(mut times: Vec<u64>) -> Option<Self> {
+        times.sort_unstable();
+        let at = |percent: usize| times.get((times.len() * percent / 100).min(times.len() - 1));
+        match times.is_empty() {
+            true => None,
+            false => Some(Self { p50: *at(50)?, p90: *at(90)? }),
+        }
+    }
+}
+
+/// What the machinery can do at the moment: from it waiting times are estimated.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// Live workers.
+    pub workers: u64,
+    /// Their slots together.
+    pub slots: u64,
+    /// A whole grading, from claim to the end of its cleaning.
+    pub grading: Option<Quantiles>,
+    /// Each step.
+    pub steps: Vec<(Step, Quantiles)>,
+}
+
+impl Store {
+    async fn aggregate(
+        &self,
+        doing: &'static str,
+        pipeline: Vec<Document>,
+    ) -> Result<Vec<Document>, StoreError> {
+        let submissions = self.submissions.clone();
+        self.persist(retry::INTERACTIVE, doing, move || {
+            let (submissions, pipeline) = (submissions.clone(), pipeline.clone());
+            async move { submissions.aggregate(pipeline).await?.try_collect().await }
+        })
+        .await
+    }
+
+    /// The numbers of an event.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn stats(&self, event: &EventSlug) -> Result<Stats, StoreError> {
+        let count = doc! { "$sum": 1_i64 };
+        let passed = doc! { "$sum": { "$cond": [{ "$eq": ["$state", "passed"] }, 1_i64, 0_i64] } };
+        let hour = doc! { "$dateTrunc": { "date": "$created_at", "unit": "hour" } };
+        let pipeline = vec![
+            doc! { "$match": { "event": event.as_str() } },
+            doc! { "$facet": {
+                "states": [{ "$group": { "_id": "$state", "n": count.clone() } }],
+                "reasons": [
+                    { "$match": { "verdict.reason.code": { "$exists": true } } },
+                    { "$group": { "_id": "$verdict.reason.code", "n": count.clone() } },
+                    { "$sort": { "n": -1, "_id": 1 } },
+                    { "$limit": 50 },
+                ],
+                "hours": [
+                    { "$group": { "_id": hour, "n": count, "passed": passed } },
+                    { "$sort": { "_id": -1 } },
+                    { "$limit": 168 },
+                ],
+                "participants": [
+                    { "$group": { "_id": "$participant.key" } },
+                    { "$count": "n" },
+                ],
+                "oldest": [
+                    { "$match": { "state": "queued" } },
+                    { "$sort": { "created_at": 1 } },
+                    { "$limit": 1 },
+                    { "$project": { "created_at": 1 } },
+                ],
+            } },
+        ];
+        let found = self.aggregate("count an event's submissions", pipeline).await?;
+        Ok(found.first().map(read_stats).unwrap_or_default())
+    }
+
+    /// What the machinery can do at the moment.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn pace(&self) -> Result<Pace, StoreError> {
+        let now = OffsetDateTime::now_utc();
+        let live = self.workers().await?;
+        let live: Vec<_> = live.iter().filter(|w| w.seen_at > now - SHOWN).collect();
+        let pipeline = vec![
+            doc! { "$match": {
+                "state": { "$in": ["passed", "failed"] },
+                "deadline": Bson::Null,
+                "updated_at": { "$gt": stored(now - time::Duration::hours(6)) },
+            } },
+            doc! { "$sort": { "updated_at": -1 } },
+            doc! { "$limit": SAMPLE },
+            doc! { "$project": { "attempts.steps": 1 } },
+        ];
+        let found = self.aggregate("measure the steps", pipeline).await?;
+        let mut times: BTreeMap<Step, Vec<u64>> = BTreeMap::new();
+        let mut whole = Vec::new();
+        for document in &found {
+            let mut sum = 0;
+            for (step, ms) in last_steps(document) {
+                times.entry(step).or_default().push(ms);
+                sum += ms;
+            }
+            whole.push(sum);
+        }
+        let steps = times.into_iter().filter_map(|(s, t)| Some((s, Quantiles::of(t)?))).collect();
+        Ok(Pace {
+            workers: live.len() as u64,
+            slots: live.iter().map(|w| u64::from(w.slots)).sum(),
+            grading: Quantiles::of(whole),
+            steps,
+        })
+    }
+}
+
+fn read_stats(document: &Document) -> Stats {
+    let rows = |key: &str| -> Vec<&Document> {
+        let all = document.get_array(key).map(Vec::as_slice).unwrap_or_default();
+        all.iter().filter_map(Bson::as_document).collect()
+    };
+    let number = |row: &Document, key: &str| match row.get(key) {
+        Some(Bson::Int64(n)) => n.unsigned_abs(),
+        Some(Bson::Int32(n)) => u64::from(n.unsigned_abs()),
+        _ => 0,
+    };
+    let named = |key: &str| -> Vec<(String, u64)> {
+        let name = |row: &&Document| row.get_str("_id").ok().map(str::to_owned);
+        rows(key).iter().filter_map(|r| Some((name(r)?, number(r, "n")))).collect()
+    };
+    let mut hours: Vec<_> = rows("hours")
+        .iter()
+        .filter_map(|row| {
+            let hour = row.get_datetime("_id").ok()?;
+            Some((restored(*hour), number(row, "n"), number(row, "passed")))
+        })
+        .collect();
+    hours.reverse();
+    Stats {
+        states: named("states").into_iter().collect(),
+        reasons: named("reasons"),
+        hours,
+        participants: rows("participants").first().map_or(0, |row| number(row, "n")),
+        oldest: rows("oldest")
+            .first()
+            .and_then(|row| row.get_datetime("created_at").ok())
+            .map(|at| restored(*at)),
+    }
+}
+
+/// The step times of a document's last attempt.
+fn last_steps(document: &Document) -> Vec<(Step, u64)> {
+    let last = || document.get_array("attempts").ok()?.last()?.as_document();
+    let steps = last().and_then(|a| a.get_array("steps").ok());
+    let read = |step: &Bson| {
+        let step = step.as_document()?;
+        let ms = step.get_i64("ms").ok()?;
+        Some((Step::from_word(step.get_str("step").ok()?)?, ms.unsigned_abs()))
+    };
+    steps.map(|steps| steps.iter().filter_map(read).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles() {
+        assert_eq!(Quantiles::of(vec![]), None);
+        assert_eq!(Quantiles::of(vec![7]), Some(Quantiles { p50: 7, p90: 7 }));
+        let hundred = (1..=100).rev().collect();
+        assert_eq!(Quantiles::of(hundred), Some(Quantiles { p50: 51, p90: 91 }));
+    }
+}

@@ -1,0 +1,211 @@
+//! Taking submissions in, and reading them.
+//!
+//! The pending cap is a unique index: each pending submission of a participant holds one of
+//! [`MAX_PENDING`] lanes, and its lane is given up in the very update that makes it final. Two
+//! POSTs at once cannot both get the last lane.
+
+use bson::{Document, doc};
+use futures::TryStreamExt;
+use sha2::{Digest as _, Sha256};
+use time::Duration;
+
+use super::{
+    Store, StoreError, decode,
+    documents::{IdempotencyDoc, SubmissionDoc, stored, uuid},
+    encode,
+};
+use crate::{
+    domain::{
+        ids::{EventSlug, SubmissionId},
+        submission::Submission,
+    },
+    retry,
+};
+
+/// Most submissions of one participant that are not final, in one event.
+pub const MAX_PENDING: u32 = 5;
+/// How much later than its first a participant's next pending submission is deemed to be sent.
+pub const FAIR_STEP: Duration = Duration::minutes(1);
+/// How many places of the queue are counted before the answer is "more than that".
+pub const COUNTED: u64 = 10_000;
+
+/// A submission with what is kept beside it.
+#[derive(Clone, Debug)]
+pub struct NewSubmission {
+    /// The submission; its `order` is set here.
+    pub submission: Submission,
+    /// What the participant keeps to prove that it is theirs; only its hash is stored.
+    pub secret: String,
+    /// The `Idempotency-Key` with the hash of the body that came with it.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// An `Idempotency-Key` and the body it came with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The key, as sent.
+    pub key: String,
+    /// SHA-256 of the body, in hex.
+    pub body: String,
+}
+
+/// What became of a new submission.
+#[derive(Clone, Debug)]
+pub enum Taken {
+    /// It is stored.
+    Stored(Box<Submission>),
+    /// The same key and body came before: this is what was stored then.
+    Replayed(Box<Submission>),
+    /// The same key came before, with another body.
+    KeyReused,
+    /// The participant has [`MAX_PENDING`] that are not final.
+    TooManyPending,
+}
+
+/// SHA-256 in hex.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+impl Store {
+    /// Stores a submission once, in its place of the fair order.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn take(&self, new: NewSubmission) -> Result<Taken, StoreError> {
+        let mut submission = new.submission;
+        let key = submission.participant.key();
+        loop {
+            if let Some(idempotency) = &new.idempotency
+                && let Some(taken) = self.replay(&submission.event, &key, idempotency).await?
+            {
+                return Ok(taken);
+            }
+            let lanes = self.lanes(&submission.event, &key).await?;
+            let free = (1..=MAX_PENDING).find(|lane| !lanes.contains(lane));
+            let Some(lane) = free else { return Ok(Taken::TooManyPending) };
+            let ahead = i32::try_from(lanes.len()).unwrap_or(i32::MAX);
+            submission.order = submission.created_at + FAIR_STEP * ahead;
+            let secret = sha256_hex(new.secret.as_bytes());
+            let mut document = SubmissionDoc::from_domain(&submission, secret);
+            document.lane = i32::try_from(lane).ok();
+            document.idempotency = new
+                .idempotency
+                .as_ref()
+                .map(|i| IdempotencyDoc { key: i.key.clone(), body: i.body.clone() });
+            match self.insert(encode(&document)?).await {
+                Ok(()) => return Ok(Taken::Stored(Box::new(document.into_domain()?))),
+                Err(error) => match error.duplicate() {
+                    // An earlier try of this very insert, whose answer was lost.
+                    Some(message) if message.contains("_id_") => {
+                        return Ok(Taken::Stored(Box::new(document.into_domain()?)));
+                    }
+                    // Somebody was faster with that lane or key: look again.
+                    Some(_) => {}
+                    None => return Err(error),
+                },
+            }
+        }
+    }
+
+    async fn insert(&self, document: Document) -> Result<(), StoreError> {
+        let submissions = self.submissions.clone();
+        self.persist(retry::INTERACTIVE, "store a submission", move || {
+            let (submissions, document) = (submissions.clone(), document.clone());
+            async move { submissions.insert_one(document).await.map(drop) }
+        })
+        .await
+    }
+
+    /// What was stored under an idempotency key before, if anything was.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn replay(
+        &self,
+        event: &EventSlug,
+        participant: &str,
+        idempotency: &Idempotency,
+    ) -> Result<Option<Taken>, StoreError> {
+        let filter = doc! {
+            "event": event.as_str(),
+            "participant.key": participant,
+            "idempotency.key": &idempotency.key,
+        };
+        let Some(document) = self.find_submission(filter).await? else { return Ok(None) };
+        let same = document.idempotency.as_ref().is_some_and(|i| i.body == idempotency.body);
+        match same {
+            true => Ok(Some(Taken::Replayed(Box::new(document.into_domain()?)))),
+            false => Ok(Some(Taken::KeyReused)),
+        }
+    }
+
+    async fn lanes(&self, event: &EventSlug, participant: &str) -> Result<Vec<u32>, StoreError> {
+        let filter = doc! {
+            "event": event.as_str(),
+            "participant.key": participant,
+            "lane": { "$exists": true },
+        };
+        let submissions = self.submissions.clone();
+        let found: Vec<Document> = self
+            .persist(retry::INTERACTIVE, "count pending submissions", move || {
+                let (submissions, filter) = (submissions.clone(), filter.clone());
+                async move {
+                    let lanes = submissions.find(filter).projection(doc! { "lane": 1 });
+                    lanes.await?.try_collect().await
+                }
+            })
+            .await?;
+        let lane = |d: &Document| d.get_i32("lane").ok().and_then(|l| u32::try_from(l).ok());
+        Ok(found.iter().filter_map(lane).collect())
+    }
+
+    async fn find_submission(&self, filter: Document) -> Result<Option<SubmissionDoc>, StoreError> {
+        let submissions = self.submissions.clone();
+        let found = self
+            .persist(retry::INTERACTIVE, "read a submission", move || {
+                let (submissions, filter) = (submissions.clone(), filter.clone());
+                async move { submissions.find_one(filter).await }
+            })
+            .await?;
+        found.map(decode).transpose()
+    }
+
+    /// A submission by its id.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn submission(&self, id: SubmissionId) -> Result<Option<Submission>, StoreError> {
+        let found = self.find_submission(doc! { "_id": uuid(id) }).await?;
+        found.map(SubmissionDoc::into_domain).transpose()
+    }
+
+    /// Whether a secret is the one that a submission was stored with. Compares hashes, so the time
+    /// it takes says nothing about the secret.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn knows_secret(&self, id: SubmissionId, secret: &str) -> Result<bool, StoreError> {
+        let found = self.find_submission(doc! { "_id": uuid(id) }).await?;
+        Ok(found.is_some_and(|d| d.secret == sha256_hex(secret.as_bytes())))
+    }
+
+    /// How many are before it in the queue, up to [`COUNTED`].
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn ahead_of(&self, submission: &Submission) -> Result<u64, StoreError> {
+        let filter = doc! { "ready": true, "order": { "$lt": stored(submission.order) } };
+        let submissions = self.submissions.clone();
+        self.persist(retry::INTERACTIVE, "count the queue", move || {
+            let (submissions, filter) = (submissions.clone(), filter.clone());
+            async move { submissions.count_documents(filter).limit(COUNTED).await }
+        })
+        .await
+    }
+}
