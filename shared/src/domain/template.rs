@@ -84,11 +84,32 @@ impl Template {
     /// The text with its holes filled.
     #[must_use]
     pub fn fill(&self, submission: &Submission) -> String {
+        self.fill_with(submission, |text| text)
+    }
+
+    /// The text with its holes filled by what is safe in a path or query: every byte but the
+    /// unreserved ones of RFC 3986 §2.3 is percent-encoded.
+    #[must_use]
+    pub fn fill_encoded(&self, submission: &Submission) -> String {
+        self.fill_with(submission, |text| {
+            let mut out = String::with_capacity(text.len());
+            for byte in text.bytes() {
+                if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                    out.push(char::from(byte));
+                } else {
+                    out.push_str(&format!("%{byte:02X}"));
+                }
+            }
+            out
+        })
+    }
+
+    fn fill_with(&self, submission: &Submission, put: impl Fn(String) -> String) -> String {
         let mut out = String::new();
         for part in &self.0 {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Hole(hole) => out.push_str(&hole.fill(submission)),
+                Part::Hole(hole) => out.push_str(&put(hole.fill(submission))),
             }
         }
         out

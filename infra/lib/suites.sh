@@ -1,0 +1,233 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # settings that the other files of this folder read
+# The suites of ./infra/test, in the order in which they run.
+#
+# Nothing is compiled twice: everything that runs tests uses one build of the whole workspace
+# with the same features ($FEATURES), and picks its tests from it by a filter. The suites that
+# need no server come first. The others run in a network of their own, see `open_network`.
+
+SUITES=(
+  "fmt|quick|formatting of the Rust, and the shell scripts (shellcheck)"
+  "clippy|quick|lints of the Rust, warnings are errors"
+  "deny|quick|licences, sources and bans of the libraries"
+  "web|quick|the page: types and lints, its tests, its build"
+  "unit|quick|shared, api, worker, portcall: what needs no server"
+  "architecture|quick|who may import what, module headers, documented settings"
+  "store|server|the store on a real MongoDB"
+  "system|server|the whole system on a real engine, registry and MongoDB"
+  "browser|server|the page in a real browser, on a whole system"
+  "up|server|./infra/up --check"
+)
+
+FEATURES=(--workspace --features portcall-worker/faults)
+# Which tests belong where. A test that needs a server is in a test binary that says so by its
+# name: store… (a MongoDB), …_engine (an engine and a registry), or in the package portcall-tests.
+ARCHITECTURE_TESTS='package(portcall-tests) & binary(architecture)'
+STORE_TESTS='binary(/^store/)'
+SYSTEM_TESTS='(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/)'
+UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS)"
+
+suite_fmt() {
+  local scripts
+  need_rust || return
+  step "cargo fmt --all --check (what is listed differs)" cargo fmt --all --check -- -l
+  want shellcheck shellcheck "checks the shell scripts"
+  outside install_wanted || return
+  mapfile -t scripts < <(cd "$ROOT" && grep -lE '^#(!/usr/bin/env bash|!/bin/sh| shellcheck shell)' \
+    -r infra tests .ci --include='*' --exclude-dir=node_modules --exclude-dir=target 2>/dev/null)
+  step "shellcheck of ${#scripts[@]} scripts" shellcheck --severity=warning --external-sources --source-path=SCRIPTDIR "${scripts[@]}"
+}
+
+suite_clippy() {
+  once need_build_tools || return
+  step "cargo clippy" cargo clippy --locked "${FEATURES[@]}" --all-targets --no-deps -- -D warnings
+}
+
+suite_deny() {
+  local deny=(cargo deny --config .cargo/deny.toml)
+  once need_build_tools && once need_deny || return
+  step "bans, licences, sources" "${deny[@]}" check bans licenses sources
+  if compgen -G "${CARGO_HOME:-$HOME/.cargo}/advisory-db*/*" >/dev/null; then
+    step "advisories" "${deny[@]}" check --disable-fetch advisories
+  else
+    skipped "advisories: no advisory database is on this machine (cargo deny fetch brings one)"
+  fi
+}
+
+suite_web() {
+  once need_basics && once need_node && once install_page_libraries || return
+  step "types and lints (npm run check)" npm --prefix web run check
+  counted read_vitest "npm test" npm --prefix web test -- "${PASS_ON[@]}"
+  step "build (npm run build)" npm --prefix web run build
+}
+
+suite_unit() { rust_tests "$UNIT_TESTS"; }
+
+suite_architecture() { rust_tests "$ARCHITECTURE_TESTS"; }
+
+suite_store() {
+  once need_basics && once build_tests && once need_mongod && once use_test_network && once use_test_mongod || return
+  rust_tests "$STORE_TESTS"
+}
+
+suite_system() {
+  once use_test_parts && once use_ordinary || return
+  export PORTCALL_PROBER_BIN=$STATIC_BIN/prober
+  rust_tests "$SYSTEM_TESTS"
+  forget_settings
+}
+
+suite_browser() {
+  once use_test_parts && once build_page && once need_chromium || return
+  export PORTCALL_MONGODB_URI=$PORTCALL_TEST_MONGODB_URI PORTCALL_MONGODB_DATABASE=browser-$$
+  if start_portcall && apply_event "$ROOT/infra/events/birthday-3.toml" && push_sample; then
+    counted read_node "npm run e2e" env PORTCALL_E2E_URL="$PORTCALL_PUBLIC_URL" PORTCALL_E2E_IMAGE="$SAMPLE" \
+      PORTCALL_CHROMIUM="$CHROMIUM" npm --prefix web run e2e -- "${PASS_ON[@]}"
+  else
+    failed 1 "browser: the system did not start"
+  fi
+  stop worker
+  stop api
+  forget_settings
+}
+
+suite_up() {
+  once use_test_network && once build_tests && once build_static && once build_page || return
+  stop_servers   # so that it finds its preferred ports, as on a fresh machine
+  step "./infra/up --check" env PORTCALL_BIN="$BIN" PORTCALL_STATIC_BIN="$STATIC_BIN" \
+    PORTCALL_WEB_DIR="$ROOT/web/dist" "$ROOT/infra/up" --check
+}
+
+# ---- what they need
+
+# rust_tests FILTER: the tests of the one build that FILTER picks.
+rust_tests() {
+  once build_tests && once need_nextest || return
+  counted read_nextest "cargo nextest" env CARGO_NET_OFFLINE=true NEXTEST_PROFILE="$PROFILE" \
+    cargo nextest run --locked "${FEATURES[@]}" --no-fail-fast -E "$1" -- "${PASS_ON[@]}"
+}
+
+build_tests() {
+  need_build_tools || return
+  say "Building everything and its tests (the first time takes some minutes) ..."
+  attend cargo build --locked "${FEATURES[@]}" --lib --bins --tests || return "$ASKED_FAILED"
+}
+
+# use_test_parts: an engine, a registry and a database for the whole run, which tests find in
+# their environment. Those that are given (PORTCALL_TEST_…) are taken as they are.
+use_test_parts() {
+  once need_basics && once need_own_engine && once need_mongod &&
+    once build_tests && once build_static && once use_test_network && once use_test_mongod || return
+  if [[ -z ${PORTCALL_TEST_DOCKER_HOST:-} ]]; then
+    start_engine || return
+    export PORTCALL_TEST_DOCKER_HOST=$DOCKER_HOST_URL
+  fi
+  DOCKER_HOST_URL=$PORTCALL_TEST_DOCKER_HOST
+  PORTCALL_REGISTRY=${PORTCALL_TEST_REGISTRY:-}
+  use_registry || return
+  unset PORTCALL_REGISTRY
+  export PORTCALL_TEST_REGISTRY=$REGISTRY PORTCALL_TEST_BIN=$BIN PORTCALL_TEST_STATIC_BIN=$STATIC_BIN
+}
+
+use_test_mongod() {
+  export PORTCALL_TEST_MONGOD=$MONGOD
+  [[ -n ${PORTCALL_TEST_MONGODB_URI:-} ]] && return
+  use_mongod || return
+  export PORTCALL_TEST_MONGODB_URI=$PORTCALL_MONGODB_URI
+  forget_settings
+}
+
+# use_test_network: with root, and with nothing given that lives outside of it.
+use_test_network() {
+  if [[ -n ${PORTCALL_TEST_DOCKER_HOST:-}${PORTCALL_TEST_REGISTRY:-}${PORTCALL_TEST_MONGODB_URI:-} ]] || ((EUID != 0)); then
+    say "Network: the machine's own"
+    return
+  fi
+  open_network && say "Network: one of its own, with nothing but a loopback"
+}
+
+# use_ordinary: the layer of Debian packages that some test images share.
+use_ordinary() {
+  [[ -n ${PORTCALL_TEST_ORDINARY:-} ]] && return
+  say "Images of ordinary web servers (the first time takes two minutes) ..."
+  outside attend "$ROOT/tests/images/ordinary" "$PARTS" >"$RUN/ordinary" || {
+    complain "the ordinary images could not be made"
+    return "$NOT_THERE"
+  }
+  export PORTCALL_TEST_ORDINARY
+  PORTCALL_TEST_ORDINARY=$(tail -n 1 "$RUN/ordinary")
+}
+
+declare -A ONCE
+
+# once FUNCTION: runs it the first time, and afterwards answers as it did then.
+once() {
+  if [[ -z ${ONCE[$1]:-} ]]; then
+    case $1 in
+      use_*) "$1" ;;
+      *) outside "$1" ;;
+    esac
+    ONCE[$1]=$?
+  fi
+  return "${ONCE[$1]}"
+}
+
+# outside COMMAND…: in the machine's own network, where packages can be had.
+outside() {
+  local INSIDE=()
+  "$@"
+}
+
+# forget_settings: so that no setting of the caller's, or of an earlier suite's, reaches a test.
+forget_settings() {
+  local name
+  for name in $(compgen -e PORTCALL_); do
+    [[ $name == PORTCALL_TEST_* ]] || unset "$name"
+  done
+}
+
+# ---- what they leave
+
+# stop_servers: the parts that tests shared, after a look at what tests left on them.
+stop_servers() {
+  local i
+  if [[ -n ${ONCE[use_test_parts]:-} && -n $DOCKER_HOST_URL ]] && engine_answers; then nothing_on_engine; fi
+  for ((i = ${#STARTED[@]} - 1; i >= 0; i--)); do
+    [[ ${STARTED[i]} == network ]] || stop "${STARTED[i]}"
+  done
+  DOCKER_HOST_URL=
+}
+
+nothing_on_engine() {
+  local left deadline=$((SECONDS + 10))
+  while left=$(labelled_containers; labelled_networks) && [[ -n $left ]] && ((SECONDS < deadline)); do sleep 0.5; done
+  if [[ -z $left ]]; then
+    passed
+    say "Left on the engine: nothing"
+  else
+    engine ps --all --format '  {{.Names}} {{.Image}} {{.Status}} {{.Labels}}' | grep -F portcall. >&2
+    engine network ls --format '  {{.Name}} {{.Labels}}' | grep -F portcall. >&2
+    failed 1 "left on the engine: $(wc -w <<<"$left") containers or networks"
+    remove_workloads
+  fi
+}
+
+# nothing_runs: in the run's own network there may be no process any more but its keeper.
+nothing_runs() {
+  ((${#INSIDE[@]})) || return 0
+  local keeper process pid left=()
+  keeper=$(pid_of network)
+  for process in /proc/[0-9]*; do
+    pid=${process#/proc/}
+    [[ $pid != "$keeper" && $(readlink "$process/ns/net") == "$(readlink "/proc/$keeper/ns/net")" ]] || continue
+    left+=("$pid: $(tr '\0' ' ' <"$process/cmdline" | cut -c1-100)")
+    kill -KILL "$pid"
+  done 2>/dev/null
+  if ((${#left[@]})); then
+    printf '  %s\n' "${left[@]}" >&2
+    failed 1 "left running: ${#left[@]} processes"
+  else
+    passed
+    say "Left running: nothing"
+  fi
+}

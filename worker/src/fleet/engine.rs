@@ -1,0 +1,150 @@
+//! A plain engine: connecting, asking with a deadline, and what it is. The parts of the work are
+//! in files of their own: [`slots`], [`images`], [`workloads`] and [`removal`].
+
+use std::{future::Future, path::PathBuf, time::Duration};
+
+use bollard::{API_DEFAULT_VERSION, Docker, errors::Error as Bollard};
+use portcall_shared::domain::ids::WorkerId;
+use tokio::{sync::OnceCell, time::timeout};
+
+use super::{
+    error::FleetError, facts::NodeFacts, labels::LabelKey, request::NodeSettings,
+    subnet::SubnetPool,
+};
+
+mod creation;
+mod images;
+mod removal;
+mod slots;
+mod workloads;
+
+/// Reading: inspect, list, version. Answered from the engine's memory.
+const READ: Duration = Duration::from_secs(10);
+/// Making a container or network, without starting it.
+const CREATE: Duration = Duration::from_secs(15);
+/// Starting one container. The platform promises 15 s for a start.
+const START: Duration = Duration::from_secs(15);
+/// Removing one container or network, killing included.
+const REMOVE: Duration = Duration::from_secs(20);
+/// Loading the prober's image.
+const LOAD: Duration = Duration::from_secs(60);
+/// Reading a container's log.
+const LOGS: Duration = Duration::from_secs(10);
+/// Counting what a container wrote: the engine walks over its files.
+const COUNT: Duration = Duration::from_secs(30);
+/// From the first question to a new prober to its answer.
+const FIRST_WORD: Duration = Duration::from_secs(10);
+/// The client's own limit on one request; above every deadline here, and below none of a pull.
+pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// What a fleet on a plain engine must know.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// The engine: `unix:///var/run/docker.sock`, `tcp://host:port` or `http://host:port`.
+    pub host: String,
+    /// The worker that makes slots here.
+    pub worker: WorkerId,
+    /// The key that labels are signed with.
+    pub key: LabelKey,
+    /// The static prober binary.
+    pub prober: PathBuf,
+    /// Where the subnets of slots come from.
+    pub pool: SubnetPool,
+    /// What the operator of the node decides.
+    pub node: NodeSettings,
+}
+
+/// A plain engine.
+#[derive(Debug)]
+pub struct EngineFleet {
+    pub(super) settings: EngineSettings,
+    /// The name of the prober's image; it follows from the binary alone.
+    prober_tag: OnceCell<String>,
+}
+
+impl EngineFleet {
+    pub(super) fn new(settings: EngineSettings) -> Result<Self, FleetError> {
+        let host = &settings.host;
+        let known = ["unix://", "tcp://", "http://"]
+            .iter()
+            .any(|scheme| host.strip_prefix(scheme).is_some_and(|address| !address.is_empty()));
+        if !known {
+            return Err(FleetError::Address(host.clone()));
+        }
+        Ok(Self { settings, prober_tag: OnceCell::new() })
+    }
+
+    pub(super) async fn facts(&self) -> Result<NodeFacts, FleetError> {
+        let docker = self.docker()?;
+        let doing = "reading facts";
+        let (version, info) = tokio::try_join!(
+            within(READ, doing, docker.version()),
+            within(READ, doing, docker.info()),
+        )?;
+        NodeFacts::read(version, info)
+    }
+
+    /// A client. It holds no connection, so making one is how a lost engine is found again.
+    fn docker(&self) -> Result<Docker, FleetError> {
+        let host = self.settings.host.as_str();
+        let seconds = CLIENT_TIMEOUT.as_secs();
+        let docker = if host.starts_with("unix://") {
+            Docker::connect_with_unix(host, seconds, API_DEFAULT_VERSION)
+        } else {
+            Docker::connect_with_http(host, seconds, API_DEFAULT_VERSION)
+        };
+        docker.map_err(|error| FleetError::from_client("connecting", error))
+    }
+}
+
+/// One call under its deadline.
+async fn within<T>(
+    deadline: Duration,
+    doing: &'static str,
+    call: impl Future<Output = Result<T, Bollard>>,
+) -> Result<T, FleetError> {
+    match timeout(deadline, call).await {
+        Ok(answer) => answer.map_err(|error| FleetError::from_client(doing, error)),
+        Err(_) => Err(FleetError::Deadline { doing, after: deadline }),
+    }
+}
+
+/// A value that every engine gives.
+fn given<T>(value: Option<T>, doing: &'static str, what: &str) -> Result<T, FleetError> {
+    value.ok_or_else(|| FleetError::Answer { doing, detail: format!("no {what} in it") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(host: &str) -> EngineSettings {
+        EngineSettings {
+            host: host.into(),
+            worker: WorkerId::new(),
+            key: LabelKey([0; 32]),
+            prober: PathBuf::new(),
+            pool: SubnetPool::default(),
+            node: NodeSettings::default(),
+        }
+    }
+
+    #[test]
+    fn only_addresses_of_engines_are_taken() {
+        for good in ["unix:///var/run/docker.sock", "tcp://127.0.0.1:2375", "http://node:2375"] {
+            assert!(EngineFleet::new(settings(good)).is_ok(), "{good}");
+        }
+        for bad in ["", "unix://", "/var/run/docker.sock", "ssh://node", "https://node"] {
+            assert!(EngineFleet::new(settings(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_not_there_is_the_platforms_fault() {
+        for host in ["unix:///nonexistent/docker.sock", "tcp://127.0.0.1:1"] {
+            let fleet = EngineFleet::new(settings(host)).unwrap();
+            let error = fleet.facts().await.unwrap_err();
+            assert!(matches!(error, FleetError::Unreachable { .. }), "{error:?}");
+        }
+    }
+}

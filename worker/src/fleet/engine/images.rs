@@ -1,0 +1,277 @@
+//! Images: fetching strangers' by digest, reading what they declare, and loading our prober.
+
+use std::{io, time::Duration};
+
+use bollard::{
+    models::ImageInspect,
+    query_parameters::{CreateImageOptionsBuilder, ImportImageOptionsBuilder},
+};
+use futures::TryStreamExt;
+use tokio::time::timeout;
+
+use super::{EngineFleet, LOAD, READ, within};
+use crate::fleet::{
+    Pulled,
+    error::{FleetError, PullFailure},
+    facts::NodeFacts,
+    prober_image,
+    workload::ImageDeclares,
+};
+
+impl EngineFleet {
+    pub(in crate::fleet) async fn pull(
+        &self,
+        image: &str,
+        limit: Duration,
+    ) -> Result<Pulled, PullFailure> {
+        require_pinned(image)?;
+        let (pulled, there) = match self.inspect_image(image).await {
+            Ok(there) => (Pulled::AlreadyThere, there),
+            Err(error) if error.is_not_found() => {
+                self.fetch(image, limit).await?;
+                (Pulled::Fetched, self.inspect_image(image).await?)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        right_platform(&there, &self.facts().await?)?;
+        Ok(pulled)
+    }
+
+    async fn fetch(&self, image: &str, limit: Duration) -> Result<(), PullFailure> {
+        let docker = self.docker()?;
+        let options = CreateImageOptionsBuilder::new().from_image(image).build();
+        // Dropping the stream at the deadline breaks the connection, and so the engine's pull.
+        // Its lines are read and forgotten.
+        let lines = docker.create_image(Some(options), None, None);
+        match timeout(limit, lines.try_for_each(|_| async { Ok(()) })).await {
+            Err(_) => Err(PullFailure::Slow { after: limit }),
+            Ok(fetched) => {
+                fetched.map_err(|error| sort(FleetError::from_client("pulling an image", error)))
+            }
+        }
+    }
+
+    pub(in crate::fleet) async fn image_declares(
+        &self,
+        image: &str,
+    ) -> Result<ImageDeclares, FleetError> {
+        let config = self.inspect_image(image).await?.config.unwrap_or_default();
+        let mut volumes = config.volumes.unwrap_or_default();
+        volumes.sort();
+        let mut exposed_ports = config.exposed_ports.unwrap_or_default();
+        exposed_ports.sort();
+        let entrypoint = config.entrypoint.unwrap_or_default().into_iter();
+        Ok(ImageDeclares {
+            volumes,
+            user: config.user.filter(|user| !user.is_empty()),
+            working_dir: config.working_dir.filter(|dir| !dir.is_empty()),
+            exposed_ports,
+            command: entrypoint.chain(config.cmd.unwrap_or_default()).collect(),
+        })
+    }
+
+    /// Sees to it that the node has the prober's image; gives its name.
+    pub(super) async fn prober_image(&self, node: &NodeFacts) -> Result<String, FleetError> {
+        let tag =
+            self.prober_tag.get_or_try_init(|| self.with_prober(|b| Ok(prober_image::tag(b))));
+        let tag = tag.await?;
+        match self.inspect_image(tag).await {
+            Ok(_) => return Ok(tag.clone()),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+        let (os, arch) = (node.os.clone(), node.arch.clone());
+        let archive = self.with_prober(move |binary| prober_image::archive(binary, &os, &arch));
+        let archive = archive.await?;
+        let docker = self.docker()?;
+        let options = ImportImageOptionsBuilder::new().quiet(true).build();
+        let lines = docker.import_image(options, bollard::body_full(archive.into()), None);
+        let load = lines.try_for_each(|_| async { Ok(()) });
+        within(LOAD, "loading the prober's image", load).await?;
+        self.inspect_image(tag).await?;
+        Ok(tag.clone())
+    }
+
+    /// Reads the prober's binary and works on it, off the threads that answer.
+    async fn with_prober<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&[u8]) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, FleetError> {
+        let path = self.settings.prober.clone();
+        let unreadable =
+            |source| FleetError::ProberBinary { path: self.settings.prober.clone(), source };
+        let done = tokio::task::spawn_blocking(move || work(&std::fs::read(path)?)).await;
+        done.map_err(io::Error::other).flatten().map_err(unreadable)
+    }
+
+    async fn inspect_image(&self, image: &str) -> Result<ImageInspect, FleetError> {
+        let docker = self.docker()?;
+        within(READ, "inspecting an image", docker.inspect_image(image)).await
+    }
+}
+
+/// A tag may move between check and run; a digest may not.
+pub(super) fn require_pinned(image: &str) -> Result<(), FleetError> {
+    let pinned = image.split_once("@sha256:").is_some_and(|(name, digest)| {
+        !name.is_empty() && digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit())
+    });
+    if pinned { Ok(()) } else { Err(FleetError::NotPinned(image.to_owned())) }
+}
+
+fn right_platform(image: &ImageInspect, node: &NodeFacts) -> Result<(), PullFailure> {
+    let (os, arch) = (image.os.as_deref(), image.architecture.as_deref());
+    if os == Some(&node.os) && arch == Some(&node.arch) {
+        return Ok(());
+    }
+    let (os, arch) = (os.unwrap_or("?"), arch.unwrap_or("?"));
+    let detail = format!("it is for {os}/{arch}, the node is {}/{}", node.os, node.arch);
+    Err(PullFailure::WrongPlatform { detail })
+}
+
+/// Whose fault a refused pull is. The engine speaks for itself and for the registry in the same
+/// words; they are told apart by the registry's error codes and by what only a network says.
+fn sort(error: FleetError) -> PullFailure {
+    let FleetError::Refused { message, .. } = &error else { return error.into() };
+    let detail = message.clone();
+    let said = message.to_lowercase();
+    let says = |any: &[&str]| any.iter().any(|words| said.contains(words));
+    if says(&["toomanyrequests", "too many requests", "rate limit", "status: 429"]) {
+        PullFailure::Limited { detail }
+    } else if says(&["no space left on device", "disk quota exceeded", "cannot allocate memory"]) {
+        error.into()
+    } else if says(&[
+        "no matching manifest for",
+        "does not match the specified platform",
+        "cannot be used on this platform",
+        "image operating system",
+    ]) {
+        PullFailure::WrongPlatform { detail }
+    } else if says(&[
+        "pull access denied",
+        "unauthorized",
+        "authentication required",
+        "denied: requested access",
+        "no basic auth credentials",
+        "status: 403 ",
+    ]) {
+        PullFailure::Denied { detail }
+    } else if says(&[
+        "manifest unknown",
+        "name unknown",
+        "repository name not known",
+        "not found: manifest",
+        "manifest for ",
+        "repository does not exist",
+        "status: 404 ",
+    ]) {
+        PullFailure::NotFound { detail }
+    } else if says(&[
+        "failed to register layer",
+        "filesystem layer verification failed",
+        "invalid tar header",
+        "archive/tar",
+        "unsupported media type",
+        "unexpected media type",
+        "invalid checksum digest",
+        "mediatype in manifest",
+        "missing signature key",
+    ]) {
+        PullFailure::Broken { detail }
+    } else if says(&[
+        "connection refused",
+        "no such host",
+        "i/o timeout",
+        "tls handshake",
+        "server gave http response",
+        "unexpected http status",
+        "unexpected status",
+        "x509",
+        "connection reset",
+        "network is unreachable",
+        "no route to host",
+        "eof",
+        "request canceled",
+        "deadline exceeded",
+        "error parsing http",
+        "http: server",
+    ]) {
+        PullFailure::RegistryDown { detail }
+    } else {
+        error.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pinned_images_are_run() {
+        let digest = "a".repeat(64);
+        assert!(require_pinned(&format!("r.example:5000/u/app@sha256:{digest}")).is_ok());
+        for bad in [
+            "u/app",
+            "u/app:1",
+            &format!("sha256:{digest}"),
+            &format!("@sha256:{digest}"),
+            "u/app@sha256:abc",
+            &format!("u/app@sha256:{digest}0"),
+            &digest,
+        ] {
+            assert!(require_pinned(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_engines_words_are_sorted_by_fault() {
+        let sorted = |message: &str| {
+            let message = message.to_owned();
+            let error = FleetError::Refused { doing: "pulling an image", status: 500, message };
+            match sort(error) {
+                PullFailure::NotFound { .. } => "not found",
+                PullFailure::Denied { .. } => "denied",
+                PullFailure::Broken { .. } => "broken",
+                PullFailure::WrongPlatform { .. } => "platform",
+                PullFailure::Limited { .. } => "limited",
+                PullFailure::Slow { .. } => "slow",
+                PullFailure::RegistryDown { .. } => "down",
+                PullFailure::Engine(_) => "engine",
+            }
+        };
+        for (message, fault) in [
+            (
+                "manifest for r/u/app@sha256:ab not found: manifest unknown: manifest unknown",
+                "not found",
+            ),
+            ("name unknown: repository name not known to registry", "not found"),
+            (
+                "pull access denied for u/app, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
+                "denied",
+            ),
+            (
+                "Head \"https://r/v2/u/app/manifests/1\": unauthorized: authentication required",
+                "denied",
+            ),
+            ("toomanyrequests: You have reached your pull rate limit.", "limited"),
+            (
+                "Get \"http://127.0.0.1:5999/v2/\": dial tcp 127.0.0.1:5999: connect: connection refused",
+                "down",
+            ),
+            ("Get \"https://r/v2/\": dial tcp: lookup r on 192.0.2.1:53: no such host", "down"),
+            ("received unexpected HTTP status: 503 Service Unavailable", "down"),
+            ("Get \"https://r/v2/\": http: server gave HTTP response to HTTPS client", "down"),
+            ("unexpected EOF", "down"),
+            ("filesystem layer verification failed for digest sha256:ab", "broken"),
+            (
+                "failed to register layer: Error processing tar file(exit status 1): archive/tar: invalid tar header",
+                "broken",
+            ),
+            ("failed to register layer: write /x: no space left on device", "engine"),
+            ("no matching manifest for linux/amd64 in the manifest list entries", "platform"),
+            ("image operating system \"windows\" cannot be used on this platform", "platform"),
+            ("something new", "engine"),
+        ] {
+            assert_eq!(sorted(message), fault, "{message}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Slots on a plain engine: an internal bridge on a subnet of our own, and a prober attached by
+//! its standard streams.
+
+use std::{pin::Pin, sync::Arc};
+
+use bollard::{
+    container::LogOutput,
+    models::ContainerCreateBody,
+    query_parameters::{AttachContainerOptionsBuilder, InspectNetworkOptions, ListNetworksOptions},
+};
+use futures::{Stream, StreamExt};
+use tokio::{io::AsyncWrite, time::timeout};
+use tokio_util::io::StreamReader;
+
+use super::{CREATE, EngineFleet, FIRST_WORD, READ, creation::CreateFailure, within};
+use crate::{
+    fleet::{
+        error::{FleetError, cut},
+        facts::NodeFacts,
+        labels::{Identity, Kind},
+        request::{self, Place},
+        slot::{Slot, SlotHealth, Tenancy},
+        subnet::Subnet,
+    },
+    probe::client::ProberClient,
+};
+
+/// How many subnets are tried when others take them from under our hands.
+const SUBNET_TRIES: usize = 16;
+
+/// User ids: a slot's place in the pool is its own on the node, so these are too. Limits that the
+/// kernel counts per user are thereby nobody else's.
+const FIRST_STRICT_UID: u32 = 20_000;
+const FIRST_PROBER_UID: u32 = 40_000;
+/// Ids wrap here where a pool is larger, to stay within what a remapped node has (65,536).
+const UIDS: u32 = 20_000;
+
+/// A slot's network, and which place of the pool it has.
+struct Network {
+    place: u32,
+    subnet: Subnet,
+    id: String,
+    name: String,
+}
+
+impl EngineFleet {
+    pub(in crate::fleet) async fn open_slot(&self, number: u32) -> Result<Slot, FleetError> {
+        let node = Arc::new(self.facts().await?);
+        let image = self.prober_image(&node).await?;
+        let network = self.make_network(number, &node).await?;
+        let name = format!("{}-prober", network.name);
+        match self.make_prober(&name, &image, &network, &node).await {
+            Ok((prober_id, prober, tenancy)) => Ok(Slot {
+                number,
+                uid: FIRST_STRICT_UID + network.place % UIDS,
+                subnet: network.subnet,
+                network: network.id,
+                network_name: network.name,
+                prober_id,
+                prober,
+                node,
+                tenancy,
+            }),
+            Err(error) => {
+                let cleared = async {
+                    self.remove_ours(std::slice::from_ref(&name)).await?;
+                    self.remove_network(&network.id).await
+                };
+                if let Err(left) = cleared.await {
+                    let network = network.name;
+                    tracing::warn!(network, error = %left, "half a slot is left to the reaper");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    pub(in crate::fleet) async fn slot_alive(&self, slot: &Slot) -> SlotHealth {
+        let lost = |why: String| SlotHealth::Lost { why };
+        if slot.tenancy.is_doubted() {
+            return lost("something may be left in it".to_owned());
+        }
+        if let Some(error) = slot.prober.over() {
+            return lost(error.to_string());
+        }
+        match timeout(FIRST_WORD, slot.prober.ping()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return lost(error.to_string()),
+            Err(_) => return lost("the prober does not answer".to_owned()),
+        }
+        match self.inhabitants(&slot.network).await {
+            Ok(ids) if ids == [slot.prober_id.clone()] => SlotHealth::Alive,
+            Ok(ids) => lost(format!("{} containers are in it besides the prober", ids.len())),
+            Err(error) => lost(error.to_string()),
+        }
+    }
+
+    pub(in crate::fleet) async fn close_slot(&self, slot: Slot) -> Result<(), FleetError> {
+        let (prober_id, network) = (slot.prober_id.clone(), slot.network.clone());
+        // Ends the conversation first, so that nothing is said about a prober that is removed.
+        drop(slot);
+        self.remove_container(&prober_id).await?;
+        self.remove_network(&network).await?;
+        Ok(())
+    }
+
+    /// The containers that are attached to a network.
+    async fn inhabitants(&self, network: &str) -> Result<Vec<String>, FleetError> {
+        let docker = self.docker()?;
+        let look = docker.inspect_network(network, None::<InspectNetworkOptions>);
+        let found = within(READ, "inspecting a network", look).await?;
+        Ok(found.containers.unwrap_or_default().into_keys().collect())
+    }
+
+    /// A network on a subnet that nothing on the node uses. It begins at a random place of the
+    /// pool, so that workers rarely meet, and a subnet is not soon used again.
+    async fn make_network(&self, number: u32, node: &NodeFacts) -> Result<Network, FleetError> {
+        let (pool, worker) = (self.settings.pool, self.settings.worker);
+        let docker = self.docker()?;
+        let used = self.used_subnets().await?;
+        let first = rand::random_range(0..pool.len());
+        let labels = self.settings.key.sign(&Identity::of_slot(Kind::Slot, worker));
+        for place in pool.free(first, &used).take(SUBNET_TRIES) {
+            let subnet = pool.nth(place);
+            let name = format!("portcall-{worker}-slot{number}-{place}");
+            let request = request::network(&name, &subnet, node, labels.clone());
+            let made = within(CREATE, "making a network", docker.create_network(request)).await;
+            match made {
+                Ok(made) => return Ok(Network { place, subnet, id: made.id, name }),
+                Err(error) if is_overlap(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(FleetError::NoSubnet { pool: pool.to_string() })
+    }
+
+    async fn used_subnets(&self) -> Result<Vec<Subnet>, FleetError> {
+        let docker = self.docker()?;
+        let list = docker.list_networks(None::<ListNetworksOptions>);
+        let networks = within(READ, "listing networks", list).await?;
+        Ok(networks
+            .into_iter()
+            .flat_map(|network| network.ipam.and_then(|ipam| ipam.config).unwrap_or_default())
+            .filter_map(|config| config.subnet?.parse().ok())
+            .collect())
+    }
+
+    /// A prober that has answered once.
+    async fn make_prober(
+        &self,
+        name: &str,
+        image: &str,
+        network: &Network,
+        node: &NodeFacts,
+    ) -> Result<(String, ProberClient, Tenancy), FleetError> {
+        let identity = Identity::of_slot(Kind::Prober, self.settings.worker);
+        let place = Place {
+            network: &network.id,
+            uid: FIRST_PROBER_UID + network.place % UIDS,
+            node,
+            settings: &self.settings.node,
+        };
+        let labels = self.settings.key.sign(&identity);
+        let body = request::prober(image, &network.subnet, &place, labels);
+        let id = self.create_or_unfit(name, &body).await?;
+        let docker = self.docker()?;
+        let options = AttachContainerOptionsBuilder::new()
+            .stdin(true)
+            .stdout(true)
+            .stderr(true)
+            .stream(true)
+            .build();
+        let attach = docker.attach_container(&id, Some(options));
+        let streams = within(READ, "attaching to the prober", attach).await?;
+        let tenancy = Tenancy::default();
+        let prober = converse(name, streams.output, streams.input, tenancy.clone());
+        self.start_container(&id).await?;
+        let speechless =
+            |detail: String| FleetError::Answer { doing: "greeting the prober", detail };
+        match timeout(FIRST_WORD, prober.ping()).await {
+            Ok(Ok(())) => Ok((id, prober, tenancy)),
+            Ok(Err(error)) => Err(speechless(error.to_string())),
+            Err(_) => Err(speechless(format!("no answer within {FIRST_WORD:?}"))),
+        }
+    }
+
+    async fn create_or_unfit(
+        &self,
+        name: &str,
+        body: &ContainerCreateBody,
+    ) -> Result<String, FleetError> {
+        self.create(name, body).await.map_err(|failure| match failure {
+            CreateFailure::Engine(error) => error,
+            CreateFailure::Differs(fields) => FleetError::Unfit(format!(
+                "it dropped or changed {} of the prober",
+                fields.join(", ")
+            )),
+        })
+    }
+}
+
+type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
+
+/// Takes the attached streams apart: standard output is the conversation, standard error goes to
+/// the log, cut, since a prober sits beside a stranger.
+fn converse(
+    name: &str,
+    output: Output,
+    input: Pin<Box<dyn AsyncWrite + Send>>,
+    tenancy: Tenancy,
+) -> ProberClient {
+    let name = name.to_owned();
+    let said = output.filter_map(move |piece| {
+        let heard = match piece {
+            Ok(LogOutput::StdOut { message }) => Some(Ok(message)),
+            Ok(other) => {
+                let words = cut(&String::from_utf8_lossy(other.as_ref()));
+                tracing::debug!(container = name, words, "prober's standard error");
+                None
+            }
+            Err(error) => Some(Err(std::io::Error::other(error))),
+        };
+        std::future::ready(heard)
+    });
+    let reader = StreamReader::new(Box::pin(said));
+    ProberClient::new(reader, input, move |address| tenancy.may_dial(address))
+}
+
+/// "Pool overlaps with other one on this address space", and its later wordings.
+fn is_overlap(error: &FleetError) -> bool {
+    matches!(error, FleetError::Refused { message, .. }
+        if message.to_lowercase().contains("overlap"))
+}

@@ -1,0 +1,221 @@
+//! What a node says of itself, and what follows: too old or too bare an engine is refused, one
+//! without a second wall around containers is warned about.
+
+use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum, SystemVersion};
+
+use super::error::FleetError;
+
+/// Below this version of the API the engine drops security fields without a word.
+const LEAST_API: (u32, u32) = (1, 41);
+
+/// From this version of the API on, a bridge can be told to have no address of the host's.
+const ISOLATED_GATEWAYS_API: (u32, u32) = (1, 48);
+
+/// Which interface the kernel limits resources by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupVersion {
+    /// Version 1, or the hybrid of both.
+    V1,
+    /// Version 2.
+    V2,
+}
+
+/// What the engine and its machine can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// The machine's name.
+    pub name: String,
+    /// The engine's version.
+    pub engine: String,
+    /// The newest version of the API that the engine speaks.
+    pub api: (u32, u32),
+    /// The operating system of images, as in their configuration (`linux`).
+    pub os: String,
+    /// The architecture of images, as in their configuration (`amd64`, `arm64`).
+    pub arch: String,
+    /// Processors.
+    pub cpus: u32,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// The cgroup interface.
+    pub cgroup: CgroupVersion,
+    /// The runtimes that a container can ask for.
+    pub runtimes: Vec<String>,
+    /// The runtime of a container that asks for none.
+    pub default_runtime: String,
+    /// The engine's security options by name (`seccomp`, `apparmor`, `userns`, `rootless` …).
+    pub security: Vec<String>,
+}
+
+impl NodeFacts {
+    /// Reads the engine's two answers.
+    pub(super) fn read(version: SystemVersion, info: SystemInfo) -> Result<Self, FleetError> {
+        let missing = |what: &str| FleetError::Answer {
+            doing: "reading facts",
+            detail: format!("it does not say its {what}"),
+        };
+        let api = version.api_version.as_deref().and_then(parse_api);
+        let api = api.ok_or_else(|| missing("API version"))?;
+        if api < LEAST_API {
+            return Err(FleetError::Unfit(format!(
+                "it speaks API {}.{}, at least {}.{} is needed",
+                api.0, api.1, LEAST_API.0, LEAST_API.1
+            )));
+        }
+        refuse_bare(&info)?;
+        let mut runtimes: Vec<String> = info.runtimes.unwrap_or_default().into_keys().collect();
+        runtimes.sort();
+        Ok(Self {
+            name: info.name.unwrap_or_default(),
+            engine: version.version.ok_or_else(|| missing("version"))?,
+            api,
+            os: version.os.ok_or_else(|| missing("system"))?,
+            arch: version.arch.ok_or_else(|| missing("architecture"))?,
+            cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).clamp(1, 1024),
+            memory: info.mem_total.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            cgroup: match info.cgroup_version {
+                Some(SystemInfoCgroupVersionEnum::_2) => CgroupVersion::V2,
+                _ => CgroupVersion::V1,
+            },
+            runtimes,
+            default_runtime: info.default_runtime.unwrap_or_default(),
+            security: security_names(info.security_options.unwrap_or_default()),
+        })
+    }
+
+    /// Whether root inside a container is nobody on the machine.
+    #[must_use]
+    pub fn remaps_users(&self) -> bool {
+        self.security.iter().any(|name| name == "userns" || name == "rootless")
+    }
+
+    /// Whether the engine wears AppArmor's default profile.
+    #[must_use]
+    pub fn has_apparmor(&self) -> bool {
+        self.security.iter().any(|name| name == "apparmor")
+    }
+
+    pub(super) fn isolates_gateways(&self) -> bool {
+        self.api >= ISOLATED_GATEWAYS_API
+    }
+
+    /// What an operator must be told before `ordinary` images run here under `runtime` (the
+    /// engine's default if none).
+    #[must_use]
+    pub fn warning(&self, runtime: Option<&str>) -> Option<String> {
+        let runtime = runtime.unwrap_or(&self.default_runtime);
+        let second_wall = ["runsc", "kata"].iter().any(|name| runtime.contains(name));
+        if self.remaps_users() || second_wall {
+            return None;
+        }
+        Some(format!(
+            "node {}: root inside an ordinary container is root on this machine, since the engine \
+             has neither userns-remap nor the runtime runsc; only the profile's limits and the \
+             kernel stand between a stranger and this machine",
+            self.name
+        ))
+    }
+}
+
+/// Limits that the kernel or the engine cannot keep would be dropped with a warning that nobody
+/// reads.
+fn refuse_bare(info: &SystemInfo) -> Result<(), FleetError> {
+    let cannot = [
+        ("memory", info.memory_limit),
+        ("swap", info.swap_limit),
+        ("tasks", info.pids_limit),
+        ("processor time", info.cpu_cfs_quota),
+    ];
+    let cannot: Vec<&str> =
+        cannot.into_iter().filter(|(_, can)| *can == Some(false)).map(|(what, _)| what).collect();
+    if !cannot.is_empty() {
+        return Err(FleetError::Unfit(format!("it cannot limit {}", cannot.join(", "))));
+    }
+    let security = security_names(info.security_options.clone().unwrap_or_default());
+    if !security.iter().any(|name| name == "seccomp") {
+        return Err(FleetError::Unfit("it cannot filter system calls (seccomp)".to_owned()));
+    }
+    Ok(())
+}
+
+/// `name=seccomp,profile=default` → `seccomp`.
+fn security_names(options: Vec<String>) -> Vec<String> {
+    let name = |option: &String| {
+        let first = option.split(',').next().unwrap_or_default();
+        first.strip_prefix("name=").unwrap_or(first).to_owned()
+    };
+    options.iter().map(name).collect()
+}
+
+fn parse_api(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A node as the tests' snapshots want it.
+    pub(in crate::fleet) fn node() -> NodeFacts {
+        let (version, info) = answers();
+        NodeFacts::read(version, info).unwrap()
+    }
+
+    fn answers() -> (SystemVersion, SystemInfo) {
+        let version = SystemVersion {
+            version: Some("20.10.24".into()),
+            api_version: Some("1.41".into()),
+            os: Some("linux".into()),
+            arch: Some("amd64".into()),
+            ..Default::default()
+        };
+        let info = SystemInfo {
+            name: Some("n1".into()),
+            ncpu: Some(2),
+            memory_limit: Some(true),
+            swap_limit: Some(true),
+            pids_limit: Some(true),
+            cpu_cfs_quota: Some(true),
+            cgroup_version: Some(SystemInfoCgroupVersionEnum::_1),
+            default_runtime: Some("runc".into()),
+            security_options: Some(vec!["name=seccomp,profile=default".into()]),
+            ..Default::default()
+        };
+        (version, info)
+    }
+
+    #[test]
+    fn old_and_bare_engines_are_refused() {
+        let read = |change: fn(&mut SystemVersion, &mut SystemInfo)| {
+            let (mut version, mut info) = answers();
+            change(&mut version, &mut info);
+            NodeFacts::read(version, info).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(|_, _| ()), Ok(()));
+        let refused = |why: &str| Err(format!("this engine cannot be used: {why}"));
+        assert_eq!(
+            read(|version, _| version.api_version = Some("1.40".into())),
+            refused("it speaks API 1.40, at least 1.41 is needed")
+        );
+        assert_eq!(read(|version, _| version.api_version = Some("2.0".into())), Ok(()));
+        assert!(read(|version, _| version.api_version = None).is_err());
+        assert_eq!(
+            read(|_, info| {
+                info.swap_limit = Some(false);
+                info.pids_limit = Some(false);
+            }),
+            refused("it cannot limit swap, tasks")
+        );
+        assert!(read(|_, info| info.security_options = None).is_err());
+    }
+
+    #[test]
+    fn a_node_with_one_wall_is_warned_about() {
+        let mut node = node();
+        assert!(node.warning(None).unwrap().contains("node n1"));
+        assert_eq!(node.warning(Some("runsc")), None);
+        node.security.push("userns".into());
+        assert_eq!(node.warning(None), None);
+    }
+}

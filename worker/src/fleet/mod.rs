@@ -1,0 +1,242 @@
+//! Where strangers' containers run.
+//!
+//! ```text
+//!   node ─────────────────────────────────────────────────────────────
+//!    slot 0: internal network 10.213.x.y/28     slot 1: …
+//!    ┌────────────────────────────────────┐    ┌──────────────────┐
+//!    │ prober ──► vote ◄──► result, redis │    │ prober           │
+//!    └───▲────────────────────────────────┘    └───▲──────────────┘
+//!        │ stdin, stdout (attached)                │
+//!   ─────┼─────────────────────────────────────────┼──────────────────
+//!      worker: open_slot · pull · start → Workload · remove · close_slot
+//! ```
+//!
+//! A [`Fleet`] is one way to a Docker endpoint. It hands out [`Slot`]s, private networks with a
+//! prober in them, and starts [`Workload`]s in them, the containers of one submission:
+//!
+//! ```ignore
+//! fleet.pull(&image, within).await?;
+//! let workload = fleet.start(&slot, &owner, &specs).await?;
+//! let observation = slot.prober().ask(question).await?;
+//! let states = fleet.states(&workload).await?;
+//! workload.remove().await?;
+//! ```
+//!
+//! What holds for everything in here:
+//! - The request for a container is a pure function ([`request`]) of its spec, its [`limits`] and
+//!   its place; what the engine stored is read back whole ([`readback`]) before it is started.
+//! - Nothing is ever executed inside a container, copied in or out of it, mounted from the node
+//!   or published from it.
+//! - Every object of ours wears signed [`labels`]; what is not ours is never touched.
+//! - Every call has a deadline. No state of the engine is kept that could not be made again, and
+//!   each call connects anew: an engine that was away is found again by the next call.
+//! - A removal is finished when the object was seen to be gone.
+//!
+//! Deciding what a failure means for a submission is left to the grading story, deciding what is
+//! an orphan to the reaper. `bollard` is known only here.
+
+use std::{sync::Arc, time::Duration};
+
+mod engine;
+pub mod error;
+pub mod facts;
+pub mod labels;
+pub mod limits;
+mod prober_image;
+pub mod readback;
+pub mod request;
+pub mod seccomp;
+pub mod slot;
+pub mod subnet;
+pub mod sweep;
+pub mod workload;
+
+pub use engine::EngineSettings;
+pub use error::{FleetError, PullFailure, StartFailure};
+pub use facts::NodeFacts;
+pub use labels::{Kind, LabelKey, Owner};
+pub use limits::{Limits, Profile};
+pub use request::NodeSettings;
+pub use slot::{Slot, SlotHealth};
+pub use subnet::SubnetPool;
+pub use sweep::{Found, Object, Removal, Sweep};
+pub use workload::{ContainerSpec, ContainerState, ImageDeclares, Phase, Role, Workload};
+
+use engine::EngineFleet;
+
+/// How an image came to be on the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulled {
+    /// It was there.
+    AlreadyThere,
+    /// It was fetched from its registry.
+    Fetched,
+}
+
+/// One way to run containers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Fleet {
+    /// A plain engine: containers on internal bridges of one machine.
+    Engine(Arc<EngineFleet>),
+}
+
+impl Fleet {
+    /// A fleet on a plain engine. Nothing is connected yet: the engine may come later.
+    ///
+    /// # Errors
+    /// [`FleetError::Address`] if the engine's address is none.
+    pub fn engine(settings: EngineSettings) -> Result<Self, FleetError> {
+        Ok(Self::Engine(Arc::new(EngineFleet::new(settings)?)))
+    }
+
+    /// What the node says of itself now.
+    ///
+    /// # Errors
+    /// [`FleetError::Unfit`] if nothing may run there; others if it cannot be asked.
+    pub async fn facts(&self) -> Result<NodeFacts, FleetError> {
+        match self {
+            Self::Engine(engine) => engine.facts().await,
+        }
+    }
+
+    /// What the operator must be told before `ordinary` images run on this node; see
+    /// [`NodeFacts::warning`].
+    #[must_use]
+    pub fn warning(&self, facts: &NodeFacts) -> Option<String> {
+        match self {
+            Self::Engine(engine) => facts.warning(engine.settings.node.runtime.as_deref()),
+        }
+    }
+
+    /// Makes a slot: a network on a subnet that nothing else uses, and a prober in it that has
+    /// answered.
+    ///
+    /// # Errors
+    /// [`FleetError`]; what was made by then was removed, or is left to the reaper.
+    pub async fn open_slot(&self, number: u32) -> Result<Slot, FleetError> {
+        match self {
+            Self::Engine(engine) => engine.open_slot(number).await,
+        }
+    }
+
+    /// Whether the slot's network and prober are there and answer, and nothing else is in it.
+    pub async fn slot_alive(&self, slot: &Slot) -> SlotHealth {
+        match self {
+            Self::Engine(engine) => engine.slot_alive(slot).await,
+        }
+    }
+
+    /// Removes the slot's prober and network, and looks that they are gone.
+    ///
+    /// # Errors
+    /// [`FleetError`] if that could not be verified; the rest is left to the reaper.
+    pub async fn close_slot(&self, slot: Slot) -> Result<(), FleetError> {
+        match self {
+            Self::Engine(engine) => engine.close_slot(slot).await,
+        }
+    }
+
+    /// Brings an image, pinned by its digest (`name@sha256:…`), onto the node.
+    ///
+    /// # Errors
+    /// [`PullFailure`] says whose fault it is.
+    pub async fn pull(&self, image: &str, within: Duration) -> Result<Pulled, PullFailure> {
+        match self {
+            Self::Engine(engine) => engine.pull(image, within).await,
+        }
+    }
+
+    /// What the configuration of a pulled image says.
+    ///
+    /// # Errors
+    /// [`FleetError`]; not found if it is not on the node.
+    pub async fn image_declares(&self, image: &str) -> Result<ImageDeclares, FleetError> {
+        match self {
+            Self::Engine(engine) => engine.image_declares(image).await,
+        }
+    }
+
+    /// Makes every container, reads every one back, and only then starts them in order. If
+    /// anything fails, what was made is removed; if that could not be verified, the slot is
+    /// marked ([`Slot::doubt`]).
+    ///
+    /// # Errors
+    /// [`StartFailure`] says whose fault it is.
+    pub async fn start(
+        &self,
+        slot: &Slot,
+        owner: &Owner,
+        specs: &[ContainerSpec],
+    ) -> Result<Workload, StartFailure> {
+        match self {
+            Self::Engine(engine) => {
+                let members = engine.start(slot, owner, specs).await?;
+                Ok(Workload::new(self.clone(), *owner, slot, members))
+            }
+        }
+    }
+
+    /// How the containers are, in the order of the specs.
+    ///
+    /// # Errors
+    /// [`FleetError`] if the engine cannot be asked.
+    pub async fn states(&self, workload: &Workload) -> Result<Vec<ContainerState>, FleetError> {
+        match self {
+            Self::Engine(engine) => engine.states(workload).await,
+        }
+    }
+
+    /// The last part of what a container wrote to its output, at most `max_bytes`, with what is
+    /// not UTF-8 replaced. Control characters are in it: whoever shows it escapes it. `index` is
+    /// the position in the list of specs.
+    ///
+    /// # Errors
+    /// [`FleetError`] if the engine cannot be asked.
+    pub async fn logs(
+        &self,
+        workload: &Workload,
+        index: usize,
+        max_bytes: usize,
+    ) -> Result<String, FleetError> {
+        match self {
+            Self::Engine(engine) => engine.logs(workload, index, max_bytes).await,
+        }
+    }
+
+    /// How many bytes each container has written to its root, in the order of the specs. The
+    /// engine counts files for it: not to be asked more than every few seconds.
+    ///
+    /// # Errors
+    /// [`FleetError`] if the engine cannot be asked.
+    pub async fn written(&self, workload: &Workload) -> Result<Vec<u64>, FleetError> {
+        match self {
+            Self::Engine(engine) => engine.written(workload).await,
+        }
+    }
+
+    /// Everything of ours on the node.
+    ///
+    /// # Errors
+    /// [`FleetError`] if the engine cannot be asked.
+    pub async fn sweep(&self) -> Result<Sweep, FleetError> {
+        match self {
+            Self::Engine(engine) => engine.sweep().await,
+        }
+    }
+
+    /// Removes what a sweep found, and looks that it is gone.
+    ///
+    /// # Errors
+    /// [`FleetError`] if that could not be verified.
+    pub async fn remove_found(&self, found: &Found) -> Result<Removal, FleetError> {
+        match self {
+            Self::Engine(engine) => engine.remove_found(found).await,
+        }
+    }
+
+    async fn remove_containers(&self, ids: &[String]) -> Result<(), FleetError> {
+        match self {
+            Self::Engine(engine) => engine.remove_containers(ids).await,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Room for one running submission: a private network and a prober in it. A slot is reused for
+//! one submission after another, and replaced when anything about it is in doubt.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::{facts::NodeFacts, subnet::Subnet};
+use crate::probe::client::ProberClient;
+
+/// A private network with a prober in it.
+pub struct Slot {
+    pub(super) number: u32,
+    pub(super) uid: u32,
+    pub(super) subnet: Subnet,
+    pub(super) network: String,
+    pub(super) network_name: String,
+    pub(super) prober_id: String,
+    pub(super) prober: ProberClient,
+    pub(super) node: Arc<NodeFacts>,
+    pub(super) tenancy: Tenancy,
+}
+
+/// Whether a slot can still be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotHealth {
+    /// Network and prober are there and answer.
+    Alive,
+    /// It must be closed and replaced.
+    Lost {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Slot {
+    /// Its number among the worker's slots.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Its addresses.
+    #[must_use]
+    pub fn subnet(&self) -> Subnet {
+        self.subnet
+    }
+
+    /// The name of its network on the node.
+    #[must_use]
+    pub fn network_name(&self) -> &str {
+        &self.network_name
+    }
+
+    /// The node that it is on.
+    #[must_use]
+    pub fn node(&self) -> &NodeFacts {
+        &self.node
+    }
+
+    /// The process in it that asks questions. It dials only addresses that the fleet reported
+    /// for the workload that runs now.
+    #[must_use]
+    pub fn prober(&self) -> &ProberClient {
+        &self.prober
+    }
+
+    /// Marks it as not to be used again, as when something in it could not be removed.
+    pub fn doubt(&self) {
+        self.tenancy.doubt();
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("number", &self.number)
+            .field("subnet", &self.subnet)
+            .field("network", &self.network_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the fleet knows about what runs in a slot now; shared with the workload in it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tenancy(Arc<TenancyState>);
+
+#[derive(Debug, Default)]
+struct TenancyState {
+    addresses: RwLock<HashSet<Ipv4Addr>>,
+    doubt: AtomicBool,
+}
+
+impl Tenancy {
+    /// Says which addresses the prober may dial from now on.
+    pub(super) fn report(&self, addresses: impl IntoIterator<Item = Ipv4Addr>) {
+        let mut reported = self.0.addresses.write().unwrap_or_else(PoisonError::into_inner);
+        *reported = addresses.into_iter().collect();
+    }
+
+    pub(super) fn may_dial(&self, address: IpAddr) -> bool {
+        let IpAddr::V4(address) = address else { return false };
+        self.0.addresses.read().unwrap_or_else(PoisonError::into_inner).contains(&address)
+    }
+
+    /// Something may be left in the slot.
+    pub(super) fn doubt(&self) {
+        self.0.doubt.store(true, Ordering::Relaxed);
+    }
+
+    /// The slot was seen to hold what it should.
+    pub(super) fn trust(&self) {
+        self.0.doubt.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_doubted(&self) -> bool {
+        self.0.doubt.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reported_addresses_may_be_dialled() {
+        let tenancy = Tenancy::default();
+        let address = Ipv4Addr::new(10, 213, 0, 3);
+        assert!(!tenancy.may_dial(address.into()));
+        tenancy.report([address]);
+        assert!(tenancy.may_dial(address.into()));
+        assert!(!tenancy.may_dial(address.to_ipv6_mapped().into()));
+        tenancy.report([]);
+        assert!(!tenancy.may_dial(address.into()));
+    }
+}

@@ -1,0 +1,318 @@
+//! The grading of one submission, as a story: resolve, pull, start, probe, judge.
+//!
+//! It knows neither the queue nor sleeping: it tells its [`Progress`] and stops when that says so.
+//! What comes out is a result for the submission and, if containers were started, the guard that
+//! removes them: the verdict is written first, then the removal begins.
+
+mod prepare;
+mod probing;
+
+use std::time::Duration;
+
+use portcall_shared::{
+    domain::{
+        event::Event,
+        evidence::{ContainerEvidence, EXCERPT, Evidence},
+        state::Step,
+        submission::Submission,
+        text::defused,
+        verdict::{Fault, PlatformCode, PlatformFault},
+    },
+    registry::Registry,
+};
+use tokio::time::Instant;
+
+use self::prepare::Prepared;
+use crate::{
+    fleet::{ContainerState, Fleet, FleetError, Phase, Role, Slot, StartFailure, Workload},
+    hold,
+    judge::{self, Judgement, Presence, Seen},
+    lease::{Progress, Stop},
+};
+
+/// What a grading came to.
+#[derive(Debug)]
+pub enum Ended {
+    /// It was judged: passed or failed.
+    Judged(Judgement),
+    /// It could not be judged, or failed before there was anything to judge.
+    Faulted(Fault),
+    /// It had to stop.
+    Stopped(Stop),
+}
+
+/// A grading that is over, but for the cleaning.
+#[derive(Debug)]
+pub struct Graded {
+    /// How it ended.
+    pub ended: Ended,
+    /// What was seen.
+    pub evidence: Evidence,
+    /// What still runs.
+    pub workload: Option<Workload>,
+}
+
+/// Why the story ends before its end.
+#[derive(Debug)]
+enum Break {
+    Fault(Fault),
+    Stop(Stop),
+}
+
+impl From<Stop> for Break {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl<F: Into<Fault>> From<F> for Break {
+    fn from(fault: F) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+/// A fault of the fleet as people see it: nothing internal, the cause goes to the log.
+fn platform(doing: &str, error: &FleetError) -> Fault {
+    tracing::warn!(error = %error, doing, "the fleet failed");
+    let code = match error {
+        FleetError::Unreachable { .. } | FleetError::Deadline { .. } => PlatformCode::NodeLost,
+        _ => PlatformCode::PlatformError,
+    };
+    PlatformFault::new(code, format!("the platform could not {doing}")).into()
+}
+
+/// What gradings share.
+#[derive(Clone, Debug)]
+pub struct Grader {
+    /// Where containers run.
+    pub fleet: Fleet,
+    /// Who is asked what a name stands for.
+    pub registry: Registry,
+}
+
+impl Grader {
+    /// Grades a submission in a slot.
+    pub async fn grade(
+        &self,
+        slot: &Slot,
+        submission: &mut Submission,
+        event: &Event,
+        owner: crate::fleet::Owner,
+        progress: &impl Progress,
+    ) -> Graded {
+        let until = Instant::now() + event.limits.grading;
+        let mut workload = None;
+        let mut seen = Vec::new();
+        let told =
+            self.tell(slot, submission, event, owner, progress, until, &mut workload, &mut seen);
+        let ended = match told.await {
+            Ok(judgement) => Ended::Judged(judgement),
+            Err(Break::Fault(fault)) => Ended::Faulted(fault),
+            Err(Break::Stop(stop)) => Ended::Stopped(stop),
+        };
+        let evidence = match &ended {
+            Ended::Stopped(_) => Evidence::default(),
+            _ => self.evidence(&ended, submission, event, workload.as_ref()).await,
+        };
+        Graded { ended, evidence, workload }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what the story leaves behind is returned so")]
+    async fn tell(
+        &self,
+        slot: &Slot,
+        submission: &mut Submission,
+        event: &Event,
+        owner: crate::fleet::Owner,
+        progress: &impl Progress,
+        until: Instant,
+        workload: &mut Option<Workload>,
+        seen: &mut Vec<Seen>,
+    ) -> Result<Judgement, Break> {
+        hold::point("claimed").await;
+        let prepared = self.resolve(submission, event, slot, progress).await?;
+        progress.step(Step::Pulling).await?;
+        let prepared = self.pull(prepared, event, progress, until).await?;
+        hold::point("pulled").await;
+
+        progress.step(Step::Starting).await?;
+        let started = self.start(slot, owner, &prepared, event).await;
+        let running = match started {
+            Ok(running) => workload.insert(running),
+            Err(Started::NotAtAll(broken)) => return Err(broken),
+            Err(Started::Refused(all)) => {
+                *seen = all;
+                return Ok(judge::judge(event, submission, seen));
+            }
+        };
+        hold::point("started").await;
+
+        progress.step(Step::Probing).await?;
+        *seen = self.probe(slot, running, &prepared, submission, event, progress, until).await?;
+        hold::point("probed").await;
+
+        progress.step(Step::Judging).await?;
+        let judgement = judge::judge(event, submission, seen);
+        hold::point("judged").await;
+        Ok(judgement)
+    }
+
+    async fn start(
+        &self,
+        slot: &Slot,
+        owner: crate::fleet::Owner,
+        prepared: &Prepared,
+        event: &Event,
+    ) -> Result<Workload, Started> {
+        let within = event.limits.start;
+        let failure = match tokio::time::timeout(
+            within.max(Duration::from_secs(1)),
+            self.fleet.start(slot, &owner, &prepared.specs),
+        )
+        .await
+        {
+            Ok(Ok(workload)) => return Ok(workload),
+            Ok(Err(failure)) => failure,
+            Err(_) => {
+                // What was made by then is found by its labels; the slot is not used again.
+                slot.doubt();
+                let message = format!("the containers did not start within {} s", within.as_secs());
+                let fault = PlatformFault::new(PlatformCode::NodeLost, message);
+                return Err(Started::NotAtAll(fault.into()));
+            }
+        };
+        let (index, detail) = match failure {
+            StartFailure::StartFailed { index, detail }
+            | StartFailure::ConfigRefused { index, detail } => (index, detail),
+            StartFailure::LimitDropped { fields } => {
+                tracing::error!(?fields, "the engine dropped limits");
+                let message = "the machine does not keep every limit that a container needs";
+                let fault = PlatformFault::new(PlatformCode::PlatformError, message);
+                return Err(Started::NotAtAll(fault.into()));
+            }
+            StartFailure::Engine(error) => {
+                return Err(Started::NotAtAll(Break::Fault(platform(
+                    "start the containers",
+                    &error,
+                ))));
+            }
+        };
+        let spec = &prepared.specs[index.min(prepared.specs.len().saturating_sub(1))];
+        if spec.role == Role::Service {
+            return Err(Started::NotAtAll(service_failed(&spec.alias, &detail).into()));
+        }
+        let detail = defused(detail.as_bytes(), 300).replace('\n', " ");
+        let seen = prepared.images().map(|(position, alias)| Seen {
+            alias: alias.to_owned(),
+            presence: match position == index {
+                true => Presence::NotStarted { detail: detail.clone() },
+                false => Presence::NotAwaited,
+            },
+            answers: Vec::new(),
+        });
+        Err(Started::Refused(seen.collect()))
+    }
+
+    /// What is kept of a grading: for one that did not pass, how every container stands and the
+    /// end of its log.
+    async fn evidence(
+        &self,
+        ended: &Ended,
+        submission: &Submission,
+        event: &Event,
+        workload: Option<&Workload>,
+    ) -> Evidence {
+        let checks = match ended {
+            Ended::Judged(judgement) => judgement.checks.clone(),
+            _ => Vec::new(),
+        };
+        let passed = matches!(ended, Ended::Judged(Judgement { outcome: Ok(()), .. }));
+        let containers = match workload {
+            Some(workload) if !passed => self.containers(workload).await,
+            _ => Vec::new(),
+        };
+        Evidence { checks, containers, reproduce: reproduce(submission, event) }
+    }
+
+    async fn containers(&self, workload: &Workload) -> Vec<ContainerEvidence> {
+        let Ok(states) = self.fleet.states(workload).await else { return Vec::new() };
+        let mut out = Vec::with_capacity(states.len());
+        for (position, state) in states.iter().enumerate() {
+            let log = self.fleet.logs(workload, position, EXCERPT).await.unwrap_or_default();
+            out.push(container(state, &log));
+        }
+        out
+    }
+}
+
+enum Started {
+    NotAtAll(Break),
+    Refused(Vec<Seen>),
+}
+
+/// A service of the event that does not do its part: nothing that the participant could mend.
+fn service_failed(alias: &str, detail: &str) -> PlatformFault {
+    tracing::error!(service.alias = alias, detail, "a service of the event failed");
+    let message = format!("`{alias}`, which the event provides, could not be started");
+    PlatformFault::new(PlatformCode::PlatformError, message)
+}
+
+fn container(state: &ContainerState, log: &str) -> ContainerEvidence {
+    let exit_code = match &state.phase {
+        Phase::Exited { exit_code } | Phase::NotStarted { exit_code, .. } => Some(*exit_code),
+        Phase::Created | Phase::Running | Phase::Missing => None,
+    };
+    ContainerEvidence {
+        image: match state.role {
+            Role::Image => u32::try_from(state.index).ok(),
+            Role::Service => None,
+        },
+        alias: state.alias.clone(),
+        exit_code,
+        oom_killed: state.oom_killed,
+        log: defused(log.as_bytes(), EXCERPT),
+    }
+}
+
+/// Shell lines that do the same on the participant's machine.
+fn reproduce(submission: &Submission, event: &Event) -> Vec<String> {
+    let several = submission.images.len() + event.services.len() > 1;
+    let mut lines = Vec::new();
+    let network = if several {
+        lines.push("docker network create portcall-try".to_owned());
+        "--network portcall-try "
+    } else {
+        ""
+    };
+    for service in &event.services {
+        let alias = &service.alias;
+        lines.push(format!("docker run -d --rm {network}--network-alias {alias} {}", service.image));
+    }
+    for (index, image) in submission.images.iter().enumerate() {
+        let pinned = image.pinned.as_ref();
+        let name = pinned.map_or_else(
+            || image.image.to_string(),
+            |pinned| image.image.pinned(&pinned.digest),
+        );
+        let alias = match several {
+            true => format!("--network-alias {} ", event.alias(index)),
+            false => String::new(),
+        };
+        let port = 8080 + index;
+        lines.push(format!("docker run -d --rm {network}{alias}-p {port}:80 {name}"));
+    }
+    for check in &event.checks {
+        let port = match check.target {
+            portcall_shared::domain::event::Target::Index(index) => 8080 + index,
+            _ => 8080,
+        };
+        let method = match check.method.as_str() {
+            "GET" => String::new(),
+            "HEAD" => "-I ".to_owned(),
+            other => format!("-X {other} "),
+        };
+        let path = check.path.fill_encoded(submission).replace('\'', "%27");
+        lines.push(format!("curl -i {method}'http://127.0.0.1:{port}{path}'"));
+    }
+    lines
+}

@@ -1,0 +1,221 @@
+//! Holding a lease while the grading beside it works.
+//!
+//! The keeper renews on its own; the grading asks before each side effect. A holder whose last
+//! renewal is older than the stall time starts nothing more, long before anybody else could take
+//! over; one that is told it is stale stops at once.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use portcall_shared::{
+    domain::{
+        state::Step,
+        submission::{StepTime, SubmittedImage},
+    },
+    store::queue::{Lease, Queue, Write},
+};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// The three times of a lease. `beat < stall < lease`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseTimes {
+    /// Between two renewals.
+    pub beat: Duration,
+    /// Age of the last renewal beyond which the holder starts no side effect.
+    pub stall: Duration,
+    /// Silence after which an observer ends the lease.
+    pub lease: Duration,
+}
+
+/// Why a grading stops without a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// The lease is lost, or may be.
+    #[error("the lease is lost")]
+    LeaseLost,
+    /// The worker is stopping.
+    #[error("the worker is stopping")]
+    Stopping,
+}
+
+/// What the grading story tells as it goes on, and is told.
+pub trait Progress: Sync {
+    /// Goes on to a step.
+    fn step(&self, step: Step) -> impl Future<Output = Result<(), Stop>> + Send;
+
+    /// What the names of the images stand for.
+    fn pinned(&self, images: &[SubmittedImage]) -> impl Future<Output = Result<(), Stop>> + Send;
+
+    /// Completes when the grading must stop.
+    fn stopped(&self) -> impl Future<Output = Stop> + Send;
+}
+
+#[derive(Debug)]
+struct Shared {
+    renewed: Mutex<Instant>,
+    lost: CancellationToken,
+}
+
+/// A lease that is being held.
+#[derive(Debug)]
+pub struct Holder<Q> {
+    queue: Q,
+    lease: Lease,
+    times: LeaseTimes,
+    began: Instant,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    steps: Mutex<Vec<(StepTime, Instant)>>,
+    _keeper: AbortOnDropHandle<()>,
+}
+
+impl<Q: Queue> Holder<Q> {
+    /// Begins to hold a lease that was claimed just now. `stop` tells that the worker is stopping.
+    pub fn hold(queue: Q, lease: Lease, times: LeaseTimes, stop: CancellationToken) -> Self {
+        let began = Instant::now();
+        let lost = CancellationToken::new();
+        let shared = Arc::new(Shared { renewed: Mutex::new(began), lost });
+        let keeper = tokio::spawn(keep(queue.clone(), lease, times, Arc::clone(&shared)));
+        let first = StepTime { step: Step::Resolving, at: OffsetDateTime::now_utc(), ms: None };
+        Self {
+            queue,
+            lease,
+            times,
+            began,
+            shared,
+            stop,
+            steps: Mutex::new(vec![(first, began)]),
+            _keeper: AbortOnDropHandle::new(keeper),
+        }
+    }
+
+    /// The lease.
+    pub fn lease(&self) -> Lease {
+        self.lease
+    }
+
+    /// How long it has been held.
+    pub fn held_for(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Whether the lease may still be acted under.
+    fn check(&self) -> Result<(), Stop> {
+        let renewed = *self.shared.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.lost.is_cancelled() || renewed.elapsed() >= self.times.stall {
+            return Err(Stop::LeaseLost);
+        }
+        if self.stop.is_cancelled() { Err(Stop::Stopping) } else { Ok(()) }
+    }
+
+    /// The steps so far, the last one ended now.
+    pub fn steps(&self) -> Vec<StepTime> {
+        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = steps.iter().skip(1).map(|(_, at)| *at).chain([Instant::now()]);
+        let ended = |((step, at), end): (&(StepTime, Instant), Instant)| StepTime {
+            ms: Some(millis(end.duration_since(*at))),
+            ..step.clone()
+        };
+        steps.iter().zip(ends).map(ended).collect()
+    }
+
+    fn enter(&self, step: Step, at: OffsetDateTime) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        if steps.last().is_none_or(|(last, _)| last.step != step) {
+            steps.push((StepTime { step, at, ms: None }, Instant::now()));
+        }
+    }
+
+    fn written(&self, write: Write, doing: &'static str) -> Result<(), Stop> {
+        match write {
+            Write::Applied => Ok(()),
+            Write::Stale | Write::Missing => {
+                fenced(self.lease, doing);
+                self.shared.lost.cancel();
+                Err(Stop::LeaseLost)
+            }
+        }
+    }
+}
+
+/// Counts a write that the generation kept out.
+pub fn fenced(lease: Lease, doing: &'static str) {
+    metrics::counter!("portcall_fenced_writes_total").increment(1);
+    tracing::warn!(
+        submission.id = %lease.submission,
+        submission.generation = lease.generation.0,
+        doing,
+        "this worker no longer holds the lease"
+    );
+}
+
+/// A time in whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl<Q: Queue> Progress for Holder<Q> {
+    async fn step(&self, step: Step) -> Result<(), Stop> {
+        self.check()?;
+        let at = OffsetDateTime::now_utc();
+        self.enter(step, at);
+        match self.queue.advance(self.lease, step, at).await {
+            Ok(write) => self.written(write, "note a step"),
+            // Steps are for people: a store that is away for a moment does not end a grading.
+            Err(error) => {
+                tracing::warn!(submission.id = %self.lease.submission, %error, "cannot note a step");
+                self.check()
+            }
+        }
+    }
+
+    async fn pinned(&self, images: &[SubmittedImage]) -> Result<(), Stop> {
+        self.check()?;
+        match self.queue.pin(self.lease, images).await {
+            Ok(write) => self.written(write, "note what the images are"),
+            Err(error) => {
+                tracing::warn!(submission.id = %self.lease.submission, %error, "cannot pin images");
+                self.check()
+            }
+        }
+    }
+
+    async fn stopped(&self) -> Stop {
+        tokio::select! {
+            () = self.shared.lost.cancelled() => Stop::LeaseLost,
+            () = self.stop.cancelled() => Stop::Stopping,
+        }
+    }
+}
+
+/// Renews until it is told that the lease is lost, or has not got through for the stall time.
+async fn keep<Q: Queue>(queue: Q, lease: Lease, times: LeaseTimes, shared: Arc<Shared>) {
+    let mut beat = tokio::time::interval(times.beat);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    beat.tick().await;
+    while !shared.lost.is_cancelled() {
+        beat.tick().await;
+        let asked = Instant::now();
+        match tokio::time::timeout(times.beat, queue.renew(lease)).await {
+            Ok(Ok(Write::Applied)) => {
+                *shared.renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+            }
+            Ok(Ok(Write::Stale | Write::Missing)) => {
+                fenced(lease, "renew");
+                shared.lost.cancel();
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(submission.id = %lease.submission, %error, "cannot renew");
+            }
+            Err(_) => tracing::warn!(submission.id = %lease.submission, "renewing takes too long"),
+        }
+        let renewed = *shared.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        if renewed.elapsed() >= times.stall {
+            shared.lost.cancel();
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Portcall's grader. It claims submissions, runs them in slots of a fleet, probes and judges
+//! them, settles the verdict and cleans up; and it repairs what others left behind.
+//!
+//! The prober (`src/bin/prober.rs`) is built from [`probe`] alone, without the feature `worker`.
+
+pub mod probe;
+
+#[cfg(feature = "worker")]
+pub mod check;
+#[cfg(feature = "worker")]
+pub mod fleet;
+#[cfg(feature = "worker")]
+pub mod grade;
+#[cfg(feature = "worker")]
+pub mod hold;
+#[cfg(feature = "worker")]
+pub mod judge;
+#[cfg(feature = "worker")]
+pub mod lease;
+#[cfg(feature = "worker")]
+mod one;
+#[cfg(feature = "worker")]
+pub mod reaper;
+#[cfg(feature = "worker")]
+pub mod run;
+#[cfg(feature = "worker")]
+pub mod settings;
+#[cfg(feature = "worker")]
+pub mod wake;

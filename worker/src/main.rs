@@ -1,0 +1,88 @@
+//! The worker process: settings, telemetry, store, fleet, work, drain.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use portcall_shared::{
+    domain::ids::WorkerId,
+    ops::{self, Ready},
+    registry::Registry,
+    retry,
+    settings::{EXIT_SOFTWARE, EXIT_USAGE, Reader},
+    shutdown,
+    store::{Store, StoreError, queue::Claimant},
+    telemetry, tls,
+};
+use portcall_worker::{
+    fleet::{EngineSettings, Fleet, LabelKey, NodeSettings},
+    grade::Grader,
+    run::{Busy, Worker},
+    settings::Settings,
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tls::install_provider();
+    let (settings, shown) = match Settings::read(Reader::from_environment()) {
+        Ok(read) => read,
+        Err(mistakes) => {
+            #[expect(clippy::print_stderr, reason = "there is no log before there are settings")]
+            for mistake in &mistakes.0 {
+                eprintln!("portcall-worker: {}: {}", mistake.variable, mistake.message);
+            }
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    telemetry::log(&settings.common.log);
+    tracing::info!(settings = ?shown, version = env!("CARGO_PKG_VERSION"), "worker starting");
+    match work(settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "worker ended");
+            ExitCode::from(EXIT_SOFTWARE)
+        }
+    }
+}
+
+async fn work(settings: Settings) -> anyhow::Result<()> {
+    let stop = shutdown::on_signal().context("watching signals")?;
+    let ready = Ready::default();
+    let addr = ops::serve(settings.ops_addr, telemetry::metrics(), ready.clone(), stop.clone());
+    let addr = addr.await.with_context(|| format!("listening on {}", settings.ops_addr))?;
+    tracing::info!(%addr, "operators' listener");
+
+    let common = &settings.common;
+    let store = Store::open(&common.mongodb_uri, &common.database, "portcall-worker").await?;
+    let prepare = retry::RECONNECT.run(StoreError::again, || async {
+        store.migrate().await?;
+        store.label_key().await
+    });
+    let key = tokio::select! {
+        key = prepare => key.context("preparing the store")?,
+        () = stop.cancelled() => return Ok(()),
+    };
+
+    let claimant = Claimant { id: WorkerId::new(), name: settings.name.clone() };
+    let fleet = Fleet::engine(EngineSettings {
+        host: settings.docker_host,
+        worker: claimant.id,
+        key: LabelKey(key),
+        prober: settings.prober,
+        pool: settings.pool,
+        node: NodeSettings { runtime: settings.runtime, ..NodeSettings::default() },
+    })?;
+    let registry = Registry::new(common.http_registries.clone());
+    let worker = Worker {
+        store,
+        grader: Grader { fleet, registry },
+        claimant,
+        slots: settings.slots,
+        times: settings.times,
+        ready,
+        busy: Busy::default(),
+    };
+    tracing::info!(worker.id = %worker.claimant.id, worker.name = worker.claimant.name, "working");
+    worker.run(stop).await;
+    tracing::info!("worker stopped");
+    Ok(())
+}

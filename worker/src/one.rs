@@ -1,0 +1,170 @@
+//! One submission: graded under its lease, settled or given back, then cleaned up.
+
+use std::time::Duration;
+
+use portcall_shared::{
+    domain::{
+        evidence::Evidence,
+        state::{Pass, Step},
+        submission::{StepTime, Submission},
+        verdict::{Disposition, Fault, PlatformCode, PlatformFault},
+    },
+    store::queue::{Lease, Queue, Record, Return, Settlement, Write},
+};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    fleet::{Owner, Slot, Workload},
+    grade::{Ended, Graded},
+    hold,
+    judge::Judgement,
+    lease::{Holder, Stop, fenced, millis},
+    run::Worker,
+};
+
+/// What a lease is given back with that nothing was done under.
+pub(crate) fn handed_back() -> Return {
+    let record = Record {
+        at: OffsetDateTime::now_utc(),
+        node: None,
+        grading_ms: 0,
+        steps: Vec::new(),
+        evidence: Evidence::default(),
+    };
+    Return { fault: None, after: Duration::ZERO, record }
+}
+
+impl Worker {
+    /// Grades one submission that was claimed just now.
+    #[tracing::instrument(skip_all, fields(
+        submission.id = %submission.id, submission.generation = submission.life.generation.0
+    ))]
+    pub(crate) async fn one(&self, slot: &Slot, mut submission: Submission, finish: &CancellationToken) {
+        let lease = self.lease(&submission);
+        let _busy = self.busy.enter(lease);
+        let holder = Holder::hold(self.store.clone(), lease, self.times, finish.clone());
+        let owner = Owner {
+            submission: lease.submission,
+            generation: lease.generation,
+            worker: lease.worker,
+        };
+        let version = self.store.event_version(&submission.event, submission.event_version).await;
+        let graded = match version {
+            Ok(Some(version)) => {
+                let event = version.event;
+                self.grader.grade(slot, &mut submission, &event, owner, &holder).await
+            }
+            Ok(None) => without_rules("its rules are not in the store"),
+            Err(error) => {
+                tracing::error!(%error, "cannot read an event's rules");
+                without_rules("its rules cannot be read")
+            }
+        };
+        let Graded { ended, evidence, workload } = graded;
+        self.conclude(slot, &submission, &holder, &ended, evidence).await;
+        hold::point("settled").await;
+        self.clean(lease, workload).await;
+        hold::point("cleaned").await;
+    }
+
+    /// Writes what the grading came to.
+    async fn conclude(
+        &self,
+        slot: &Slot,
+        submission: &Submission,
+        holder: &Holder<portcall_shared::store::Store>,
+        ended: &Ended,
+        evidence: Evidence,
+    ) {
+        let record = Record {
+            at: OffsetDateTime::now_utc(),
+            node: Some(slot.node().name.clone()),
+            grading_ms: millis(holder.held_for()),
+            steps: holder.steps(),
+            evidence,
+        };
+        for step in &record.steps {
+            let seconds = Duration::from_millis(step.ms.unwrap_or_default()).as_secs_f64();
+            metrics::histogram!("portcall_step_seconds", "step" => step.step.as_str())
+                .record(seconds);
+        }
+        let lease = holder.lease();
+        let (write, outcome) = match ended {
+            Ended::Judged(Judgement { outcome: Ok(()), .. }) => {
+                (self.settle(lease, None, record).await, "passed")
+            }
+            Ended::Judged(Judgement { outcome: Err(fault), .. }) => {
+                (self.settle(lease, Some(fault.clone().into()), record).await, "failed")
+            }
+            Ended::Faulted(fault) => match fault.disposition(submission.life.lost + 1) {
+                Disposition::Fail(_) => {
+                    (self.settle(lease, Some(fault.clone()), record).await, "failed")
+                }
+                Disposition::Release { after } => {
+                    tracing::warn!(%fault, after_s = after.as_secs(), "released");
+                    let back = Return { fault: Some(fault.reason()), after, record };
+                    (self.store.give_back(lease, &back).await, "released")
+                }
+            },
+            Ended::Stopped(Stop::Stopping) => {
+                let back = Return { fault: None, after: Duration::ZERO, record };
+                (self.store.give_back(lease, &back).await, "handed_back")
+            }
+            Ended::Stopped(Stop::LeaseLost) => (Ok(Write::Stale), "lost"),
+        };
+        metrics::counter!("portcall_gradings_total", "outcome" => outcome).increment(1);
+        match write {
+            Ok(Write::Applied) => {
+                let grading_ms = millis(holder.held_for());
+                tracing::info!(outcome, grading_ms, event.slug = %submission.event, "graded");
+            }
+            Ok(Write::Stale | Write::Missing) if outcome == "lost" => {
+                tracing::warn!("stopped: the lease is lost");
+            }
+            Ok(Write::Stale | Write::Missing) => fenced(lease, "write the verdict"),
+            Err(error) => {
+                tracing::error!(%error, outcome, "cannot write the result; the lease will expire");
+            }
+        }
+    }
+
+    async fn settle(
+        &self,
+        lease: Lease,
+        fault: Option<Fault>,
+        record: Record,
+    ) -> Result<Write, portcall_shared::store::StoreError> {
+        let pass = if fault.is_none() { Pass::Yes } else { Pass::No };
+        let reason = fault.map(|fault| fault.reason());
+        self.store.settle(lease, &Settlement { pass, reason, record }).await
+    }
+
+    /// Removes what ran. What cannot be seen to be gone makes the slot doubtful, and the reaper
+    /// finds it by its labels.
+    async fn clean(&self, lease: Lease, workload: Option<Workload>) {
+        let Some(workload) = workload else { return };
+        let (began, at) = (Instant::now(), OffsetDateTime::now_utc());
+        if let Err(error) = workload.remove().await {
+            metrics::counter!("portcall_leaks_total").increment(1);
+            tracing::error!(%error, "containers are left to the reaper");
+        }
+        let took = began.elapsed();
+        metrics::histogram!("portcall_step_seconds", "step" => Step::Cleaning.as_str())
+            .record(took.as_secs_f64());
+        let step = StepTime { step: Step::Cleaning, at, ms: Some(millis(took)) };
+        if let Err(error) = self.store.cleaned(lease, &step).await {
+            tracing::debug!(%error, "cannot note how long the cleaning took");
+        }
+    }
+}
+
+fn without_rules(message: &str) -> Graded {
+    let fault = PlatformFault::new(PlatformCode::PlatformError, message);
+    Graded {
+        ended: Ended::Faulted(fault.into()),
+        evidence: Evidence::default(),
+        workload: None,
+    }
+}

@@ -1,0 +1,436 @@
+//! The strict reading of an answer's head, before an HTTP library sees it.
+//!
+//! hyper is lenient where two readers of the same bytes may disagree: it takes a bare LF for a
+//! line end, lets `Transfer-Encoding` silently win over `Content-Length`, reads a body to the
+//! end of the connection when the last transfer coding is unknown, and skips any number of
+//! interim answers. Here each of them is a fault with a sentence. The check is incremental and
+//! looks at each byte once; whoever calls it keeps the bytes.
+
+use super::{
+    ask::AskFault,
+    wire::{AskFailure, AskLimits},
+};
+
+/// The most interim (1xx) answers before the real one.
+const INTERIM: usize = 2;
+
+/// How far a head is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// More bytes are needed.
+    More,
+    /// The final head begins at this offset and is complete.
+    Whole {
+        /// After the interim answers.
+        from: usize,
+    },
+}
+
+/// The state of one check.
+#[derive(Debug)]
+pub(super) struct HeadCheck {
+    limits: AskLimits,
+    /// Where the head that is being read begins.
+    head: usize,
+    /// Where the line that is being read begins.
+    line: usize,
+    /// Up to where there is no line end.
+    scanned: usize,
+    interim: usize,
+    fields: usize,
+    framing: Option<Framing>,
+}
+
+/// What one head says about itself; there once its status line was read.
+#[derive(Debug)]
+struct Framing {
+    status: u16,
+    minor: u8,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl HeadCheck {
+    pub(super) fn new(limits: AskLimits) -> Self {
+        Self {
+            limits,
+            head: 0,
+            line: 0,
+            scanned: 0,
+            interim: 0,
+            fields: 0,
+            framing: None,
+        }
+    }
+
+    /// Reads on; `bytes` is everything since the connection began.
+    pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<Progress, AskFault> {
+        while let Some(gap) = bytes[self.scanned..].iter().position(|byte| *byte == b'\n') {
+            let end = self.scanned + gap;
+            if end >= self.limits.head_bytes {
+                return Err(self.too_many_bytes());
+            }
+            let line = &bytes[self.line..end];
+            self.scanned = end + 1;
+            self.line = end + 1;
+            if self.read_line(line)? {
+                return Ok(Progress::Whole { from: self.head });
+            }
+        }
+        self.scanned = bytes.len();
+        if self.framing.is_none() {
+            status_prefix(&bytes[self.line..])?;
+        }
+        if bytes.len() >= self.limits.head_bytes {
+            return Err(self.too_many_bytes());
+        }
+        Ok(Progress::More)
+    }
+
+    /// Whether the final head ended with this line.
+    fn read_line(&mut self, line: &[u8]) -> Result<bool, AskFault> {
+        let Some(framing) = &mut self.framing else {
+            status_prefix(line)?;
+            self.framing = Some(status_line(without_cr(line)?)?);
+            return Ok(false);
+        };
+        let line = without_cr(line)?;
+        if !line.is_empty() {
+            self.fields += 1;
+            if self.fields > self.limits.header_fields {
+                let limit = self.limits.header_fields;
+                let detail = format!("the answer has more than {limit} header fields");
+                return Err(AskFault {
+                    failure: AskFailure::HeadersTooLarge,
+                    detail,
+                });
+            }
+            framing.field(line)?;
+            return Ok(false);
+        }
+        if framing.status >= 200 {
+            return Ok(true);
+        }
+        self.interim += 1;
+        if self.interim > INTERIM {
+            return Err(not_http(format!(
+                "more than {INTERIM} interim (1xx) answers came first"
+            )));
+        }
+        self.framing = None;
+        self.head = self.line;
+        Ok(false)
+    }
+
+    fn too_many_bytes(&self) -> AskFault {
+        let limit = self.limits.head_bytes;
+        let detail = format!("the head of the answer is larger than {limit} bytes");
+        AskFault {
+            failure: AskFailure::HeadersTooLarge,
+            detail,
+        }
+    }
+}
+
+impl Framing {
+    fn field(&mut self, line: &[u8]) -> Result<(), AskFault> {
+        if matches!(line, [b' ' | b'\t', ..]) {
+            return Err(not_http("a header field is folded over two lines"));
+        }
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            return Err(not_http("a header field has no colon"));
+        };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+            return Err(not_http(
+                "the name of a header field has characters that it must not have",
+            ));
+        }
+        if !value.iter().all(|byte| is_text(*byte)) {
+            return Err(not_http("a header field holds control characters"));
+        }
+        if name.eq_ignore_ascii_case(b"content-length") {
+            self.content_length(value)?;
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.transfer_encoding(value)?;
+        } else if name.eq_ignore_ascii_case(b"content-encoding") {
+            content_encoding(value)?;
+        }
+        if self.chunked && self.length.is_some() {
+            return Err(not_http(
+                "the answer has both Content-Length and Transfer-Encoding",
+            ));
+        }
+        Ok(())
+    }
+
+    fn content_length(&mut self, value: &[u8]) -> Result<(), AskFault> {
+        for one in value.split(|byte| *byte == b',') {
+            let one = one.trim_ascii();
+            let digits = !one.is_empty() && one.len() <= 18 && one.iter().all(u8::is_ascii_digit);
+            let length = std::str::from_utf8(one).ok().filter(|_| digits);
+            let Some(length) = length.and_then(|text| text.parse().ok()) else {
+                return Err(not_http("Content-Length is not a length"));
+            };
+            if self.length.is_some_and(|earlier| earlier != length) {
+                return Err(not_http("the answer has two different lengths"));
+            }
+            self.length = Some(length);
+        }
+        Ok(())
+    }
+
+    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), AskFault> {
+        if self.minor == 0 {
+            return Err(not_http("HTTP/1.0 has no Transfer-Encoding"));
+        }
+        if self.chunked {
+            return Err(not_http("the answer has more than one Transfer-Encoding"));
+        }
+        if !value.eq_ignore_ascii_case(b"chunked") {
+            let known = [
+                &b"gzip"[..],
+                b"x-gzip",
+                b"deflate",
+                b"compress",
+                b"x-compress",
+            ];
+            let first = value
+                .split(|byte| *byte == b',')
+                .next()
+                .unwrap_or_default()
+                .trim_ascii();
+            if known.iter().any(|name| first.eq_ignore_ascii_case(name)) {
+                return Err(encoded());
+            }
+            return Err(not_http("Transfer-Encoding is not `chunked`"));
+        }
+        self.chunked = true;
+        Ok(())
+    }
+}
+
+fn content_encoding(value: &[u8]) -> Result<(), AskFault> {
+    let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    if codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    Err(encoded())
+}
+
+fn encoded() -> AskFault {
+    AskFault {
+        failure: AskFailure::Encoding,
+        detail: "the answer is compressed though the request said Accept-Encoding: identity".into(),
+    }
+}
+
+/// As early as possible, so that another protocol is named at once and not after a deadline.
+fn status_prefix(line: &[u8]) -> Result<(), AskFault> {
+    const PREFIX: &[u8] = b"HTTP/1.";
+    let seen = line.len().min(PREFIX.len());
+    if line[..seen] == PREFIX[..seen] {
+        return Ok(());
+    }
+    let detail = match line {
+        [0x15 | 0x16, 3, ..] => "the answer is TLS; port 80 is asked in plain HTTP",
+        _ => "the answer does not begin with `HTTP/1.`",
+    };
+    Err(not_http(detail))
+}
+
+fn status_line(line: &[u8]) -> Result<Framing, AskFault> {
+    let fault = || not_http("the status line is malformed");
+    let rest = line.strip_prefix(b"HTTP/1.").ok_or_else(fault)?;
+    let [minor @ (b'0' | b'1'), b' ', code @ ..] = rest else {
+        return Err(fault());
+    };
+    let (digits, reason) = code.split_at_checked(3).ok_or_else(fault)?;
+    if !digits.iter().all(u8::is_ascii_digit) || !matches!(reason, [] | [b' ', ..]) {
+        return Err(fault());
+    }
+    if !reason.iter().all(|byte| is_text(*byte)) {
+        return Err(fault());
+    }
+    let status = digits
+        .iter()
+        .fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+    match status {
+        101 => Err(not_http(
+            "the answer switches protocols, which nobody asked for",
+        )),
+        100..=599 => Ok(Framing {
+            status,
+            minor: minor - b'0',
+            length: None,
+            chunked: false,
+        }),
+        _ => Err(not_http(format!("there is no status {status:03}"))),
+    }
+}
+
+fn without_cr(line: &[u8]) -> Result<&[u8], AskFault> {
+    line.strip_suffix(b"\r")
+        .ok_or_else(|| not_http("a line of the head ends in LF without CR"))
+}
+
+fn not_http(detail: impl Into<String>) -> AskFault {
+    AskFault {
+        failure: AskFailure::NotHttp,
+        detail: detail.into(),
+    }
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn check(bytes: &[u8]) -> Result<Progress, AskFailure> {
+        HeadCheck::new(AskLimits::default())
+            .advance(bytes)
+            .map_err(|fault| fault.failure)
+    }
+
+    #[rstest]
+    #[case("HTTP/1.1 200 OK\r\n\r\n", 0)]
+    #[case("HTTP/1.0 200 OK\r\nServer: Werkzeug/0.11\r\n\r\nbody", 0)]
+    #[case("HTTP/1.1 204\r\n\r\n", 0)]
+    #[case("HTTP/1.1 200 \r\nX:\r\n\r\n", 0)]
+    #[case(
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-length: 5, 5\r\n\r\n",
+        0
+    )]
+    #[case("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", 0)]
+    #[case("HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\n\r\n", 0)]
+    #[case("HTTP/1.1 200 \u{e9}t\u{e9}\r\nX: \u{e9}\r\n\r\n", 0)]
+    #[case("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", 25)]
+    #[case(
+        "HTTP/1.1 102\r\n\r\nHTTP/1.1 103\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        41
+    )]
+    fn a_good_head_passes(#[case] head: &str, #[case] from: usize) {
+        assert_eq!(check(head.as_bytes()), Ok(Progress::Whole { from }));
+    }
+
+    #[rstest]
+    #[case("hello")]
+    #[case("\r\nHTTP/1.1 200 OK\r\n\r\n")]
+    #[case("\u{16}\u{3}\u{1}")]
+    #[case("HTTP/2")]
+    #[case("http/1.1 200 OK\r\n\r\n")]
+    #[case("HTTP/1.2 200 OK\r\n")]
+    #[case("HTTP/1.1  200 OK\r\n")]
+    #[case("HTTP/1.1 20 OK\r\n")]
+    #[case("HTTP/1.1 2000 OK\r\n")]
+    #[case("HTTP/1.1 099 OK\r\n")]
+    #[case("HTTP/1.1 600 OK\r\n")]
+    #[case("HTTP/1.1 200 a\rb\r\n")]
+    #[case("HTTP/1.1 101 Switching Protocols\r\n")]
+    #[case("HTTP/1.1 200 OK\n\n")]
+    #[case("HTTP/1.1 200 OK\r\nA: b\n")]
+    #[case("HTTP/1.1 200 OK\r\n\n")]
+    #[case("HTTP/1.1 200 OK\r\nA\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nA : b\r\n")]
+    #[case("HTTP/1.1 200 OK\r\n: b\r\n")]
+    #[case("HTTP/1.1 200 OK\r\n A: b\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nA: b\r\n\tc\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nA: b\0c\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nA: b\rc\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length:\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: +5\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n")]
+    #[case("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n")]
+    #[case("HTTP/1.1 103\r\n\r\nHTTP/1.1 103\r\n\r\nHTTP/1.1 103\r\n\r\n")]
+    #[case("HTTP/1.1 100 Continue\r\n\r\nhello")]
+    fn a_bad_head_is_named_at_once(#[case] head: &str) {
+        assert_eq!(check(head.as_bytes()), Err(AskFailure::NotHttp));
+    }
+
+    #[rstest]
+    #[case("Content-Encoding: gzip")]
+    #[case("content-encoding: br")]
+    #[case("Content-Encoding: zstd")]
+    #[case("Content-Encoding: deflate")]
+    #[case("Content-Encoding: gzip, gzip")]
+    #[case("Content-Encoding: identity, gzip")]
+    #[case("Transfer-Encoding: gzip, chunked")]
+    fn an_encoding_is_named(#[case] field: &str) {
+        let head = format!("HTTP/1.1 200 OK\r\n{field}\r\n");
+        assert_eq!(check(head.as_bytes()), Err(AskFailure::Encoding));
+    }
+
+    #[test]
+    fn the_size_of_a_head_is_limited_on_both_sides() {
+        let head = |bytes: usize| {
+            let frame = "HTTP/1.1 200 OK\r\nX: \r\n\r\n".len();
+            format!(
+                "HTTP/1.1 200 OK\r\nX: {}\r\n\r\n",
+                "x".repeat(bytes - frame)
+            )
+        };
+        assert_eq!(head(16_384).len(), 16_384);
+        assert!(check(head(16_384).as_bytes()).is_ok());
+        assert_eq!(
+            check(head(16_385).as_bytes()),
+            Err(AskFailure::HeadersTooLarge)
+        );
+        let unfinished = &head(20_000)[..16_384];
+        assert_eq!(
+            check(unfinished.as_bytes()),
+            Err(AskFailure::HeadersTooLarge)
+        );
+    }
+
+    #[test]
+    fn the_number_of_fields_is_limited_on_both_sides() {
+        let head = |fields: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(fields));
+        assert!(check(head(64).as_bytes()).is_ok());
+        assert_eq!(check(head(65).as_bytes()), Err(AskFailure::HeadersTooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn the_pieces_do_not_matter(
+            head in "(HTTP/1\\.1 [12]0[0-4]( OK)?\r\n(A: b\r\n|Content-Length: [12]\r\n| c\r\n){0,3}\r\n){1,2}x{0,3}",
+            cut in 0_usize..60,
+        ) {
+            let bytes = head.as_bytes();
+            let mut check_in_pieces = HeadCheck::new(AskLimits::default());
+            let first = check_in_pieces.advance(&bytes[..cut.min(bytes.len())]);
+            let pieces = match first {
+                Ok(Progress::More) => check_in_pieces.advance(bytes),
+                done => done,
+            };
+            prop_assert_eq!(pieces.map_err(|fault| fault.failure), check(bytes));
+        }
+
+        #[test]
+        fn any_bytes_get_an_answer(bytes: Vec<u8>) {
+            let _ = check(&bytes);
+            let mut head = b"HTTP/1.1 200 OK\r\n".to_vec();
+            head.extend(bytes);
+            let _ = check(&head);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What every test stands on: a fleet of its own on the engine under test, a registry, and the
+//! images of `app.rs`. A test ends with [`World::end`], which fails if anything of its is left.
+
+use std::{
+    fs,
+    hash::{Hash, Hasher},
+    path::PathBuf,
+    process::Command,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use portcall_shared::domain::ids::{Generation, SubmissionId, WorkerId};
+use portcall_worker::{
+    fleet::{
+        ContainerSpec, ContainerState, EngineSettings, Fleet, LabelKey, Limits, NodeSettings,
+        Owner, Phase, Profile, Role, Slot, SubnetPool, Workload,
+    },
+    probe::wire::{AskLimits, Method, Observation, Question},
+};
+use serde_json::{Value, json};
+
+use crate::push::{File, push};
+
+pub(crate) struct World {
+    pub(crate) fleet: Fleet,
+    pub(crate) worker: WorkerId,
+    pub(crate) registry: String,
+    app: Vec<u8>,
+}
+
+impl World {
+    pub(crate) fn new() -> Result<Self> {
+        let worker = WorkerId::new();
+        let fleet = fleet(worker, LabelKey([9; 32]))?;
+        let registry = variable("PORTCALL_TEST_REGISTRY", "host:port of a local registry")?;
+        Ok(Self { fleet, worker, registry, app: app()? })
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        let submission = SubmissionId::new();
+        Owner { submission, generation: Generation(1), worker: self.worker }
+    }
+
+    /// An image that runs `/app` with these arguments, pulled.
+    pub(crate) async fn image(&self, arguments: &[&str]) -> Result<String> {
+        let command: Vec<&str> = ["/app"].iter().chain(arguments).copied().collect();
+        self.image_with(json!({ "Entrypoint": command, "Volumes": { "/data": {} } })).await
+    }
+
+    pub(crate) async fn image_with(&self, config: Value) -> Result<String> {
+        let image = self.push("amd64", config).await?;
+        self.fleet.pull(&image, Duration::from_secs(60)).await?;
+        Ok(image)
+    }
+
+    pub(crate) async fn push(&self, arch: &str, config: Value) -> Result<String> {
+        let files = [
+            File { path: "app", bytes: &self.app, mode: 0o755 },
+            File { path: "garbage", bytes: b"not a program", mode: 0o755 },
+            File { path: "plain", bytes: b"not executable", mode: 0o644 },
+        ];
+        push(&self.registry, "fleet/app", arch, config, &files).await
+    }
+
+    pub(crate) async fn spec(
+        &self,
+        alias: &str,
+        image: &str,
+        profile: Profile,
+    ) -> Result<ContainerSpec> {
+        Ok(ContainerSpec {
+            role: Role::Image,
+            index: 0,
+            alias: alias.to_owned(),
+            image: image.to_owned(),
+            profile,
+            limits: Limits::of(profile),
+            declared: self.fleet.image_declares(image).await?,
+        })
+    }
+
+    /// Nothing of this world's is left on the engine.
+    pub(crate) async fn end(self) -> Result<()> {
+        let mut left = self.fleet.sweep().await?.found;
+        left.retain(|found| found.worker == self.worker);
+        ensure!(left.is_empty(), "left behind: {left:#?}");
+        Ok(())
+    }
+}
+
+pub(crate) fn fleet(worker: WorkerId, key: LabelKey) -> Result<Fleet> {
+    let host = variable("PORTCALL_TEST_DOCKER_HOST", "address of an engine")?;
+    let prober = variable("PORTCALL_PROBER_BIN", "path of the static prober")?.into();
+    let (pool, node) = (SubnetPool::default(), NodeSettings::default());
+    Ok(Fleet::engine(EngineSettings { host, worker, key, prober, pool, node })?)
+}
+
+/// Asks a path of the container that is `index`-th in the workload, once it listens.
+pub(crate) async fn ask(
+    slot: &Slot,
+    workload: &Workload,
+    index: usize,
+    path: &str,
+) -> Result<String> {
+    let address = workload.addresses()[index].context("the container has no address")?;
+    for _ in 0..100 {
+        let question = Question {
+            id: 1,
+            address: (address, 80).into(),
+            host: "app".into(),
+            method: Method::Get,
+            path: path.to_owned(),
+            headers: vec![],
+            body: None,
+            limits: AskLimits { headers_ms: 20_000, total_ms: 20_000, ..AskLimits::default() },
+        };
+        match slot.prober().ask(question).await? {
+            Observation::Answer { status: 200, body, .. } => return Ok(String::from_utf8(body)?),
+            Observation::Failed { .. } => tokio::time::sleep(Duration::from_millis(50)).await,
+            other => bail!("unexpected observation {other:?}"),
+        }
+    }
+    bail!("{path} was never answered")
+}
+
+/// Waits until no container runs any more.
+pub(crate) async fn ended(fleet: &Fleet, workload: &Workload) -> Result<Vec<ContainerState>> {
+    for _ in 0..400 {
+        let states = fleet.states(workload).await?;
+        if states.iter().all(|state| !matches!(state.phase, Phase::Running | Phase::Created)) {
+            return Ok(states);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bail!("the containers did not end")
+}
+
+fn variable(name: &str, what: &str) -> Result<String> {
+    std::env::var_os(name)
+        .and_then(|value| value.into_string().ok())
+        .with_context(|| format!("these tests need {name}, the {what}"))
+}
+
+/// `app.rs`, compiled statically; once for each state of its source, whoever comes first.
+fn app() -> Result<Vec<u8>> {
+    static FIRST: Mutex<()> = Mutex::new(());
+    let _turn = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fleet_engine/app.rs");
+    let mut state = std::hash::DefaultHasher::new();
+    fs::read(source)?.hash(&mut state);
+    let built = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("fleet-app-{:016x}", state.finish()));
+    if let Ok(bytes) = fs::read(&built) {
+        return Ok(bytes);
+    }
+    // Another process may be at it too: each in a folder of its own.
+    let folder = built.with_extension(std::process::id().to_string());
+    fs::create_dir_all(&folder)?;
+    let fresh = folder.join("app");
+    let status = Command::new("rustc")
+        .args(["--edition", "2024", "--target", "x86_64-unknown-linux-gnu", "-O"])
+        .args(["-C", "target-feature=+crt-static", "-C", "strip=symbols", "-o"])
+        .arg(&fresh)
+        .arg(source)
+        .status()
+        .context("running rustc")?;
+    ensure!(status.success(), "app.rs does not compile");
+    fs::rename(&fresh, &built)?;
+    fs::remove_dir_all(&folder)?;
+    Ok(fs::read(built)?)
+}
