@@ -1,0 +1,310 @@
+//! Images without an engine and without a Dockerfile: layers as gzipped tar archives, a
+//! configuration and a manifest (Docker schema 2), all made here.
+//!
+//! What an honest builder would never make can be made too: a platform of another kind, the
+//! same layer many times, a size that is not the layer's.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+    sync::Mutex,
+    sync::PoisonError,
+};
+
+use anyhow::{Context, Result};
+use flate2::{Compression, write::GzEncoder};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::parts::given;
+
+/// The manifest's media type.
+pub const MANIFEST_TYPE: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const CONFIG_TYPE: &str = "application/vnd.docker.container.image.v1+json";
+const LAYER_TYPE: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+
+/// How an image is made.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    layers: Vec<Layer>,
+    config: BTreeMap<String, Value>,
+    os: String,
+    architecture: String,
+    declared_size: Option<u64>,
+}
+
+/// A layer: its archive, and the digest of what is in it.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    blob: Blob,
+    diff_id: String,
+}
+
+/// Bytes with their digest.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    /// `sha256:…`
+    pub digest: String,
+    /// How many bytes.
+    pub size: u64,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Bytes(Vec<u8>),
+    File(PathBuf),
+}
+
+/// An image as the registry takes it.
+#[derive(Clone, Debug)]
+pub struct Packed {
+    /// The configuration and each layer once.
+    pub blobs: Vec<Blob>,
+    /// The manifest.
+    pub manifest: Vec<u8>,
+}
+
+impl Recipe {
+    /// An empty image for this platform.
+    #[must_use]
+    pub fn scratch() -> Self {
+        Self {
+            layers: Vec::new(),
+            config: BTreeMap::new(),
+            os: "linux".to_owned(),
+            architecture: "amd64".to_owned(),
+            declared_size: None,
+        }
+    }
+
+    /// The sample app in one of its modes (`tests/app`).
+    ///
+    /// # Errors
+    /// When the static binary is not given.
+    pub fn app(mode: &str) -> Result<Self> {
+        static LAYER: LazyLock<Mutex<Option<Layer>>> = LazyLock::new(Mutex::default);
+        let mut kept = LAYER.lock().unwrap_or_else(PoisonError::into_inner);
+        let layer = match kept.as_ref() {
+            Some(layer) => layer.clone(),
+            None => {
+                let binary = fs::read(given::static_program("app")?)?;
+                kept.insert(Layer::of(&[File::program("app", binary)])?).clone()
+            }
+        };
+        Ok(Self::scratch()
+            .layer(layer)
+            .config("Entrypoint", json!(["/app"]))
+            .config("StopSignal", json!("SIGKILL"))
+            .env("APP_MODE", mode))
+    }
+
+    /// Adds a layer on top.
+    #[must_use]
+    pub fn layer(mut self, layer: Layer) -> Self {
+        self.layers.push(layer);
+        self
+    }
+
+    /// Adds the newest layer so many times more.
+    #[must_use]
+    pub fn repeat_layer(mut self, times: usize) -> Self {
+        if let Some(layer) = self.layers.last().cloned() {
+            self.layers.extend(std::iter::repeat_n(layer, times));
+        }
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        let variables = self.config.entry("Env".to_owned()).or_insert_with(|| json!([]));
+        if let Some(variables) = variables.as_array_mut() {
+            variables.push(json!(format!("{name}={value}")));
+        }
+        self
+    }
+
+    /// Sets what it runs.
+    #[must_use]
+    pub fn cmd(self, words: &[&str]) -> Self {
+        self.config("Cmd", json!(words))
+    }
+
+    /// Sets a field of the configuration's `config` object, such as `User` or `WorkingDir`.
+    #[must_use]
+    pub fn config(mut self, field: &str, value: Value) -> Self {
+        self.config.insert(field.to_owned(), value);
+        self
+    }
+
+    /// Says that it is for another platform.
+    #[must_use]
+    pub fn platform(mut self, os: &str, architecture: &str) -> Self {
+        os.clone_into(&mut self.os);
+        architecture.clone_into(&mut self.architecture);
+        self
+    }
+
+    /// Says in the manifest that each layer has this size, whatever it has.
+    #[must_use]
+    pub fn declare_layer_size(mut self, bytes: u64) -> Self {
+        self.declared_size = Some(bytes);
+        self
+    }
+
+    /// The image as a registry takes it.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn pack(&self) -> Result<Packed> {
+        let config = Blob::of(serde_json::to_vec(&json!({
+            "os": self.os,
+            "architecture": self.architecture,
+            "created": "2026-01-01T00:00:00Z",
+            "config": self.config,
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": self.layers.iter().map(|l| &l.diff_id).collect::<Vec<_>>(),
+            },
+        }))?);
+        let layers: Vec<Value> = self
+            .layers
+            .iter()
+            .map(|layer| {
+                let size = self.declared_size.unwrap_or(layer.blob.size);
+                json!({ "mediaType": LAYER_TYPE, "size": size, "digest": layer.blob.digest })
+            })
+            .collect();
+        let manifest = serde_json::to_vec(&json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": { "mediaType": CONFIG_TYPE, "size": config.size, "digest": config.digest },
+            "layers": layers,
+        }))?;
+        let mut blobs = vec![config];
+        for layer in &self.layers {
+            if !blobs.iter().any(|blob| blob.digest == layer.blob.digest) {
+                blobs.push(layer.blob.clone());
+            }
+        }
+        Ok(Packed { blobs, manifest })
+    }
+}
+
+/// A file of a layer.
+#[derive(Clone, Debug)]
+pub struct File {
+    path: String,
+    mode: u32,
+    bytes: Vec<u8>,
+}
+
+impl File {
+    /// A file that everybody may read.
+    #[must_use]
+    pub fn text(path: &str, text: &str) -> Self {
+        Self { path: path.to_owned(), mode: 0o644, bytes: text.as_bytes().to_vec() }
+    }
+
+    /// A file that everybody may run.
+    #[must_use]
+    pub fn program(path: &str, bytes: Vec<u8>) -> Self {
+        Self { path: path.to_owned(), mode: 0o755, bytes }
+    }
+}
+
+impl Layer {
+    /// A layer of these files, owned by root.
+    ///
+    /// # Errors
+    /// When a path does not fit in an archive.
+    pub fn of(files: &[File]) -> Result<Self> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for file in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(file.bytes.len() as u64);
+            header.set_mode(file.mode);
+            header.set_mtime(0);
+            archive.append_data(&mut header, &file.path, file.bytes.as_slice())?;
+        }
+        let plain = archive.into_inner()?;
+        let diff_id = digest(&plain);
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+        packer.write_all(&plain)?;
+        Ok(Self { blob: Blob::of(packer.finish()?), diff_id })
+    }
+
+    /// The layer in a folder that holds `layer.tar.gz` and `layer.json` (`digest`, `size`,
+    /// `diff_id`).
+    ///
+    /// # Errors
+    /// When it does not hold them.
+    pub fn at(folder: &Path) -> Result<Self> {
+        let about = folder.join("layer.json");
+        let text = fs::read(&about).with_context(|| format!("reading {}", about.display()))?;
+        let about: Value = serde_json::from_slice(&text)?;
+        let word = |name: &str| about[name].as_str().map(str::to_owned).context("layer.json");
+        let blob = Blob {
+            digest: word("digest")?,
+            size: about["size"].as_u64().context("layer.json")?,
+            content: Content::File(folder.join("layer.tar.gz")),
+        };
+        Ok(Self { blob, diff_id: word("diff_id")? })
+    }
+}
+
+impl Blob {
+    fn of(bytes: Vec<u8>) -> Self {
+        Self { digest: digest(&bytes), size: bytes.len() as u64, content: Content::Bytes(bytes) }
+    }
+
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub async fn read(&self) -> Result<Vec<u8>> {
+        match &self.content {
+            Content::Bytes(bytes) => Ok(bytes.clone()),
+            Content::File(path) => Ok(tokio::fs::read(path).await?),
+        }
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let mut text = String::from("sha256:");
+    for byte in Sha256::digest(bytes) {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_is_packed_with_each_blob_once() {
+        let layer = Layer::of(&[File::text("etc/motd", "hello\n")]).unwrap();
+        let recipe = Recipe::scratch()
+            .layer(layer)
+            .repeat_layer(2)
+            .env("A", "1")
+            .env("B", "2")
+            .platform("linux", "arm64")
+            .declare_layer_size(7);
+        let packed = recipe.pack().unwrap();
+        assert_eq!(packed.blobs.len(), 2);
+        let manifest: Value = serde_json::from_slice(&packed.manifest).unwrap();
+        assert_eq!(manifest["layers"].as_array().unwrap().len(), 3);
+        assert_eq!(manifest["layers"][2]["size"], 7);
+        let Content::Bytes(config) = &packed.blobs[0].content else { panic!("not bytes") };
+        let config: Value = serde_json::from_slice(config).unwrap();
+        assert_eq!(config["architecture"], "arm64");
+        assert_eq!(config["config"]["Env"], json!(["A=1", "B=2"]));
+        assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 3);
+    }
+}

@@ -1,0 +1,94 @@
+//! What a run of the tests is given by environment. A part that is missing fails the test that
+//! needs it, by name; nothing is skipped.
+//!
+//! | variable | what it is |
+//! | --- | --- |
+//! | `PORTCALL_TEST_BIN` | folder of `portcall-api`, `portcall-worker` (feature `faults`) and `portcall` |
+//! | `PORTCALL_TEST_STATIC_BIN` | folder of the static `prober` and `app` |
+//! | `PORTCALL_TEST_DOCKER_HOST` | a Docker engine, `unix://…` |
+//! | `PORTCALL_TEST_REGISTRY` | a registry, host and port, plain HTTP, empty or not |
+//! | `PORTCALL_TEST_MONGOD` | the program `mongod` |
+//! | `PORTCALL_TEST_MONGODB_URI` | optional: a replica set for the tests that break none; otherwise one is started |
+//! | `PORTCALL_TEST_ORDINARY` | optional: folder that `tests/images/ordinary` made; otherwise it is asked |
+//! | `PORTCALL_TEST_DEBIAN_MIRROR` | optional, for that script: where its packages come from |
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+/// A binary of Portcall.
+///
+/// # Errors
+/// When the folder is not given or does not hold it.
+pub fn program(name: &str) -> Result<PathBuf> {
+    file_in("PORTCALL_TEST_BIN", name)
+}
+
+/// A static binary of Portcall's that runs in an image without anything else.
+///
+/// # Errors
+/// When the folder is not given or does not hold it.
+pub fn static_program(name: &str) -> Result<PathBuf> {
+    file_in("PORTCALL_TEST_STATIC_BIN", name)
+}
+
+/// The engine's address.
+///
+/// # Errors
+/// When it is not given.
+pub fn docker_host() -> Result<String> {
+    required("PORTCALL_TEST_DOCKER_HOST")
+}
+
+/// The registry's host and port.
+///
+/// # Errors
+/// When it is not given.
+pub fn registry() -> Result<String> {
+    required("PORTCALL_TEST_REGISTRY")
+}
+
+/// The program `mongod`.
+///
+/// # Errors
+/// When it is not given or not there.
+pub fn mongod() -> Result<PathBuf> {
+    existing("PORTCALL_TEST_MONGOD", PathBuf::from(required("PORTCALL_TEST_MONGOD")?))
+}
+
+/// A replica set that may be shared.
+#[must_use]
+pub fn mongodb_uri() -> Option<String> {
+    optional("PORTCALL_TEST_MONGODB_URI")
+}
+
+/// The folder with the ordinary images' layer.
+#[must_use]
+pub fn ordinary() -> Option<PathBuf> {
+    optional("PORTCALL_TEST_ORDINARY").map(PathBuf::from)
+}
+
+/// The checkout that these tests were built from.
+#[must_use]
+pub fn checkout() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
+}
+
+fn file_in(variable: &str, name: &str) -> Result<PathBuf> {
+    existing(variable, PathBuf::from(required(variable)?).join(name))
+}
+
+fn existing(variable: &str, path: PathBuf) -> Result<PathBuf> {
+    ensure!(path.is_file(), "{} is not there ({variable})", path.display());
+    Ok(path)
+}
+
+fn required(variable: &str) -> Result<String> {
+    optional(variable)
+        .with_context(|| format!("{variable} is not set; `./infra/test` gives it to the tests"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where tests read the environment")]
+fn optional(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|value| !value.is_empty())
+}

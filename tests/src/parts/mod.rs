@@ -1,0 +1,11 @@
+//! The real parts of a test's world, and the world itself.
+
+pub mod client;
+pub mod engine;
+pub mod given;
+pub mod mongo;
+pub mod net;
+pub mod process;
+pub mod proxy;
+pub mod service;
+pub mod stack;

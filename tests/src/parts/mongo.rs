@@ -1,0 +1,278 @@
+//! Real MongoDB replica sets whose members can be killed, frozen and started again.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use bson::{Bson, Document, doc};
+use mongodb::{Client, options::ClientOptions};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use super::{given, net, process::Process};
+use crate::wait;
+
+const NAME: &str = "rs";
+const ELECTION_TIMEOUT_MS: i32 = 2000;
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A replica set of one or three members.
+#[derive(Debug)]
+pub struct ReplicaSet {
+    members: Vec<Member>,
+    dir: TempDir,
+}
+
+#[derive(Debug)]
+struct Member {
+    address: SocketAddr,
+    /// None while it is killed.
+    process: Option<Process>,
+}
+
+/// The address of a set that tests share when they break none: the one given, or one member
+/// that is started once per test process and ends with it.
+///
+/// # Errors
+/// When neither is to be had.
+pub async fn shared() -> Result<String> {
+    static SET: OnceCell<ReplicaSet> = OnceCell::const_new();
+    if let Some(uri) = given::mongodb_uri() {
+        return Ok(uri);
+    }
+    sweep();
+    let set = SET
+        .get_or_try_init(|| async {
+            let name = format!("{SHARED_PREFIX}{}-", std::process::id());
+            ReplicaSet::start_in(1, tempfile::Builder::new().prefix(&name).tempdir()?).await
+        })
+        .await?;
+    Ok(set.uri())
+}
+
+impl ReplicaSet {
+    /// Starts so many members, and waits until one is primary and the others follow.
+    ///
+    /// # Errors
+    /// When a member does not start or the set does not come about.
+    pub async fn start(members: usize) -> Result<Self> {
+        Self::start_in(members, tempfile::Builder::new().prefix("portcall-set-").tempdir()?).await
+    }
+
+    async fn start_in(count: usize, dir: TempDir) -> Result<Self> {
+        let mut set = Self { members: Vec::new(), dir };
+        for _ in 0..count {
+            set.members.push(Member { address: net::free_address()?, process: None });
+        }
+        for n in 0..count {
+            set.launch(n)?;
+        }
+        set.initiate().await?;
+        set.settled().await?;
+        Ok(set)
+    }
+
+    /// The address of the set.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        let hosts: Vec<String> = self.members.iter().map(|m| m.address.to_string()).collect();
+        format!("mongodb://{}/?replicaSet={NAME}", hosts.join(","))
+    }
+
+    /// The address of one member.
+    #[must_use]
+    pub fn address(&self, member: usize) -> SocketAddr {
+        self.members[member].address
+    }
+
+    /// Which member is primary; waits for one.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub async fn primary(&self) -> Result<usize> {
+        wait::until("a primary", PATIENCE, || async {
+            let running = self.members.iter().enumerate().filter(|(_, m)| m.process.is_some());
+            for (n, member) in running {
+                let hello = ask(member.address, doc! { "hello": 1 }).await;
+                if hello.is_ok_and(|h| h.get_bool("isWritablePrimary").unwrap_or(false)) {
+                    return Ok(Some(n));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Waits until one member is primary and every other that runs follows it.
+    ///
+    /// # Errors
+    /// When they do not in time.
+    pub async fn settled(&self) -> Result<()> {
+        let running = self.members.iter().filter(|m| m.process.is_some()).count();
+        wait::until("a primary and its followers", PATIENCE, || async {
+            let address = self.members[self.primary().await?].address;
+            let Ok(status) = ask(address, doc! { "replSetGetStatus": 1 }).await else {
+                return Ok(None);
+            };
+            let members = status.get_array("members").context("a status without members")?;
+            let states = members.iter().filter_map(|m| m.as_document()?.get_i32("state").ok());
+            Ok((states.filter(|state| matches!(state, 1 | 2)).count() >= running).then_some(()))
+        })
+        .await
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Errors
+    /// When it is dead already.
+    pub fn kill(&mut self, member: usize) -> Result<()> {
+        let mut process = self.members[member].process.take().context("it is dead already")?;
+        process.kill()
+    }
+
+    /// Freezes a member.
+    ///
+    /// # Errors
+    /// When it is dead.
+    pub fn stop(&self, member: usize) -> Result<()> {
+        self.members[member].process.as_ref().context("it is dead")?.stop()
+    }
+
+    /// Lets a frozen member go on.
+    ///
+    /// # Errors
+    /// When it is dead.
+    pub fn resume(&self, member: usize) -> Result<()> {
+        self.members[member].process.as_ref().context("it is dead")?.resume()
+    }
+
+    /// Starts a killed member again, on its own data.
+    ///
+    /// # Errors
+    /// When it runs, or cannot be started.
+    pub fn restart(&mut self, member: usize) -> Result<()> {
+        if self.members[member].process.is_some() {
+            bail!("member {member} runs");
+        }
+        self.launch(member)
+    }
+
+    fn launch(&mut self, n: usize) -> Result<()> {
+        let data = self.dir.path().join(n.to_string());
+        fs::create_dir_all(&data)?;
+        let port = self.members[n].address.port().to_string();
+        let arguments = [
+            "--replSet",
+            NAME,
+            "--dbpath",
+            path(&data)?,
+            "--port",
+            &port,
+            "--bind_ip",
+            "127.0.0.1",
+            "--nounixsocket",
+            "--wiredTigerCacheSizeGB",
+            "0.25",
+            "--oplogSize",
+            "128",
+            "--setParameter",
+            "shutdownTimeoutMillisForSignaledShutdown=0",
+            "--setParameter",
+            "diagnosticDataCollectionEnabled=false",
+        ];
+        let name = format!("mongod-{n}");
+        let process = Process::start(&name, &given::mongod()?, &arguments, &[], self.dir.path())?;
+        self.members[n].process = Some(process);
+        Ok(())
+    }
+
+    async fn initiate(&mut self) -> Result<()> {
+        let members: Vec<Document> = (0_i32..)
+            .zip(&self.members)
+            .map(|(id, member)| doc! { "_id": id, "host": member.address.to_string() })
+            .collect();
+        let config = doc! {
+            "_id": NAME,
+            "members": members,
+            "settings": { "electionTimeoutMillis": ELECTION_TIMEOUT_MS },
+        };
+        for member in &mut self.members {
+            let process = member.process.as_mut().context("just started")?;
+            let address = member.address;
+            let answers = wait::until(format!("mongod at {address}"), PATIENCE, || async {
+                Ok(ask(address, doc! { "ping": 1 }).await.ok())
+            });
+            if let Err(error) = answers.await {
+                bail!("{error}; its log ends with {}", tail(&process.log()));
+            }
+        }
+        ask(self.members[0].address, doc! { "replSetInitiate": config }).await?;
+        Ok(())
+    }
+}
+
+/// One admin command over a direct connection.
+///
+/// # Errors
+/// When the member does not answer or refuses.
+pub async fn ask(address: SocketAddr, command: Document) -> Result<Document> {
+    let uri = format!(
+        "mongodb://{address}/?directConnection=true&serverSelectionTimeoutMS=1000&connectTimeoutMS=1000"
+    );
+    Ok(connect(&uri).await?.database("admin").run_command(command).await?)
+}
+
+/// Removes a test's database.
+///
+/// # Errors
+/// When the set does not answer.
+pub async fn drop_database(uri: &str, name: &str) -> Result<()> {
+    Ok(connect(uri).await?.database(name).drop().await?)
+}
+
+/// The id under which a worker of that name is in the world's list, once it is.
+///
+/// # Errors
+/// When the set does not answer.
+pub async fn worker_id(uri: &str, database: &str, name: &str) -> Result<Option<String>> {
+    let workers = connect(uri).await?.database(database).collection::<Document>("workers");
+    let found = workers.find_one(doc! { "name": name }).await?;
+    Ok(found.as_ref().and_then(|d| d.get("_id")).and_then(|id| match id {
+        Bson::Binary(binary) => Some(binary.to_uuid().ok()?.to_string()),
+        _ => None,
+    }))
+}
+
+async fn connect(uri: &str) -> Result<Client> {
+    Ok(Client::with_options(ClientOptions::parse(uri).await?)?)
+}
+
+const SHARED_PREFIX: &str = "portcall-shared-";
+
+/// Removes the data of shared sets whose test process is gone: a static is never dropped.
+fn sweep() {
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|n| n.strip_prefix(SHARED_PREFIX)?.split('-').next());
+        if pid.is_some_and(|pid| !PathBuf::from("/proc").join(pid).exists()) {
+            // Another test may be at it.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn path(path: &Path) -> Result<&str> {
+    path.to_str().context("a path that is not UTF-8")
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().rev().take(5).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,76 @@
+//! Free ports, and private address ranges that no other test of the machine uses.
+
+use std::{
+    fs::{self, File, TryLockError},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+};
+
+use anyhow::{Result, bail};
+
+/// An address of this machine that nobody listened on a moment ago.
+///
+/// # Errors
+/// When the system gives none.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// A range of addresses for the slots of one world, held by a lock file until it is dropped,
+/// so that tests in other processes take others.
+#[derive(Debug)]
+pub struct Range {
+    base: Ipv4Addr,
+    _lock: File,
+}
+
+/// Sixteen thousand addresses each.
+const PREFIX: u32 = 18;
+
+impl Range {
+    /// Takes a range that nobody holds.
+    ///
+    /// # Errors
+    /// When all are held.
+    pub fn take() -> Result<Self> {
+        let dir = std::env::temp_dir().join("portcall-tests-ranges");
+        fs::create_dir_all(&dir)?;
+        for n in 0..64_u8 {
+            let lock = File::create(dir.join(n.to_string()))?;
+            match lock.try_lock() {
+                Ok(()) => {
+                    let base = Ipv4Addr::new(10, 64 + n / 4, n % 4 * 64, 0);
+                    return Ok(Self { base, _lock: lock });
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
+        }
+        bail!("all 64 address ranges for tests are taken")
+    }
+
+    /// The range, as a setting is written.
+    #[must_use]
+    pub fn cidr(&self) -> String {
+        format!("{}/{PREFIX}", self.base)
+    }
+
+    /// Whether a subnet (`address/prefix`) lies in it.
+    #[must_use]
+    pub fn holds(&self, subnet: &str) -> bool {
+        let address = subnet.split('/').next().and_then(|text| text.parse().ok());
+        let block = |address: Ipv4Addr| u32::from(address) >> (32 - PREFIX);
+        address.is_some_and(|address| block(address) == block(self.base))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_ranges_share_no_address() {
+        let (one, other) = (Range::take().unwrap(), Range::take().unwrap());
+        assert_ne!(one.cidr(), other.cidr());
+        assert!(one.holds(&one.cidr()) && !one.holds(&other.cidr()) && !one.holds("no subnet"));
+    }
+}

@@ -1,0 +1,286 @@
+//! What bad input gets: a clear answer that names the field and the reason, and nothing stored.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Result, ensure};
+use portcall_tests::{
+    Event, Recipe, Submission, World,
+    parts::{
+        client::Answer,
+        given, net,
+        process::{self, Ended},
+    },
+};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const REFUSED: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+
+/// A change to a good submission, and the field that the answer names.
+fn cases() -> Vec<(&'static str, Value, &'static str)> {
+    vec![
+        ("/participant/name", json!(""), "/participant/name"),
+        ("/participant/name", Value::Null, "/participant/name"),
+        ("/participant/name", json!("x".repeat(300)), "/participant/name"),
+        ("/participant/name", json!("a\u{202e}b"), "/participant/name"),
+        ("/participant/name", json!(7), "/participant/name"),
+        ("/participant/handle", json!("not a handle\n"), "/participant/handle"),
+        ("/participant/contact", json!("x".repeat(2000)), "/participant/contact"),
+        ("/participant/role", json!("admin"), "/participant/role"),
+        ("/participant", Value::Null, "/participant"),
+        ("/place/label", json!(""), "/place/label"),
+        ("/place/lat", json!(91), "/place/lat"),
+        ("/place/lng", json!(-181.5), "/place/lng"),
+        ("/place/lng", Value::Null, "/place"),
+        ("/images", json!([]), "/images"),
+        ("/images", json!("app"), "/images"),
+        ("/images/0", json!("UPPER/case"), "/images/0"),
+        ("/images/0", json!("-v /:/host"), "/images/0"),
+        ("/images/0", json!("evil.example/app:1"), "/images/0"),
+        ("/answers/vote", json!("Fish"), "/answers/vote"),
+        ("/answers/vote", Value::Null, "/answers/vote"),
+        ("/answers/colour", json!("red"), "/answers/colour"),
+        ("/colour", json!("red"), "/colour"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_bad_field_is_named() -> Result<()> {
+    let world = World::of(Event::config()).workers(0).start().await?;
+    let image = world.app("ok", "Gordon").await?;
+    let mut wrong = Vec::new();
+    for (pointer, value, named) in cases() {
+        let submission = Submission::of("Gordon").image(&image).with(pointer, value.clone());
+        let answer = world.client.post(&submission).await?;
+        // A body of another shape is a bad request; a value that cannot be, unprocessable.
+        let status = if answer.status == StatusCode::BAD_REQUEST { answer.status } else { REFUSED };
+        if let Err(error) = problem(&answer, status, named) {
+            wrong.push(format!("{pointer} = {value}: {error}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+
+    let several = Submission::of("")
+        .reference("UPPER/case")
+        .with("/place/lat", json!(91))
+        .with("/answers/vote", json!("Fish"));
+    let (_, errors) = world.client.post(&several).await?.problem();
+    assert_eq!(errors.len(), 4, "all at once: {errors:?}");
+    nothing_stored(&world).await?;
+    world.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_cannot_be_graded_is_refused_at_once() -> Result<()> {
+    let world = World::of(Event::config()).workers(0).start().await?;
+    let missing = world.registry.missing();
+    let cases = [
+        (Recipe::app("ok")?.platform("linux", "arm64"), "image_wrong_platform"),
+        (Recipe::app("ok")?.platform("windows", "amd64"), "image_wrong_platform"),
+        (Recipe::app("ok")?.repeat_layer(64), "image_too_many_layers"),
+        (Recipe::app("ok")?.declare_layer_size(513 << 20), "image_too_large"),
+        (Recipe::app("ok")?.config("WorkingDir", json!("/proc/self/fd/8")), "image_config_refused"),
+        (Recipe::app("ok")?.env("PADDING", &"x".repeat(300_000)), "image_config_refused"),
+    ];
+    let mut wrong = Vec::new();
+    let mut references = vec![(missing, "image_not_found")];
+    for (recipe, code) in cases {
+        references.push((world.push(&recipe).await?.reference, code));
+    }
+    for (reference, code) in references {
+        let answer = world.client.post(&Submission::of("Gordon").reference(&reference)).await?;
+        let checked = problem(&answer, REFUSED, "/images/0");
+        let (_, errors) = answer.problem();
+        if checked.is_err() || errors.get("/images/0").map(String::as_str) != Some(code) {
+            wrong.push(format!("{code}: {} {}", answer.status, answer.text));
+        }
+        if answer.took >= Duration::from_secs(2) {
+            wrong.push(format!("{code}: only after {:?}", answer.took));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    nothing_stored(&world).await?;
+
+    // The other side of the limit.
+    let edge = world.push(&Recipe::app("ok")?.repeat_layer(63)).await?;
+    world.client.submit(&Submission::of("Gordon").image(&edge)).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_none_are_refused() -> Result<()> {
+    let world = World::of(Event::config()).workers(0).start().await?;
+    let path = "/api/v1/events/birthday-3/submissions";
+    let json = [("content-type", "application/json")];
+    let post =
+        |path: &'static str, headers: &'static [(&'static str, &'static str)], body: Vec<u8>| {
+            world.client.request(Method::POST, path, headers, Some(body))
+        };
+    let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+    for body in [&b"{"[..], b"", b"\xff\xfe", b"null", b"[]", deep.as_bytes()] {
+        let answer = world.client.request(Method::POST, path, &json, Some(body.to_vec())).await?;
+        assert!(matches!(answer.status.as_u16(), 400 | 422), "{} {}", answer.status, answer.text);
+        assert!(!answer.problem().0.is_empty(), "{}", answer.text);
+    }
+    let text = post(path, &[("content-type", "text/plain")], b"{}".to_vec()).await?;
+    assert_eq!(text.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{}", text.text);
+    let large = post(path, &[("content-type", "application/json")], vec![b' '; 1 << 20]).await?;
+    assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", large.text);
+    let nowhere = post(
+        "/api/v1/events/nowhere/submissions",
+        &[("content-type", "application/json")],
+        b"{}".to_vec(),
+    )
+    .await?;
+    assert_eq!(nowhere.status, StatusCode::NOT_FOUND, "{}", nowhere.text);
+    nothing_stored(&world).await?;
+    world.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_are_none_are_problems_too() -> Result<()> {
+    let world = World::of(Event::config()).workers(0).start().await?;
+    for path in [
+        "/api/v1/submissions/not-an-id",
+        "/api/v1/submissions/01890000-0000-7000-8000-000000000000",
+        "/api/v1/nothing",
+    ] {
+        let answer = world.client.get(path).await?;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}: {}", answer.text);
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
+    }
+    for query in
+        ["bbox=1,2,3&zoom=2", "bbox=-180,-85,180,85&zoom=99", "bbox=a,b,c,d&zoom=2", "zoom=2"]
+    {
+        let answer = world.client.get(&format!("/api/v1/events/birthday-3/pins?{query}")).await?;
+        assert!(matches!(answer.status.as_u16(), 400 | 422), "{query}: {}", answer.text);
+    }
+    nothing_stored(&world).await?;
+    world.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_one_submission() -> Result<()> {
+    let world = World::of(Event::config()).start().await?;
+    let image = world.app("ok", "Gordon").await?;
+    let submission = Submission::of("Gordon").image(&image).key("a-key");
+    let first = world.client.post(&submission).await?;
+    let again = world.client.post(&submission).await?;
+    assert_eq!((first.status, again.status), (StatusCode::ACCEPTED, StatusCode::ACCEPTED));
+    assert_eq!(first.json["id"], again.json["id"]);
+    let other = Submission::of("Molly").image(&image).key("a-key");
+    let conflict = world.client.post(&other).await?;
+    assert!(matches!(conflict.status.as_u16(), 409 | 422), "{}", conflict.text);
+    assert!(conflict.problem().0.contains("idempotency"), "{}", conflict.text);
+    let id = first.json["id"].as_str().unwrap_or_default();
+    world.client.wait_passed(id, PATIENCE).await?;
+    assert_eq!(world.client.of_event("/stats").await?["totals"]["submissions"], 1);
+    world.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_may_be_pending_and_a_closed_event_takes_none() -> Result<()> {
+    let world = World::of(Event::config()).workers(0).start().await?;
+    let image = world.app("ok", "Gordon").await?;
+    let submission = Submission::of("Gordon").image(&image);
+    for _ in 0..5 {
+        world.client.submit(&submission).await?;
+    }
+    let sixth = world.client.post(&submission).await?;
+    assert_eq!(sixth.status, StatusCode::TOO_MANY_REQUESTS, "{}", sixth.text);
+    assert!(!sixth.problem().0.is_empty());
+    let other = world.client.post(&Submission::of("Molly").image(&image)).await?;
+    assert_eq!(other.status, StatusCode::ACCEPTED, "a flood is its author's: {}", other.text);
+
+    for (line, told) in [
+        ("closes = 2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z"),
+        ("opens = 2090-01-01T00:00:00Z", "2090-01-01T00:00:00Z"),
+    ] {
+        world.apply(&Event::config().field(line)).await?;
+        // An api may know an event for a moment; it must not go on for long.
+        let refused = portcall_tests::wait::until("the event is closed", PATIENCE, || async {
+            let answer = world.client.post(&Submission::of("Ann").image(&image)).await?;
+            Ok((answer.status != StatusCode::ACCEPTED).then_some(answer))
+        })
+        .await?;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.text);
+        assert!(refused.text.contains(told), "it says when: {}", refused.text);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_settings_are_named_before_a_port_opens() -> Result<()> {
+    let cases: &[(&str, &str, &str)] = &[
+        ("portcall-api", "PORTCALL_API_ADDR", "nowhere"),
+        ("portcall-api", "PORTCALL_MONGODB_URI", "http://127.0.0.1"),
+        ("portcall-api", "PORTCALL_LOG_FORMAT", "xml"),
+        ("portcall-api", "PORTCALL_PUBLIC_URL", "ftp://x"),
+        ("portcall-api", "PORTCALL_ADMISSION_BUDGET_MS", "soon"),
+        ("portcall-api", "PORTCALL_SLOT", "2"),
+        ("portcall-worker", "PORTCALL_SLOTS", "0"),
+        ("portcall-worker", "PORTCALL_DOCKER_HOST", "carrier-pigeon://x"),
+        ("portcall-worker", "PORTCALL_SLOT_POOL", "8.8.8.0/24"),
+        ("portcall-worker", "PORTCALL_LEASE_MS", "1"),
+        ("portcall-worker", "PORTCALL_PROBER_BIN", "/nowhere/prober"),
+    ];
+    let mut wrong = Vec::new();
+    for (program, variable, value) in cases {
+        let mut settings = vec![((*variable).to_owned(), (*value).to_owned())];
+        for name in ["PORTCALL_API_OPS_ADDR", "PORTCALL_WORKER_OPS_ADDR"] {
+            settings.push((name.to_owned(), net::free_address()?.to_string()));
+        }
+        let path: PathBuf = given::program(program)?;
+        let (ended, output) = process::run(&path, &[], &settings, PATIENCE).await?;
+        if ended != Ended::Code(64) || !output.contains(variable) || output.contains("listening") {
+            wrong.push(format!("{program} {variable}={value}: {ended:?}\n{output}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_file_with_five_mistakes_is_told_all_five() -> Result<()> {
+    let world = World::of(Event::config()).workers(0).start().await?;
+    let toml = Event::config()
+        .toml()
+        .replace("slug = \"birthday-3\"", "slug = \"Birthday 3\"")
+        .replace("ready_s = 4", "ready_secs = 4")
+        .replace("name = \"vote\"", "name = \"vo te\"")
+        .replace("status = 200", "status = \"ok\"")
+        .replace("path = \"$.name\"", "path = \"name[\"");
+    let file = world.dir().join("mistakes.toml");
+    std::fs::write(&file, &toml)?;
+    let (ended, output) = world.portcall(&["event", "apply", &file.to_string_lossy()]).await?;
+    assert_eq!(ended, Ended::Code(1), "{output}");
+    for wrong in ["slug = \"B", "ready_secs", "\"vo te\"", "\"ok\"", "\"name[\""] {
+        let line = 1 + toml.lines().position(|line| line.contains(wrong)).unwrap_or_default();
+        assert!(output.contains(&format!("line {line}: ")), "{wrong} (line {line}):\n{output}");
+    }
+    let events = world.client.get("/api/v1/events").await?;
+    assert_eq!(events.json["events"].as_array().map(Vec::len), Some(1), "{}", events.text);
+    world.finish().await
+}
+
+/// It is a problem that names this field, and shows nothing of the inside.
+fn problem(answer: &Answer, status: StatusCode, pointer: &str) -> Result<()> {
+    ensure!(answer.status == status, "{} {}", answer.status, answer.text);
+    let kind = answer.header("content-type");
+    ensure!(kind == "application/problem+json", "{kind}");
+    for field in ["type", "title", "status", "code", "detail"] {
+        ensure!(!answer.json[field].is_null(), "no {field}: {}", answer.text);
+    }
+    let (_, errors) = answer.problem();
+    let code = errors.get(pointer);
+    ensure!(code.is_some_and(|code| !code.is_empty()), "no {pointer} in {errors:?}");
+    ensure!(!answer.text.contains("src/"), "something internal: {}", answer.text);
+    Ok(())
+}
+
+async fn nothing_stored(world: &World) -> Result<()> {
+    let stats = world.client.of_event("/stats").await?;
+    ensure!(stats["totals"]["submissions"] == 0, "something is stored: {stats:#}");
+    Ok(())
+}
