@@ -18,6 +18,9 @@ use crate::{
 
 /// How many of the last attempts the step times are taken from.
 const SAMPLE: i64 = 500;
+/// How long past its deadline something must be to count as overdue: the sweep and the reaper need
+/// a moment, and the slack of a grading is theirs.
+const OVERDUE_GRACE: time::Duration = time::Duration::seconds(90);
 
 /// The numbers of an event.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -120,6 +123,25 @@ impl Store {
         ];
         let found = self.aggregate("count an event's submissions", pipeline).await?;
         Ok(found.first().map(read_stats).unwrap_or_default())
+    }
+
+    /// How many submissions are past their deadline. It should be none: whatever is overdue is
+    /// moved on by the workers' sweep within seconds.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn overdue(&self) -> Result<u64, StoreError> {
+        let late = OffsetDateTime::now_utc() - OVERDUE_GRACE;
+        let filter = doc! {
+            "state": { "$in": ["queued", "grading"] },
+            "deadline": { "$lt": stored(late) },
+        };
+        let submissions = self.submissions.clone();
+        self.persist(retry::INTERACTIVE, "count overdue submissions", move || {
+            let (submissions, filter) = (submissions.clone(), filter.clone());
+            async move { submissions.count_documents(filter).await }
+        })
+        .await
     }
 
     /// What the machinery can do at the moment.

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, NetworkCreateRequest, NetworkInspect,
+};
 use serde_json::{Map, Value};
 
 /// Fields of `Config` that come from the image where the request leaves them out.
@@ -51,6 +53,33 @@ pub fn differences(
         differing.push("Mounts".to_owned());
     }
     differing
+}
+
+/// The same for a network: its walls, its addresses, its options and its labels.
+#[must_use]
+pub fn network_differences(
+    intended: &NetworkCreateRequest,
+    stored: &NetworkInspect,
+) -> Vec<String> {
+    let (wanted, stored) = (object(intended), object(stored));
+    let compared =
+        ["Attachable", "Driver", "EnableIPv6", "Ingress", "Internal", "IPAM", "Labels", "Options"];
+    let field = |fields: &Map<String, Value>, name: &str| {
+        plain(name, fields.get(name).cloned().unwrap_or_default())
+    };
+    compared
+        .into_iter()
+        .filter(|name| {
+            let (want, have) = (field(&wanted, name), field(&stored, name));
+            // An engine may add options of its own; addresses and walls are as they were asked for.
+            if matches!(*name, "Labels" | "Options") {
+                !contains(&have, &want)
+            } else {
+                want != have
+            }
+        })
+        .map(|name| format!("Network.{name}"))
+        .collect()
 }
 
 fn compare(

@@ -14,6 +14,11 @@ unsafe extern "C" {
 }
 
 fn main() {
+    // Some modes would harm the machine; they run only inside their image.
+    if std::env::current_exe().ok().as_deref() != Some(std::path::Path::new("/app")) {
+        eprintln!("this program runs only in its image");
+        std::process::exit(99);
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("serve") => serve(arguments.get(1).map_or("hello", String::as_str)),
@@ -144,7 +149,9 @@ fn limits() -> String {
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
         "/sys/fs/cgroup/pids/pids.max",
         "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
-        "/proc/sys/net/ipv4/ping_group_range",
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/pids.max",
+        "/sys/fs/cgroup/cpu.max",
         "/proc/sys/net/ipv4/ip_unprivileged_port_start",
         "/proc/sys/net/ipv6/conf/eth0/disable_ipv6",
         "/proc/interrupts",
@@ -164,6 +171,17 @@ fn write_files() -> String {
     for path in ["/written", "/tmp/written", "/run/written", "/data/written", "/proc/sys/kernel/x"]
     {
         let outcome = fs::write(path, "x").map_or_else(|e| format!("{e}"), |()| "ok".into());
+        let _ = writeln!(text, "{path}={outcome}");
+    }
+    for path in [
+        "/sys/fs/cgroup/pids/pids.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/pids.max",
+        "/sys/fs/cgroup/memory.max",
+    ] {
+        let outcome = fs::OpenOptions::new().write(true).open(path);
+        let outcome = outcome.and_then(|mut file| file.write_all(b"100000000000"));
+        let outcome = outcome.map_or_else(|e| format!("{e}"), |()| "ok".into());
         let _ = writeln!(text, "{path}={outcome}");
     }
     let mut most = 0;

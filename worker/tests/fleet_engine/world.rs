@@ -23,6 +23,8 @@ use serde_json::{Value, json};
 
 use crate::push::{File, push};
 
+const KEY: LabelKey = LabelKey([9; 32]);
+
 pub(crate) struct World {
     pub(crate) fleet: Fleet,
     pub(crate) worker: WorkerId,
@@ -33,7 +35,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Result<Self> {
         let worker = WorkerId::new();
-        let fleet = fleet(worker, LabelKey([9; 32]))?;
+        let fleet = fleet(worker, KEY)?;
         let registry = variable("PORTCALL_TEST_REGISTRY", "host:port of a local registry")?;
         Ok(Self { fleet, worker, registry, app: app()? })
     }
@@ -90,8 +92,20 @@ impl World {
     }
 }
 
+pub(crate) fn engine_host() -> Result<String> {
+    variable("PORTCALL_TEST_DOCKER_HOST", "address of an engine")
+}
+
 pub(crate) fn fleet(worker: WorkerId, key: LabelKey) -> Result<Fleet> {
-    let host = variable("PORTCALL_TEST_DOCKER_HOST", "address of an engine")?;
+    open(engine_host()?, worker, key)
+}
+
+/// The same installation over another address.
+pub(crate) fn fleet_at(host: &str, worker: WorkerId) -> Result<Fleet> {
+    open(host.to_owned(), worker, KEY)
+}
+
+fn open(host: String, worker: WorkerId, key: LabelKey) -> Result<Fleet> {
     let prober = variable("PORTCALL_PROBER_BIN", "path of the static prober")?.into();
     let (pool, node) = (SubnetPool::default(), NodeSettings::default());
     Ok(Fleet::engine(EngineSettings { host, worker, key, prober, pool, node })?)

@@ -54,6 +54,26 @@ pub fn parse(source: &str) -> Result<Event, InvalidEvent> {
     }
 }
 
+/// The same file with one more registry that images may be kept at.
+///
+/// # Errors
+/// The mistakes of the file, or of what it would become.
+pub fn with_registry(source: &str, host: &RegistryHost) -> Result<String, InvalidEvent> {
+    let event = parse(source)?;
+    let mut hosts = event.images.registries;
+    if !hosts.contains(host) {
+        hosts.push(host.clone());
+    }
+    let list: toml_edit::Array = hosts.iter().map(RegistryHost::as_str).collect();
+    let mut document: toml_edit::DocumentMut = source.parse().map_err(|e: toml_edit::TomlError| {
+        let message = e.message().to_owned();
+        InvalidEvent(vec![Problem { line: 1, key: String::new(), message }])
+    })?;
+    document["images"]["registries"] = toml_edit::value(list);
+    let source = document.to_string();
+    parse(&source).map(|_| source)
+}
+
 fn event(root: &Section<'_>) -> Option<Event> {
     let slug = root.parsed("slug", str::parse::<EventSlug>);
     let title = root.parsed("title", |t| text::checked(t, 120));

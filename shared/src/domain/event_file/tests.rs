@@ -77,6 +77,18 @@ fn five_mistakes_are_all_told_with_their_lines() {
 }
 
 #[test]
+fn a_registry_is_added_once_and_the_rest_stays() {
+    let host: RegistryHost = "127.0.0.1:5001".parse().unwrap();
+    let once = with_registry(GOOD, &host).unwrap();
+    assert_eq!(with_registry(&once, &host).unwrap(), once);
+    let event = parse(&once).unwrap();
+    assert_eq!(event.images.registries.len(), 3);
+    assert_eq!(event.checks, parse(GOOD).unwrap().checks);
+    let bare = "slug = \"e\"\ntitle = \"E\"\n[[checks]]\nname = \"c\"\nget = \"/\"\n";
+    assert_eq!(parse(&with_registry(bare, &host).unwrap()).unwrap().images.registries.len(), 4);
+}
+
+#[test]
 fn syntax_and_omissions() {
     assert!(mistakes("slug = ").starts_with("line 1: "));
     let empty = mistakes("");

@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc};
 
 use bollard::{
     container::LogOutput,
-    models::ContainerCreateBody,
+    models::{ContainerCreateBody, NetworkCreateRequest, NetworkInspect},
     query_parameters::{AttachContainerOptionsBuilder, InspectNetworkOptions, ListNetworksOptions},
 };
 use futures::{Stream, StreamExt};
@@ -18,6 +18,7 @@ use crate::{
         error::{FleetError, cut},
         facts::NodeFacts,
         labels::{Identity, Kind},
+        readback,
         request::{self, Place},
         slot::{Slot, SlotHealth, Tenancy},
         subnet::Subnet,
@@ -47,9 +48,13 @@ impl EngineFleet {
     pub(in crate::fleet) async fn open_slot(&self, number: u32) -> Result<Slot, FleetError> {
         let node = Arc::new(self.facts().await?);
         let image = self.prober_image(&node).await?;
-        let network = self.make_network(number, &node).await?;
+        let (network, request) = self.make_network(number, &node).await?;
         let name = format!("{}-prober", network.name);
-        match self.make_prober(&name, &image, &network, &node).await {
+        let furnished = async {
+            self.check_network(&network, &request).await?;
+            self.make_prober(&name, &image, &network, &node).await
+        };
+        match furnished.await {
             Ok((prober_id, prober, tenancy)) => Ok(Slot {
                 number,
                 uid: FIRST_STRICT_UID + network.place % UIDS,
@@ -106,15 +111,17 @@ impl EngineFleet {
 
     /// The containers that are attached to a network.
     async fn inhabitants(&self, network: &str) -> Result<Vec<String>, FleetError> {
-        let docker = self.docker()?;
-        let look = docker.inspect_network(network, None::<InspectNetworkOptions>);
-        let found = within(READ, "inspecting a network", look).await?;
+        let found = self.inspect_network(network).await?;
         Ok(found.containers.unwrap_or_default().into_keys().collect())
     }
 
     /// A network on a subnet that nothing on the node uses. It begins at a random place of the
     /// pool, so that workers rarely meet, and a subnet is not soon used again.
-    async fn make_network(&self, number: u32, node: &NodeFacts) -> Result<Network, FleetError> {
+    async fn make_network(
+        &self,
+        number: u32,
+        node: &NodeFacts,
+    ) -> Result<(Network, NetworkCreateRequest), FleetError> {
         let (pool, worker) = (self.settings.pool, self.settings.worker);
         let docker = self.docker()?;
         let used = self.used_subnets().await?;
@@ -124,14 +131,33 @@ impl EngineFleet {
             let subnet = pool.nth(place);
             let name = format!("portcall-{worker}-slot{number}-{place}");
             let request = request::network(&name, &subnet, node, labels.clone());
-            let made = within(CREATE, "making a network", docker.create_network(request)).await;
-            match made {
-                Ok(made) => return Ok(Network { place, subnet, id: made.id, name }),
+            let call = docker.create_network(request.clone());
+            match within(CREATE, "making a network", call).await {
+                Ok(made) => return Ok((Network { place, subnet, id: made.id, name }, request)),
                 Err(error) if is_overlap(&error) => {}
                 Err(error) => return Err(error),
             }
         }
         Err(FleetError::NoSubnet { pool: pool.to_string() })
+    }
+
+    async fn check_network(
+        &self,
+        network: &Network,
+        request: &NetworkCreateRequest,
+    ) -> Result<(), FleetError> {
+        let stored = self.inspect_network(&network.id).await?;
+        let differing = readback::network_differences(request, &stored);
+        if differing.is_empty() {
+            return Ok(());
+        }
+        Err(FleetError::Unfit(format!("it dropped or changed {}", differing.join(", "))))
+    }
+
+    async fn inspect_network(&self, id: &str) -> Result<NetworkInspect, FleetError> {
+        let docker = self.docker()?;
+        let look = docker.inspect_network(id, None::<InspectNetworkOptions>);
+        within(READ, "inspecting a network", look).await
     }
 
     async fn used_subnets(&self) -> Result<Vec<Subnet>, FleetError> {

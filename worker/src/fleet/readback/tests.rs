@@ -3,8 +3,13 @@ use serde_json::json;
 
 use super::*;
 use crate::fleet::{
+    facts::tests::node,
+    labels::Kind,
     limits::Profile,
-    request::{DiskThrottle, NodeSettings, RootQuota, tests::request},
+    request::{
+        DiskThrottle, NodeSettings, RootQuota, network,
+        tests::{labels, request},
+    },
 };
 
 /// What an engine that keeps everything answers.
@@ -170,4 +175,30 @@ fn volumes_and_further_networks_are_found() {
     let networks = stored.network_settings.as_mut().unwrap().networks.as_mut().unwrap();
     networks.insert("bridge".into(), EndpointSettings::default());
     assert_eq!(differences(&intended, &stored), ["NetworkSettings.Networks"]);
+}
+
+#[test]
+fn a_network_with_a_hole_is_found() {
+    let subnet = "10.213.0.112/28".parse().unwrap();
+    let intended = network("slot", &subnet, &node(), labels(Kind::Slot));
+    let faithful = object(&intended);
+    let read = |fields: &Map<String, Value>| {
+        let stored = serde_json::from_value(Value::Object(fields.clone())).unwrap();
+        network_differences(&intended, &stored)
+    };
+    assert_eq!(read(&faithful), Vec::<String>::new());
+    for (field, value) in [
+        ("Internal", json!(false)),
+        ("EnableIPv6", json!(true)),
+        ("Attachable", json!(true)),
+        ("Ingress", json!(true)),
+        ("Driver", json!("host")),
+        ("Options", json!({})),
+        ("Labels", json!({})),
+        ("IPAM", json!({"Driver": "default", "Config": [{"Subnet": "10.0.0.0/8"}]})),
+    ] {
+        let mut holed = faithful.clone();
+        holed.insert(field.to_owned(), value);
+        assert_eq!(read(&holed), [format!("Network.{field}")]);
+    }
 }

@@ -1,0 +1,215 @@
+//! Taking a submission in: the story of a POST, from a body that can be read to a stored
+//! submission. Both contracts, today's and that of 2016, come here.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use portcall_shared::{
+    domain::{
+        event::Door,
+        ids::{EventSlug, SubmissionId},
+        place::Place,
+        state::Lifecycle,
+        submission::{Submission, SubmittedImage},
+    },
+    gazetteer::{self, Found, Located},
+    store::{
+        events::EventVersion,
+        submissions::{Idempotency, NewSubmission, Taken},
+    },
+};
+use rand::RngCore as _;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use crate::{
+    admission,
+    problem::ApiError,
+    state::Shared,
+    views::submit::{NewSubmissionBody, Wish},
+};
+
+/// The share of the budget that is kept for storing what was admitted.
+const KEPT_FOR_STORING: u32 = 8;
+/// How far from a place that a label stands for, in degrees, its country is still believed.
+const SAME_COUNTRY: f64 = 5.0;
+
+/// What came in.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    /// To which event.
+    pub event: &'a EventSlug,
+    /// The body.
+    pub body: &'a NewSubmissionBody,
+    /// The key under which it may have come before.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub struct TakenIn {
+    /// The submission.
+    pub submission: Submission,
+    /// The version of the event that it is graded by.
+    pub event: Option<EventVersion>,
+    /// The participant's secret; none if the submission was taken in before.
+    pub secret: Option<String>,
+}
+
+/// Checks, admits and stores a submission; or finds that it has been.
+///
+/// # Errors
+/// Why it is not taken in.
+pub async fn take_in(app: &Shared, incoming: Incoming<'_>) -> Result<TakenIn, ApiError> {
+    let until = Instant::now() + app.settings.admission_budget * (KEPT_FOR_STORING - 1)
+        / KEPT_FOR_STORING;
+    let result = story(app, incoming, until).await;
+    let outcome = match &result {
+        Ok(taken) if taken.secret.is_none() => "replayed",
+        Ok(taken) if taken.submission.images.iter().all(|i| i.pinned.is_some()) => "accepted",
+        Ok(_) => "accepted_unpinned",
+        Err(error) if error.status().is_server_error() => "error",
+        Err(ApiError::TooManyPending) => "too_many_pending",
+        Err(ApiError::NotYetOpen(_) | ApiError::Closed(_)) => "not_open",
+        Err(_) => "refused",
+    };
+    metrics::counter!("portcall_admissions_total", "outcome" => outcome).increment(1);
+    result
+}
+
+async fn story(app: &Shared, incoming: Incoming<'_>, until: Instant) -> Result<TakenIn, ApiError> {
+    let participant = incoming.body.participant().map_err(ApiError::Invalid)?;
+    if let Some(idempotency) = &incoming.idempotency
+        && let Some(taken) =
+            app.store.replay(incoming.event, &participant.key(), idempotency).await?
+    {
+        return settled(app, taken, None, None).await;
+    }
+    let event = app.event(incoming.event).await?;
+    let now = OffsetDateTime::now_utc();
+    match event.event.door(now) {
+        Door::Open => {}
+        Door::NotYet(opens) => return Err(ApiError::NotYetOpen(opens)),
+        Door::Closed(closed) => return Err(ApiError::Closed(closed)),
+    }
+    let mut wish = incoming.body.wish(&event.event).map_err(ApiError::Invalid)?;
+    let images = std::mem::take(&mut wish.images);
+    let admitted = admission::pin(&app.registry, &event.event, images, until).await;
+    let images = admitted.map_err(ApiError::Invalid)?;
+    let secret = fresh_secret();
+    let submission = submission(wish, &event, images);
+    let idempotency = incoming.idempotency;
+    let new = NewSubmission { submission, secret: secret.clone(), idempotency };
+    let taken = app.store.take(new).await?;
+    settled(app, taken, Some(event), Some(secret)).await
+}
+
+async fn settled(
+    app: &Shared,
+    taken: Taken,
+    event: Option<EventVersion>,
+    secret: Option<String>,
+) -> Result<TakenIn, ApiError> {
+    match taken {
+        Taken::Stored(submission) => Ok(TakenIn { submission: *submission, event, secret }),
+        Taken::Replayed(submission) => {
+            let version = submission.event_version;
+            let event = app.event_version(&submission.event, version).await?;
+            Ok(TakenIn { submission: *submission, event, secret: None })
+        }
+        Taken::KeyReused => Err(ApiError::KeyReused),
+        Taken::TooManyPending => Err(ApiError::TooManyPending),
+    }
+}
+
+fn submission(wish: Wish, event: &EventVersion, images: Vec<SubmittedImage>) -> Submission {
+    let now = OffsetDateTime::now_utc();
+    Submission {
+        id: SubmissionId::new(),
+        event: event.event.slug.clone(),
+        event_version: event.version,
+        place: place(&wish),
+        participant: wish.participant,
+        images,
+        answers: wish.answers,
+        life: Lifecycle::submitted(now),
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+        order: now,
+        delay: None,
+        attempts: Vec::new(),
+        verdict: None,
+    }
+}
+
+/// Where a label without a point stands: at the likeliest of the places that it may mean. A wish
+/// with a point stands there, and gets the country of its label if that is near.
+fn place(wish: &Wish) -> Place {
+    let known = match gazetteer::locate(wish.label.as_str()) {
+        Located::One(found) => Some(found),
+        Located::Many(found) => found.into_iter().next(),
+        Located::None => None,
+    };
+    let near = |found: &Found| match wish.point {
+        None => true,
+        Some(point) => {
+            let across = (point.lng() - found.lng).abs();
+            let across = across.min(360.0 - across);
+            (point.lat() - found.lat).abs() < SAME_COUNTRY && across < SAME_COUNTRY
+        }
+    };
+    let known = known.filter(near);
+    let point = |found: &Found| {
+        portcall_shared::domain::place::LatLng::new(found.lat, found.lng).ok()
+    };
+    Place {
+        label: wish.label.clone(),
+        point: wish.point.or_else(|| known.as_ref().and_then(point)),
+        country: known.map(|found| found.country.to_owned()),
+    }
+}
+
+/// 32 random bytes, base64url.
+fn fresh_secret() -> String {
+    let mut bytes = [0; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use portcall_shared::domain::{place::LatLng, submission::Participant};
+
+    use super::*;
+
+    fn wish(label: &str, point: Option<(f64, f64)>) -> Wish {
+        Wish {
+            participant: Participant { name: "G".parse().unwrap(), handle: None, contact: None },
+            label: label.parse().unwrap(),
+            point: point.map(|(lat, lng)| LatLng::new(lat, lng).unwrap()),
+            images: Vec::new(),
+            answers: std::collections::BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn labels_are_found_on_the_map() {
+        let found = place(&wish("San Francisco, CA, USA", None));
+        let point = found.point.unwrap();
+        assert!((point.lat() - 37.77).abs() < 0.1 && (point.lng() + 122.42).abs() < 0.1);
+        assert_eq!(found.country.as_deref(), Some("US"));
+        assert_eq!(place(&wish("Nowhere At All 123", None)).point, None);
+    }
+
+    #[test]
+    fn a_given_point_wins() {
+        let found = place(&wish("San Francisco, CA, USA", Some((48.86, 2.35))));
+        assert_eq!((found.point.unwrap().lat(), found.country), (48.86, None));
+    }
+
+    #[test]
+    fn secrets_are_long_and_differ() {
+        let (a, b) = (fresh_secret(), fresh_secret());
+        assert_eq!((a.len(), b.len()), (43, 43));
+        assert_ne!(a, b);
+    }
+}

@@ -1,0 +1,123 @@
+//! What every request goes through on its way in and every answer on its way out.
+
+use std::{any::Any, time::Instant};
+
+use axum::{
+    body::Body,
+    extract::{MatchedPath, Request},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http_body_util::Limited;
+use uuid::Uuid;
+
+use crate::{
+    extract::BODY_LIMIT,
+    problem::{ApiError, Logged, REQUEST_ID},
+};
+
+/// The content security policy of every answer: the page brings everything along, and nothing else
+/// runs or is framed.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
+    style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; \
+    base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'";
+
+const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Headers that every answer carries, problems and panics included.
+const SECURITY: [(HeaderName, &str); 7] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "geolocation=(), camera=(), microphone=()"),
+];
+
+/// Puts the security headers on an answer, and forbids to cache it unless the route decided
+/// otherwise.
+pub async fn secure(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Gives the request an id of ours, measures it, and writes its one log line.
+pub async fn observe(request: Request, next: Next) -> Response {
+    let id = Uuid::now_v7();
+    let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = route.unwrap_or_else(|| "unmatched".to_owned());
+    let method = request.method().clone();
+    let mut response = REQUEST_ID.scope(id, next.run(request)).await;
+    let status = response.status();
+    let took = started.elapsed();
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID_HEADER, value);
+    }
+    let labels = [("route", route.clone()), ("status", status.as_u16().to_string())];
+    metrics::counter!("portcall_http_requests_total", &labels).increment(1);
+    metrics::histogram!("portcall_http_request_duration_seconds", "route" => route.clone())
+        .record(took);
+    log(&Line { id, method: &method, route: &route, status, ms: took.as_millis() }, &response);
+    response
+}
+
+struct Line<'a> {
+    id: Uuid,
+    method: &'a Method,
+    route: &'a str,
+    status: StatusCode,
+    ms: u128,
+}
+
+/// Faults of ours are errors, what changes something is worth a line, reading is not.
+fn log(line: &Line<'_>, response: &Response) {
+    let logged = response.extensions().get::<Logged>();
+    let code = logged.map_or("", |l| l.code.as_ref());
+    let cause = logged.and_then(|l| l.cause.as_deref()).unwrap_or_default();
+    let Line { id, method, route, status, ms } = line;
+    let (status, ms) = (status.as_u16(), u64::try_from(*ms).unwrap_or(u64::MAX));
+    // Method and route are ours or plain ASCII tokens; nothing a stranger wrote stands in the line.
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                request.id = %id, http.method = %method, http.route = *route,
+                http.status = status, duration_ms = ms, problem.code = code, cause, "request"
+            )
+        };
+    }
+    if status >= 500 {
+        line!(error);
+    } else if **method == Method::POST || **method == Method::DELETE {
+        line!(info);
+    } else {
+        line!(debug);
+    }
+}
+
+/// The answer after a panic: a plain 500. The text of the panic stays in the log.
+pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "a panic without a text".to_owned(),
+    };
+    ApiError::Internal(text.into(), None).into_response()
+}
+
+/// Refuses a body that says that it is too large, and stops reading one that turns out to be.
+pub async fn limit_body(request: Request, next: Next) -> Response {
+    let declared = request.headers().get(header::CONTENT_LENGTH);
+    let declared = declared.and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > BODY_LIMIT as u64) {
+        return ApiError::BodyTooLarge { limit: BODY_LIMIT }.into_response();
+    }
+    next.run(request.map(|body| Body::new(Limited::new(body, BODY_LIMIT)))).await
+}

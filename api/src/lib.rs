@@ -1,0 +1,24 @@
+//! Portcall's public side: validates, admits, stores, answers, streams. It never talks to Docker.
+//!
+//! [`router`] has every address; a request goes through an extractor ([`extract`]), a handler
+//! ([`routes`]), for a submission through [`intake`] and [`admission`] to the store, and back as a
+//! view ([`views`]) or a problem ([`problem`]). Beside the requests [`map::follow`] feeds the map
+//! and the live streams from the store's changes.
+
+pub mod admission;
+pub mod cache;
+pub mod extract;
+pub mod intake;
+pub mod layers;
+pub mod live;
+pub mod map;
+pub mod problem;
+pub mod reply;
+pub mod router;
+pub mod routes;
+pub mod serve;
+pub mod settings;
+pub mod state;
+pub mod strict;
+pub mod views;
+pub mod waiting;

@@ -1,0 +1,84 @@
+//! The api's process.
+
+use std::process::ExitCode;
+
+use portcall_api::{
+    problem::chain,
+    serve::{self, Reached},
+    settings::Settings,
+    state::AppState,
+};
+use portcall_shared::{
+    ops::{self, Ready},
+    settings::{EXIT_SOFTWARE, EXIT_UNAVAILABLE, EXIT_USAGE, Reader},
+    shutdown::{self, Drained},
+    store::Store,
+    telemetry, tls,
+};
+use tokio::net::TcpListener;
+
+const HELP: &str = "portcall-api: the public side of Portcall
+
+It takes no arguments. Settings are PORTCALL_ variables; infra/env.sample lists them all.
+Exit codes: 0 stopped, 64 wrong usage or setting, 69 an address or service is not there, 70 internal
+";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    if let Some(code) = arguments() {
+        return code;
+    }
+    tls::install_provider();
+    let (settings, shown) = match Settings::read(Reader::from_environment()) {
+        Ok(read) => read,
+        Err(mistakes) => return say(&mistakes.to_string(), EXIT_USAGE),
+    };
+    telemetry::log(&settings.common.log);
+    tracing::info!(settings = ?shown, "starting");
+    run(settings).await.unwrap_or_else(|(error, code)| {
+        tracing::error!(error = chain(&*error), "stopped");
+        ExitCode::from(code)
+    })
+}
+
+type Failure = (Box<dyn std::error::Error + Send + Sync>, u8);
+
+async fn run(settings: Settings) -> Result<ExitCode, Failure> {
+    let stop = shutdown::on_signal().map_err(|e| (e.into(), EXIT_SOFTWARE))?;
+    let ready = Ready::default();
+    let metrics = telemetry::metrics();
+    let listener = TcpListener::bind(settings.addr).await;
+    let listener = listener.map_err(|e| (format!("{}: {e}", settings.addr).into(), EXIT_UNAVAILABLE))?;
+    let ops = ops::serve(settings.ops_addr, metrics, ready.clone(), stop.clone()).await;
+    let ops = ops.map_err(|e| (format!("{}: {e}", settings.ops_addr).into(), EXIT_UNAVAILABLE))?;
+    tracing::info!(addr = %ops, "listening for operators");
+    let common = &settings.common;
+    let store = Store::open(&common.mongodb_uri, &common.database, "portcall-api").await;
+    let store = store.map_err(|e| (e.into(), EXIT_USAGE))?;
+    let reached = serve::migrate(&store, &ready, &stop).await;
+    if reached.map_err(|e| (e.into(), EXIT_SOFTWARE))? == Reached::Stopped {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let app = AppState::new(settings, store, stop);
+    match serve::serve(listener, app, ready).await.map_err(|e| (e.into(), EXIT_SOFTWARE))? {
+        Drained::InTime => tracing::info!("stopped"),
+        Drained::CutShort => tracing::warn!("stopped with requests unanswered"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the arguments ask for, if it is not to run.
+fn arguments() -> Option<ExitCode> {
+    match std::env::args().nth(1).as_deref() {
+        None => None,
+        Some("--help" | "-h") => Some(say(HELP, 0)),
+        Some("--version" | "-V") => Some(say(env!("CARGO_PKG_VERSION"), 0)),
+        Some(other) => Some(say(&format!("unknown argument `{other}`\n\n{HELP}"), EXIT_USAGE)),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn say(text: &str, code: u8) -> ExitCode {
+    eprintln!("{}", text.trim_end());
+    ExitCode::from(code)
+}

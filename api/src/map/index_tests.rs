@@ -1,0 +1,135 @@
+//! Scenarios and properties of the map index.
+
+use portcall_shared::domain::place::LatLng;
+use proptest::prelude::*;
+use time::{Duration, macros::datetime};
+
+use super::*;
+
+const START: OffsetDateTime = datetime!(2026-03-20 12:00 UTC);
+
+fn event() -> EventSlug {
+    "birthday-3".parse().unwrap()
+}
+
+fn pin(participant: &str, minute: i64, lat: f64, lng: f64) -> Pin {
+    Pin {
+        submission: SubmissionId::new(),
+        event: event(),
+        participant: participant.to_owned(),
+        name: participant.to_owned(),
+        handle: None,
+        place: format!("{lat},{lng}"),
+        country: Some(if lng < 0.0 { "US" } else { "FR" }.to_owned()),
+        point: LatLng::new(lat, lng).unwrap(),
+        at: START + Duration::minutes(minute),
+    }
+}
+
+fn names(view: &View) -> Vec<&str> {
+    let name = |found| match found {
+        &Found::Pin(ref pin) => pin.name.as_str(),
+        Found::Spot(_) => "several",
+    };
+    view.found.iter().map(name).collect()
+}
+
+#[test]
+fn a_participant_has_one_pin_the_latest() {
+    let map = MapIndex::default();
+    let (early, late) = (pin("gordon", 1, 37.77, -122.42), pin("gordon", 2, 48.86, 2.35));
+    assert_eq!(map.replace(vec![late.clone(), early.clone()]), [event()]);
+    assert_eq!(map.replace(vec![late.clone(), early.clone()]), []);
+    let view = map.view(&event(), &Bbox::WORLD, 2);
+    assert_eq!((view.total, view.found), (1, vec![Found::Pin(Arc::new(late))]));
+    map.replace(vec![early.clone()]);
+    let view = map.view(&event(), &Bbox::WORLD, 2);
+    assert_eq!(view.found, vec![Found::Pin(Arc::new(early))], "the earlier one stands again");
+    map.replace(vec![]);
+    assert_eq!((map.total(), map.summary(&event()).places), (0, 0));
+}
+
+#[test]
+fn zooming_out_joins_pins_and_zooming_in_parts_them() {
+    let map = MapIndex::default();
+    map.replace(vec![pin("a", 1, 37.77, -122.42), pin("b", 2, 37.34, -121.89)]);
+    let at = |zoom| map.view(&event(), &Bbox::WORLD, zoom);
+    assert_eq!(names(&at(1)), ["several"]);
+    assert_eq!(names(&at(12)), ["a", "b"]);
+    let Found::Spot(spot) = &at(1).found[0] else { panic!("a cell") };
+    assert_eq!((spot.count, spot.members.len()), (2, 0));
+    assert_eq!(spot.centre, [-122.155, 37.555]);
+}
+
+#[test]
+fn pins_of_one_point_are_named_and_fan_out_at_the_deepest_zoom() {
+    let map = MapIndex::default();
+    let crowd = |n: i64| (0..n).map(|i| pin(&format!("p{i}"), i, 48.86, 2.35)).collect();
+    map.replace(crowd(3));
+    assert_eq!(names(&map.view(&event(), &Bbox::WORLD, 14)), ["p2", "p1", "p0"]);
+    let view = map.view(&event(), &Bbox::WORLD, 13);
+    let Found::Spot(spot) = &view.found[0] else { panic!("a cell") };
+    assert_eq!((spot.count, spot.bbox), (3, [2.35, 48.86, 2.35, 48.86]));
+    assert_eq!(spot.members[0].name, "p2", "the newest first");
+    map.replace(crowd(300));
+    let view = map.view(&event(), &Bbox::WORLD, 14);
+    let Found::Spot(spot) = &view.found[0] else { panic!("a cell") };
+    assert_eq!((spot.count, spot.members.len()), (300, NAMED));
+}
+
+#[test]
+fn events_do_not_see_each_other() {
+    let map = MapIndex::default();
+    map.replace(vec![pin("a", 1, 0.0, 0.0)]);
+    let other = "other".parse().unwrap();
+    assert_eq!(map.view(&other, &Bbox::WORLD, 3), View::default());
+    assert_eq!((map.revision(&event()), map.revision(&other)), (1, 0));
+}
+
+#[test]
+fn too_much_for_one_answer_is_answered_coarser() {
+    let map = MapIndex::default();
+    let many = (0..150).flat_map(|x| (0..80).map(move |y| (x, y)));
+    let pins = many.map(|(x, y)| {
+        pin(&format!("{x}/{y}"), 0, f64::from(y) - 40.0, f64::from(x) * 2.0 - 150.0)
+    });
+    map.replace(pins.collect());
+    let view = map.view(&event(), &Bbox::WORLD, 14);
+    assert!(view.found.len() <= MOST_FOUND);
+    assert_eq!(count(&view), 12_000);
+}
+
+fn count(view: &View) -> usize {
+    let count = |found: &Found| match found {
+        Found::Pin(_) => 1,
+        Found::Spot(spot) => spot.count,
+    };
+    view.found.iter().map(count).sum()
+}
+
+proptest! {
+    #[test]
+    fn every_zoom_counts_every_participant_once(
+        steps in proptest::collection::vec((0u8..8, 0i64..6, -90.0f64..=90.0, -180.0f64..=180.0, any::<bool>()), 0..40)
+    ) {
+        let map = MapIndex::default();
+        let mut there: Vec<Pin> = Vec::new();
+        for (who, minute, lat, lng, removes) in steps {
+            if removes && !there.is_empty() {
+                there.swap_remove(usize::from(who) % there.len());
+            } else {
+                there.push(pin(&format!("p{who}"), minute, lat, lng));
+            }
+            map.replace(there.clone());
+            let participants: HashSet<&str> = there.iter().map(|p| p.participant.as_str()).collect();
+            for zoom in 0..=DEEPEST {
+                let view = map.view(&event(), &Bbox::WORLD, zoom);
+                prop_assert_eq!(count(&view), participants.len());
+                prop_assert_eq!(view.total, participants.len());
+            }
+            let summary = map.summary(&event());
+            let countries: usize = summary.countries.iter().map(|(_, n)| n).sum();
+            prop_assert_eq!((summary.pins, countries), (participants.len(), participants.len()));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The 2016 contract: `POST /competition`, `GET /competition/{id}`, `GET /competition/stats`.
+
+use axum::{extract::State, response::IntoResponse};
+use portcall_shared::domain::ids::{EventSlug, SubmissionId};
+
+use super::status;
+use crate::{
+    extract::{Id, ValidForm},
+    intake::{self, Incoming},
+    problem::ApiError,
+    reply::Reply,
+    state::{AppState, Shared},
+    views::{
+        competition::{
+            CompetitionBody, CompetitionResponse, CompetitionStatsView, CompetitionView, link,
+            translated,
+        },
+        stats::TotalsView,
+    },
+};
+
+/// Takes a submission in as it was sent in 2016.
+///
+/// # Errors
+/// Why it is not taken in.
+pub async fn submit(
+    State(app): State<AppState>,
+    ValidForm(body): ValidForm<CompetitionBody>,
+) -> Result<impl IntoResponse, ApiError> {
+    let slug = event(&app)?;
+    let body = body.today(&app.event(slug).await?.event);
+    let incoming = Incoming { event: slug, body: &body, idempotency: None };
+    let taken = intake::take_in(&app, incoming).await.map_err(|error| match error {
+        ApiError::Invalid(errors) => {
+            ApiError::Invalid(errors.into_iter().map(translated).collect())
+        }
+        other => other,
+    })?;
+    let response = link(&taken.submission, &app.settings.public_url);
+    Ok(Reply::ok(CompetitionResponse { response }))
+}
+
+/// Where a submission stands.
+///
+/// # Errors
+/// When there is no such submission, or the store cannot say.
+pub async fn show(
+    State(app): State<AppState>,
+    Id(id): Id<SubmissionId>,
+) -> Result<impl IntoResponse, ApiError> {
+    let submission = status::find(&app, id).await?;
+    Ok(Reply::ok(CompetitionView::of(&submission, &app.settings.public_url)))
+}
+
+/// The numbers of the event.
+///
+/// # Errors
+/// When there is no such event, or the store cannot say.
+pub async fn stats(State(app): State<AppState>) -> Result<impl IntoResponse, ApiError> {
+    let slug = event(&app)?;
+    app.event(slug).await?;
+    let stats = app.stats(slug).await?;
+    let map = app.map.summary(slug);
+    Ok(Reply::ok(CompetitionStatsView {
+        totals: TotalsView::of(&stats),
+        participants: stats.participants,
+        pins: map.pins,
+        places: map.places,
+    }))
+}
+
+/// The event that the contract is about here.
+fn event(app: &Shared) -> Result<&EventSlug, ApiError> {
+    app.settings.competition_event.as_ref().ok_or(ApiError::NotFound("event"))
+}

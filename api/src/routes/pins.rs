@@ -1,0 +1,92 @@
+//! `GET /api/v1/events/{event}/pins`: what a viewport of the map shows.
+
+use axum::{extract::State, response::IntoResponse};
+use portcall_shared::domain::ids::EventSlug;
+use serde::Deserialize;
+use validator::Validate;
+
+use crate::{
+    extract::{Id, ValidQuery},
+    map::{grid::Bbox, mercator::DEEPEST},
+    problem::ApiError,
+    reply::Reply,
+    state::AppState,
+    views::map::PinsView,
+};
+
+/// What is asked for.
+#[derive(Debug, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct PinsQuery {
+    /// `west,south,east,north` in degrees; everything without it.
+    #[validate(length(max = 200, code = "too_long", message = "This is too long for a box."))]
+    bbox: Option<String>,
+    /// 0 to 14; 2 without it.
+    #[validate(length(max = 8, code = "too_long", message = "This is too long for a zoom."))]
+    zoom: Option<String>,
+}
+
+/// Cells and pins of a box.
+///
+/// # Errors
+/// When the query is not valid, there is no such event, or the store cannot say.
+pub async fn show(
+    State(app): State<AppState>,
+    Id(slug): Id<EventSlug>,
+    ValidQuery(query): ValidQuery<PinsQuery>,
+) -> Result<impl IntoResponse, ApiError> {
+    let bbox = query.bbox.as_deref().map_or(Ok(Bbox::WORLD), bbox)?;
+    let zoom = query.zoom.as_deref().map_or(Ok(2), zoom)?;
+    // The map is in memory: only an event without pins is looked up.
+    if app.map.summary(&slug).pins == 0 {
+        app.event(&slug).await?;
+    }
+    Ok(Reply::geo(PinsView::of(&app.map.view(&slug, &bbox, zoom))))
+}
+
+fn zoom(text: &str) -> Result<u8, ApiError> {
+    let zoom = text.parse::<u8>().ok().filter(|zoom| *zoom <= DEEPEST);
+    let detail = "The zoom is a whole number from 0 to 14.";
+    zoom.ok_or_else(|| ApiError::invalid("/zoom", "zoom_invalid", detail))
+}
+
+fn bbox(text: &str) -> Result<Bbox, ApiError> {
+    let invalid = |detail: &str| ApiError::invalid("/bbox", "bbox_invalid", detail);
+    let numbers: Option<Vec<f64>> = text.split(',').map(|n| n.trim().parse().ok()).collect();
+    let Some([west, south, east, north]) = numbers.as_deref().map(<[f64]>::to_vec).and_then(four)
+    else {
+        return Err(invalid("A box is four numbers: west,south,east,north."));
+    };
+    let within = |degrees: f64, most: f64| (-most..=most).contains(&degrees);
+    if !(within(west, 180.0) && within(east, 180.0)) {
+        return Err(invalid("West and east are from -180 to 180."));
+    }
+    if !(within(south, 90.0) && within(north, 90.0)) || south > north {
+        return Err(invalid("South and north are from -90 to 90, and south is not above north."));
+    }
+    Ok(Bbox { west, south, east, north })
+}
+
+fn four(numbers: Vec<f64>) -> Option<[f64; 4]> {
+    numbers.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_and_zooms() {
+        assert_eq!(bbox("-180,-85,180,85").unwrap().east, 180.0);
+        assert_eq!(bbox("170, -40, -170, 10").unwrap().west, 170.0);
+        for bad in
+            ["", "1,2,3", "1,2,3,4,5", "a,b,c,d", "NaN,0,1,1", "0,inf,1,1", "0,5,1,4", "0,0,181,1"]
+        {
+            assert_eq!(bbox(bad).unwrap_err().code(), "bbox_invalid", "{bad}");
+        }
+        assert_eq!((zoom("0").unwrap(), zoom("14").unwrap()), (0, 14));
+        for bad in ["", "15", "-1", "1.5", "x"] {
+            assert_eq!(zoom(bad).unwrap_err().code(), "zoom_invalid", "{bad}");
+        }
+    }
+}

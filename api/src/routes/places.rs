@@ -1,0 +1,58 @@
+//! `GET /api/v1/places?q=`: names of places, for the form.
+
+use axum::response::IntoResponse;
+use portcall_shared::gazetteer;
+use serde::{Deserialize, Serialize};
+use validator::Validate;
+
+use crate::{extract::ValidQuery, problem::ApiError, reply::Reply};
+
+/// Most places of an answer.
+const MOST: usize = 8;
+
+/// What is asked for.
+#[derive(Debug, Deserialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct PlacesQuery {
+    /// What has been typed.
+    #[validate(length(max = 480, code = "too_long", message = "This is too long for a place."))]
+    q: String,
+}
+
+/// Places that may be meant.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlacesView {
+    /// The likeliest first.
+    pub places: Vec<FoundView>,
+}
+
+/// A place.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FoundView {
+    /// What it is called.
+    pub label: String,
+    /// Degrees north.
+    pub lat: f64,
+    /// Degrees east.
+    pub lng: f64,
+    /// The country's code.
+    pub country: &'static str,
+    /// How many people live there.
+    pub population: u32,
+}
+
+/// Places that what has been typed may mean.
+///
+/// # Errors
+/// When the query is not valid.
+pub async fn find(ValidQuery(query): ValidQuery<PlacesQuery>) -> Result<impl IntoResponse, ApiError> {
+    let view = |place: gazetteer::Found| FoundView {
+        label: place.label,
+        lat: place.lat,
+        lng: place.lng,
+        country: place.country,
+        population: place.population,
+    };
+    let found = gazetteer::suggest(&query.q, MOST);
+    Ok(Reply::ok(PlacesView { places: found.into_iter().map(view).collect() }))
+}

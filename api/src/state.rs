@@ -1,0 +1,113 @@
+//! The one bag of what the api's parts share: built in one place, cheap to clone, handed in.
+
+use std::{sync::Arc, time::Duration};
+
+use portcall_shared::{
+    domain::ids::EventSlug,
+    registry::Registry,
+    store::{
+        Store, StoreError,
+        events::EventVersion,
+        stats::{Pace, Stats},
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{cache::Brief, live::Hub, map::index::MapIndex, problem::ApiError, settings::Settings};
+
+/// How long the numbers of an event stay good.
+const STATS_GOOD: Duration = Duration::from_secs(1);
+/// How long the pace of the machinery stays good.
+const PACE_GOOD: Duration = Duration::from_secs(2);
+/// How long a version of an event stays in memory; it never changes.
+const VERSION_GOOD: Duration = Duration::from_secs(600);
+
+/// What the api's parts share.
+#[derive(Clone, Debug)]
+pub struct AppState(Arc<Shared>);
+
+/// The things in the bag.
+#[derive(Debug)]
+pub struct Shared {
+    /// The settings.
+    pub settings: Settings,
+    /// The store.
+    pub store: Store,
+    /// Asks registries.
+    pub registry: Registry,
+    /// The pins, in memory.
+    pub map: MapIndex,
+    /// Who follows what.
+    pub hub: Hub,
+    /// The end of the process.
+    pub stop: CancellationToken,
+    stats: Brief<EventSlug, Arc<Stats>>,
+    pace: Brief<(), Arc<Pace>>,
+    versions: Brief<(EventSlug, i32), Option<EventVersion>>,
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl AppState {
+    /// The bag of one process.
+    #[must_use]
+    pub fn new(settings: Settings, store: Store, stop: CancellationToken) -> Self {
+        let registry = Registry::new(settings.common.http_registries.clone());
+        Self(Arc::new(Shared {
+            settings,
+            store,
+            registry,
+            map: MapIndex::default(),
+            hub: Hub::new(stop.clone()),
+            stop,
+            stats: Brief::new(STATS_GOOD),
+            pace: Brief::new(PACE_GOOD),
+            versions: Brief::new(VERSION_GOOD),
+        }))
+    }
+}
+
+impl Shared {
+    /// The current version of an event.
+    ///
+    /// # Errors
+    /// When there is none, or the store cannot say.
+    pub async fn event(&self, slug: &EventSlug) -> Result<EventVersion, ApiError> {
+        self.store.event(slug).await?.ok_or(ApiError::NotFound("event"))
+    }
+
+    /// The version of an event that a submission is graded by.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn event_version(
+        &self,
+        slug: &EventSlug,
+        version: i32,
+    ) -> Result<Option<EventVersion>, StoreError> {
+        let key = (slug.clone(), version);
+        self.versions.get(&key, self.store.event_version(slug, version)).await
+    }
+
+    /// The numbers of an event, at most a second old.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn stats(&self, event: &EventSlug) -> Result<Arc<Stats>, StoreError> {
+        self.stats.get(event, async { self.store.stats(event).await.map(Arc::new) }).await
+    }
+
+    /// The pace of the machinery, at most two seconds old.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn pace(&self) -> Result<Arc<Pace>, StoreError> {
+        self.pace.get(&(), async { self.store.pace().await.map(Arc::new) }).await
+    }
+}

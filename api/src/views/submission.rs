@@ -1,0 +1,295 @@
+//! The submission document: everything that anybody may know about a submission.
+
+use std::collections::BTreeMap;
+
+use portcall_shared::domain::{
+    event::Event,
+    evidence::Evidence,
+    state::State,
+    submission::{Attempt, StepTime, Submission, SubmittedImage},
+    verdict::{Outcome, Reason, Verdict},
+};
+use serde::Serialize;
+
+use super::moment;
+
+/// The document. It holds nothing about a person that is not on the pin.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SubmissionView {
+    /// Its id.
+    pub id: String,
+    /// The event's slug.
+    pub event: String,
+    /// The event's name for people.
+    pub event_title: String,
+    /// Where it stands.
+    pub state: &'static str,
+    /// While grading: at what.
+    pub step: Option<&'static str>,
+    /// When it came.
+    pub created_at: String,
+    /// When anything about it changed last.
+    pub updated_at: String,
+    /// When something happens at the latest.
+    pub deadline: Option<String>,
+    /// While it waits for its turn.
+    pub queue: Option<QueueView>,
+    /// While it waits for something else.
+    pub delayed: Option<DelayedView>,
+    /// Who sent it.
+    pub participant: ParticipantView,
+    /// Where it stands on the map.
+    pub place: PlaceView,
+    /// What is run.
+    pub images: Vec<ImageView>,
+    /// The answers to the event's questions.
+    pub answers: BTreeMap<String, String>,
+    /// How it ended.
+    pub verdict: Option<VerdictView>,
+    /// Every try.
+    pub attempts: Vec<AttemptView>,
+    /// Where to find it.
+    pub links: LinksView,
+}
+
+/// A place in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct QueueView {
+    /// From 1.
+    pub position: u64,
+    /// Until the verdict; none while nothing has been measured or nobody grades.
+    pub eta: Option<EtaView>,
+}
+
+/// An estimate in whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct EtaView {
+    /// As likely sooner as later.
+    pub p50_s: u64,
+    /// Later only one time in ten.
+    pub p90_s: u64,
+}
+
+/// Why it is not tried before a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DelayedView {
+    /// The reason's code.
+    pub reason: String,
+    /// One plain sentence.
+    pub detail: String,
+    /// Until when.
+    pub next_try: String,
+}
+
+/// Who submitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ParticipantView {
+    /// The name.
+    pub name: String,
+    /// The handle.
+    pub handle: Option<String>,
+}
+
+/// Where on the map.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlaceView {
+    /// What people call it.
+    pub label: String,
+    /// Degrees north.
+    pub lat: Option<f64>,
+    /// Degrees east.
+    pub lng: Option<f64>,
+    /// The country's code.
+    pub country: Option<String>,
+}
+
+/// One image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageView {
+    /// As written.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// What it stood for: what is run.
+    pub digest: Option<String>,
+    /// Such as `linux/amd64`.
+    pub platform: Option<String>,
+    /// Compressed, in bytes.
+    pub size: Option<u64>,
+    /// What the others reach it by.
+    pub alias: Option<String>,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VerdictView {
+    /// How.
+    pub outcome: Outcome,
+    /// Why, unless it passed.
+    pub reason: Option<Reason>,
+    /// When.
+    pub at: String,
+    /// By which attempt; 0 if there was none.
+    pub attempt: u32,
+    /// How long that took, in milliseconds.
+    pub grading_ms: u64,
+}
+
+/// One try.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AttemptView {
+    /// From 1.
+    pub n: u32,
+    /// Who graded.
+    pub worker: String,
+    /// Where the containers ran.
+    pub node: Option<String>,
+    /// The fencing number of the lease.
+    pub generation: i64,
+    /// From when.
+    pub started_at: String,
+    /// Until when.
+    pub ended_at: Option<String>,
+    /// The steps with their times.
+    pub steps: Vec<StepView>,
+    /// How it ended.
+    pub outcome: Option<&'static str>,
+    /// Why it did not pass.
+    pub reason: Option<Reason>,
+    /// What was seen.
+    pub evidence: Option<Evidence>,
+}
+
+/// A step's time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepView {
+    /// Which.
+    pub step: &'static str,
+    /// When it began.
+    pub at: String,
+    /// How long it took.
+    pub ms: Option<u64>,
+}
+
+/// Where to find it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LinksView {
+    /// This document.
+    #[serde(rename = "self")]
+    pub document: String,
+    /// The same, live.
+    pub live: String,
+    /// The page for people.
+    pub page: String,
+}
+
+/// The answer to a POST: the document, and what only the participant gets.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AcceptedView {
+    /// The document.
+    #[serde(flatten)]
+    pub submission: SubmissionView,
+    /// With it the participant can cancel. It is shown once: a replayed answer has none.
+    pub secret: Option<String>,
+}
+
+impl SubmissionView {
+    /// The document of a submission; `event` is the version that it is graded by.
+    #[must_use]
+    pub fn of(
+        submission: &Submission,
+        event: Option<&Event>,
+        queue: Option<QueueView>,
+        public_url: &str,
+    ) -> Self {
+        let point = submission.place.point;
+        let step = match submission.life.state {
+            State::Grading { step, .. } => Some(step.as_str()),
+            _ => None,
+        };
+        let image = |(index, image)| ImageView::of(image, event.map(|event| event.alias(index)));
+        let delayed = submission.delay.as_ref().map(|delay| DelayedView {
+            reason: delay.reason.code.clone(),
+            detail: delay.reason.message.clone(),
+            next_try: moment(delay.next_try),
+        });
+        Self {
+            id: submission.id.to_string(),
+            event: submission.event.to_string(),
+            event_title: event.map_or_else(|| submission.event.to_string(), |e| e.title.clone()),
+            state: submission.life.state.as_str(),
+            step,
+            created_at: moment(submission.created_at),
+            updated_at: moment(submission.updated_at),
+            deadline: submission.life.deadline.map(moment),
+            queue,
+            delayed,
+            participant: ParticipantView {
+                name: submission.participant.name.to_string(),
+                handle: submission.participant.handle.as_ref().map(ToString::to_string),
+            },
+            place: PlaceView {
+                label: submission.place.label.to_string(),
+                lat: point.map(|p| p.lat()),
+                lng: point.map(|p| p.lng()),
+                country: submission.place.country.clone(),
+            },
+            images: submission.images.iter().enumerate().map(image).collect(),
+            answers: submission.answers.iter().map(|(k, v)| (k.clone(), v.to_string())).collect(),
+            verdict: submission.verdict.as_ref().map(VerdictView::of),
+            attempts: submission.attempts.iter().map(AttemptView::of).collect(),
+            links: LinksView {
+                document: format!("/api/v1/submissions/{}", submission.id),
+                live: format!("/api/v1/submissions/{}/live", submission.id),
+                page: format!("{public_url}/submissions/{}", submission.id),
+            },
+        }
+    }
+}
+
+impl ImageView {
+    fn of(image: &SubmittedImage, alias: Option<String>) -> Self {
+        let pinned = image.pinned.as_ref();
+        Self {
+            reference: image.image.as_written().to_owned(),
+            digest: pinned.map(|p| p.digest.to_string()),
+            platform: pinned.map(|p| p.platform.clone()),
+            size: pinned.map(|p| p.size),
+            alias,
+        }
+    }
+}
+
+impl VerdictView {
+    fn of(verdict: &Verdict) -> Self {
+        Self {
+            outcome: verdict.outcome,
+            reason: verdict.reason.clone(),
+            at: moment(verdict.at),
+            attempt: verdict.attempt,
+            grading_ms: verdict.grading_ms,
+        }
+    }
+}
+
+impl AttemptView {
+    fn of(attempt: &Attempt) -> Self {
+        Self {
+            n: attempt.number,
+            worker: attempt.worker_name.clone(),
+            node: attempt.node.clone(),
+            generation: attempt.generation.0,
+            started_at: moment(attempt.started_at),
+            ended_at: attempt.ended_at.map(moment),
+            steps: attempt.steps.iter().map(StepView::of).collect(),
+            outcome: attempt.outcome.map(|outcome| outcome.as_str()),
+            reason: attempt.reason.clone(),
+            evidence: attempt.evidence.clone(),
+        }
+    }
+}
+
+impl StepView {
+    fn of(time: &StepTime) -> Self {
+        Self { step: time.step.as_str(), at: moment(time.at), ms: time.ms }
+    }
+}

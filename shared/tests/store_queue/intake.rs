@@ -1,0 +1,165 @@
+//! Taking submissions in, on MongoDB: the cap, the fair order, repetition, migrations, the index.
+
+use portcall_shared::{
+    domain::{event_file, ids::WorkerId, state::{Pass, State}},
+    store::{
+        Store,
+        events::AppliedEvent,
+        queue::{Claimant, Queue, Record, Settlement, Write},
+        submissions::{FAIR_STEP, Idempotency, MAX_PENDING, NewSubmission, Taken},
+    },
+};
+
+use crate::subject::{InMongo, Subject, now, submission};
+
+fn new(name: &str, key: Option<(&str, &str)>) -> NewSubmission {
+    let idempotency = key.map(|(k, b)| Idempotency { key: k.into(), body: b.into() });
+    NewSubmission { submission: submission(name, now()), secret: "s".into(), idempotency }
+}
+
+async fn pass(store: &Store) {
+    let by = Claimant { id: WorkerId::new(), name: "w".into() };
+    let claimed = store.claim(&by).await.unwrap().expect("one");
+    let lease = portcall_shared::store::queue::Lease {
+        submission: claimed.id,
+        worker: by.id,
+        generation: claimed.life.generation,
+    };
+    let record = Record {
+        at: now(),
+        node: None,
+        grading_ms: 1,
+        steps: Vec::new(),
+        evidence: Default::default(),
+    };
+    let settlement = Settlement { pass: Pass::Yes, reason: None, record };
+    assert_eq!(store.settle(lease, &settlement).await.unwrap(), Write::Applied);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cap_holds_against_a_crowd_at_once() {
+    let subject = InMongo::open().await;
+    let posts = (0..12).map(|_| {
+        let store = subject.0.clone();
+        tokio::spawn(async move { store.take(new("one person", None)).await.unwrap() })
+    });
+    let mut stored = 0;
+    for post in posts.collect::<Vec<_>>() {
+        match post.await.unwrap() {
+            Taken::Stored(_) => stored += 1,
+            Taken::TooManyPending => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(stored, MAX_PENDING);
+    pass(&subject.0).await;
+    assert!(matches!(subject.0.take(new("one person", None)).await.unwrap(), Taken::Stored(_)));
+    subject.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_delays_only_its_author() {
+    let subject = InMongo::open().await;
+    let mut flood = Vec::new();
+    for _ in 0..3 {
+        let Taken::Stored(one) = subject.0.take(new("flooder", None)).await.unwrap() else {
+            panic!("stored")
+        };
+        flood.push(*one);
+    }
+    assert!(flood[2].order - flood[0].order >= FAIR_STEP * 2);
+    let other = subject.put(submission("other", now())).await;
+    assert_eq!(subject.0.ahead_of(&other).await.unwrap(), 1);
+    let by = Claimant { id: WorkerId::new(), name: "w".into() };
+    let mut order = Vec::new();
+    while let Some(one) = subject.0.claim(&by).await.unwrap() {
+        order.push(one.id);
+    }
+    assert_eq!(order, [flood[0].id, other.id, flood[1].id, flood[2].id]);
+    subject.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_makes_one_submission() {
+    let subject = InMongo::open().await;
+    let posts = (0..20).map(|_| {
+        let store = subject.0.clone();
+        tokio::spawn(async move { store.take(new("a", Some(("key", "body")))).await.unwrap() })
+    });
+    let mut ids = Vec::new();
+    for post in posts.collect::<Vec<_>>() {
+        match post.await.unwrap() {
+            Taken::Stored(one) | Taken::Replayed(one) => ids.push(one.id),
+            other => panic!("{other:?}"),
+        }
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+    let other = subject.0.take(new("a", Some(("key", "other body")))).await.unwrap();
+    assert!(matches!(other, Taken::KeyReused));
+    let somebody = subject.0.take(new("b", Some(("key", "other body")))).await.unwrap();
+    assert!(matches!(somebody, Taken::Stored(_)));
+    subject.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_run_once_whoever_comes_first() {
+    let subject = InMongo::open().await;
+    let again = (0..8).map(|_| {
+        let store = subject.0.clone();
+        tokio::spawn(async move { store.migrate().await })
+    });
+    for one in again.collect::<Vec<_>>() {
+        one.await.unwrap().unwrap();
+    }
+    let key = subject.0.label_key().await.unwrap();
+    assert_eq!(subject.0.label_key().await.unwrap(), key);
+    subject.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_have_versions() {
+    let subject = InMongo::open().await;
+    let file = "slug = \"e\"\ntitle = \"One\"\n[[checks]]\nname = \"c\"\nget = \"/\"\n";
+    let event = event_file::parse(file).unwrap();
+    let apply = |source: String| {
+        let (store, event) = (subject.0.clone(), event.clone());
+        async move { store.apply_event(&event, &source).await.unwrap() }
+    };
+    assert_eq!(apply(file.into()).await, AppliedEvent::Version(1));
+    assert_eq!(apply(file.into()).await, AppliedEvent::Unchanged(1));
+    let second = file.replace("One", "Two");
+    assert_eq!(apply(second).await, AppliedEvent::Version(2));
+    let current = subject.0.event(&event.slug).await.unwrap().unwrap();
+    assert_eq!((current.version, current.event.title.as_str()), (2, "Two"));
+    let first = subject.0.event_version(&event.slug, 1).await.unwrap().unwrap();
+    assert_eq!(first.event.title, "One");
+    assert_eq!(subject.0.events().await.unwrap().len(), 1);
+    subject.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_one_frees_its_place_and_is_no_pin() {
+    let subject = InMongo::open().await;
+    let one = subject.put(submission("a", now())).await;
+    assert_eq!(subject.0.cancel(one.id).await.unwrap(), Write::Applied);
+    assert_eq!(subject.0.cancel(one.id).await.unwrap(), Write::Stale);
+    assert_eq!(subject.get(one.id).await.life.state, State::Cancelled);
+    subject.put(submission("a", now())).await;
+    pass(&subject.0).await;
+    let pins = subject.0.pins().await.unwrap();
+    assert_eq!(pins.len(), 1);
+    let stats = subject.0.stats(&one.event).await.unwrap();
+    assert_eq!((stats.states["cancelled"], stats.states["passed"]), (1, 1));
+    assert_eq!(subject.0.overdue().await.unwrap(), 0);
+    subject.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_known_by_their_hash() {
+    let subject = InMongo::open().await;
+    let one = subject.put(submission("a", now())).await;
+    assert!(subject.0.knows_secret(one.id, "secret").await.unwrap());
+    assert!(!subject.0.knows_secret(one.id, "Secret").await.unwrap());
+    subject.close().await;
+}

@@ -1,0 +1,115 @@
+// Who stands behind a pin, or behind a count that no zoom can split.
+import type { VNode } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import type { Cell, Pin } from "../api/types";
+import { Time } from "../parts/time";
+
+export type Card = { kind: "pin"; pin: Pin } | { kind: "spot"; cell: Cell; pins: Pin[] | null };
+
+/** The height that a card may need above its pin; with less it stands below. */
+const ROOM_ABOVE_PX = 330;
+const HALF_WIDTH_PX = 165;
+
+/** A card stays whole while its pin is on the map, and leaves with it. */
+export function besides(x: number, mapWidth: number): number {
+  const whole = Math.min(Math.max(x, HALF_WIDTH_PX), mapWidth - HALF_WIDTH_PX);
+  const off = x < 0 ? x : x > mapWidth ? x - mapWidth : 0;
+  return Math.round(whole + off);
+}
+
+interface Props {
+  card: Card;
+  /** Where on the map it points at. */
+  at: [number, number];
+  mapWidth: number;
+  onPin: (pin: Pin) => void;
+  onClose: () => void;
+}
+
+export function PinCard({ card, at, mapWidth, onPin, onClose }: Props): VNode {
+  const box = useRef<HTMLElement>(null);
+  const key = card.kind === "pin" ? card.pin.id : card.cell.id;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another card takes the focus again
+  useEffect(() => {
+    box.current?.focus({ preventScroll: true });
+  }, [key]);
+  return (
+    <section
+      ref={box}
+      class={at[1] < ROOM_ABOVE_PX ? "card below" : "card"}
+      data-testid="pin-card"
+      tabIndex={-1}
+      aria-label={card.kind === "pin" ? card.pin.properties.name : "People at this spot"}
+      style={{ "--x": `${besides(at[0], mapWidth)}px`, "--y": `${Math.round(at[1])}px` }}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") onClose();
+      }}
+    >
+      <button type="button" class="card-close" aria-label="Close" onClick={onClose}>
+        ×
+      </button>
+      {card.kind === "pin" ? <OnePin pin={card.pin} /> : <Spot {...card} onPin={onPin} />}
+    </section>
+  );
+}
+
+function OnePin({ pin }: { pin: Pin }): VNode {
+  const { name, handle, place, submission, at } = pin.properties;
+  return (
+    <>
+      <h2 dir="auto">{name}</h2>
+      {handle !== null && (
+        <p class="card-handle" dir="auto">
+          {handle}
+        </p>
+      )}
+      <p dir="auto">{place}</p>
+      <p class="quiet">
+        passed <Time at={at} />
+      </p>
+      <a href={`/submissions/${submission}`}>See the submission</a>
+    </>
+  );
+}
+
+interface SpotProps {
+  cell: Cell;
+  pins: Pin[] | null;
+  onPin: (pin: Pin) => void;
+}
+
+/** The few that the count names are there at once; all of them as soon as they are looked up. */
+function Spot({ cell, pins, onPin }: SpotProps): VNode {
+  const { members = [] } = cell.properties;
+  return (
+    <>
+      <h2>{cell.properties.count} successes at this spot</h2>
+      {pins === null || (pins.length === 0 && members.length > 0) ? (
+        <ul class="card-list">
+          {members.map(({ name, submission }) => (
+            <li key={submission}>
+              <a class="card-name" href={`/submissions/${submission}`} dir="auto">
+                {name}
+              </a>
+            </li>
+          ))}
+        </ul>
+      ) : pins.length === 0 ? (
+        <p class="quiet">They are too close together to tell apart on the map.</p>
+      ) : (
+        <ul class="card-list">
+          {pins.map((pin) => (
+            <li key={pin.id}>
+              <button type="button" class="link" dir="auto" onClick={() => onPin(pin)}>
+                {pin.properties.name}
+              </button>{" "}
+              <span class="quiet" dir="auto">
+                {pin.properties.place}
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,41 @@
+// Addresses and the views that they mean; the event of the front page.
+import { describe, expect, it } from "vitest";
+import { pickEvent } from "./events";
+import { parsePath } from "./router";
+
+describe("addresses", () => {
+  it.each([
+    ["/", { view: "home" }],
+    ["/events/birthday-3", { view: "event", slug: "birthday-3" }],
+    ["/events/birthday-3/", { view: "event", slug: "birthday-3" }],
+    ["/events/birthday-3/submit", { view: "submit", slug: "birthday-3" }],
+    ["/submissions/0198", { view: "submission", id: "0198" }],
+    ["/events/Bad_Slug", { view: "missing" }],
+    ["/events", { view: "missing" }],
+    ["/events/a/b", { view: "missing" }],
+    ["/submissions/1/2", { view: "missing" }],
+    ["/api/v1/events", { view: "missing" }],
+  ])("%s", (path, route) => {
+    expect(parsePath(path)).toEqual(route);
+  });
+});
+
+describe("the front page", () => {
+  const event = (slug: string, opens: string | null, open: boolean) => ({
+    slug,
+    title: slug,
+    opens,
+    closes: null,
+    open,
+  });
+
+  it("shows the newest open event, else the newest, else none", () => {
+    const old = event("old", "2016-03-20T00:00:00Z", true);
+    const fresh = event("fresh", "2026-03-20T00:00:00Z", true);
+    const future = event("future", "2030-01-01T00:00:00Z", false);
+    expect(pickEvent([old, fresh, future])?.slug).toBe("fresh");
+    expect(pickEvent([{ ...old, open: false }, future])?.slug).toBe("future");
+    expect(pickEvent([event("always", null, true)])?.slug).toBe("always");
+    expect(pickEvent([])).toBeNull();
+  });
+});

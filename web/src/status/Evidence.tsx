@@ -1,0 +1,114 @@
+// Why it ended as it did: each check with its transcripts, the containers' last words, and how to repeat it.
+import type { VNode } from "preact";
+import type { Check, CheckFailure, ContainerEnd, Evidence as Proof } from "../api/types";
+import { CopyBlock } from "../parts/Copy";
+import { Pre } from "../parts/Pre";
+import { Transcript } from "./Transcript";
+import { shown } from "./words";
+
+interface Props {
+  evidence: Proof;
+  images: number;
+}
+
+export function Evidence({ evidence, images }: Props): VNode {
+  const { checks = [], containers = [], reproduce = [] } = evidence;
+  return (
+    <>
+      {checks.length > 0 && (
+        <section aria-labelledby="checks-title">
+          <h2 id="checks-title">Checks</h2>
+          {checks.map((check) => (
+            <CheckBox key={`${check.name} ${check.image}`} check={check} images={images} />
+          ))}
+        </section>
+      )}
+      {containers.length > 0 && (
+        <section aria-labelledby="containers-title">
+          <h2 id="containers-title">Containers</h2>
+          {containers.map((container) => (
+            <ContainerBox key={container.alias} container={container} />
+          ))}
+        </section>
+      )}
+      {reproduce.length > 0 && (
+        <section aria-labelledby="reproduce-title">
+          <h2 id="reproduce-title">See it for yourself</h2>
+          <p class="quiet">These lines do on your machine what was done here.</p>
+          <CopyBlock label="Lines to reproduce it" testid="reproduce" text={reproduce.join("\n")} />
+        </section>
+      )}
+    </>
+  );
+}
+
+function CheckBox({ check, images }: { check: Check; images: number }): VNode {
+  const { name, image, passed, skipped, failures, transcripts } = check;
+  const outcome = skipped !== null ? "skipped" : passed ? "passed" : "failed";
+  return (
+    <details class={`check check-${outcome}`} data-testid="check" open={outcome === "failed"}>
+      <summary>
+        <span class={`mark mark-${outcome}`}>{outcome}</span>
+        <strong>{name}</strong>{" "}
+        {image !== null && images > 1 && <span class="quiet">image {image + 1}</span>}
+      </summary>
+      {skipped !== null && <p class="quiet">{skipped}</p>}
+      {failures.length > 0 && <Failures failures={failures} />}
+      {transcripts.map((exchange, index) => (
+        <Transcript key={index} exchange={exchange} />
+      ))}
+    </details>
+  );
+}
+
+function Failures({ failures }: { failures: CheckFailure[] }): VNode {
+  return (
+    <ul class="failures" data-testid="failures">
+      {failures.map((failure) => (
+        <li key={`${failure.path} ${failure.message}`}>
+          {failure.message !== "" && <p>{failure.message}</p>}
+          {failure.path !== "" && (
+            <dl class="compare">
+              <div>
+                <dt>Path</dt>
+                <dd>
+                  <code>{failure.path}</code>
+                </dd>
+              </div>
+              <div>
+                <dt>Expected</dt>
+                <dd class="expected">
+                  <code>{shown(failure.expected)}</code>
+                </dd>
+              </div>
+              <div>
+                <dt>Got</dt>
+                <dd class="got">
+                  <code>{shown(failure.got)}</code>
+                </dd>
+              </div>
+            </dl>
+          )}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function ContainerBox({ container }: { container: ContainerEnd }): VNode {
+  const { image, alias, exit_code, oom_killed, log } = container;
+  return (
+    <div class="container" data-testid="container">
+      <p>
+        <strong>{alias}</strong> {image === null && <span class="quiet">given by the event, </span>}
+        {exit_code === null ? (
+          <span class="quiet">was running until the end</span>
+        ) : (
+          <span class="status-code bad">exited with code {exit_code}</span>
+        )}
+        {oom_killed && <span class="status-code bad">, out of memory</span>}
+      </p>
+      {log !== "" ? <Pre testid="log" text={log} /> : <p class="quiet">It wrote no log lines.</p>}
+    </div>
+  );
+}

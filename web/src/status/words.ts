@@ -1,0 +1,143 @@
+// What the status page says, as plain sentences and rows. No markup here.
+import { type Attempt, isFinal, STEPS, type Step, type Submission } from "../api/types";
+
+export const STATE_WORDS: Record<Submission["state"], string> = {
+  queued: "Queued",
+  grading: "Grading",
+  passed: "Passed",
+  failed: "Failed",
+  undetermined: "Undecided",
+  cancelled: "Cancelled",
+};
+
+const STEP_WORDS: Record<Step, [now: string, done: string]> = {
+  resolving: ["Looking the images up", "Images found"],
+  pulling: ["Pulling the images", "Images pulled"],
+  starting: ["Starting the containers", "Containers started"],
+  probing: ["Asking on port 80", "Asked on port 80"],
+  judging: ["Comparing with the rules", "Compared with the rules"],
+  cleaning: ["Cleaning up", "Cleaned up"],
+};
+
+export type RowState = "done" | "now" | "todo" | "skipped" | "unreached";
+
+export interface Row {
+  step: Step | "queued";
+  text: string;
+  state: RowState;
+  at: string | null;
+  ms: number | null;
+}
+
+/** The attempt that is told about: the one that decided, or the one that runs. */
+export function shownAttempt(submission: Submission): Attempt | null {
+  const { attempts, verdict } = submission;
+  const decided = attempts.find((attempt) => attempt.n === verdict?.attempt);
+  return decided ?? (submission.state === "queued" ? null : (attempts.at(-1) ?? null));
+}
+
+export function timeline(submission: Submission): Row[] {
+  const attempt = shownAttempt(submission);
+  const waiting = submission.state === "queued";
+  const started = attempt === null ? null : Date.parse(attempt.started_at);
+  const queued: Row = {
+    step: "queued",
+    text: waiting ? "Waiting for a free slot" : "Queued",
+    state: waiting ? "now" : "done",
+    at: submission.created_at,
+    ms: started === null ? null : Math.max(0, started - Date.parse(submission.created_at)),
+  };
+  return [queued, ...STEPS.map((step) => stepRow(submission, attempt, step))];
+}
+
+function stepRow(submission: Submission, attempt: Attempt | null, step: Step): Row {
+  const times = attempt?.steps.findLast((time) => time.step === step);
+  const running = submission.state === "grading" && submission.step === step;
+  const [now, done] = STEP_WORDS[step];
+  if (running) {
+    return { step, text: now, state: "now", at: times?.at ?? null, ms: null };
+  }
+  if (times !== undefined) {
+    return { step, text: done, state: "done", at: times.at, ms: times.ms };
+  }
+  return { step, text: now, state: absence(submission, attempt, step), at: null, ms: null };
+}
+
+/** Why a step has no time: it is still to come, was not needed, or was never reached. */
+function absence(submission: Submission, attempt: Attempt | null, step: Step): RowState {
+  const reached = (attempt?.steps ?? []).map((time) => STEPS.indexOf(time.step));
+  if (submission.step !== null) reached.push(STEPS.indexOf(submission.step));
+  // Cleaning up follows on every end, so it says nothing about the steps before it.
+  const beyond = reached.filter((index) => STEPS[index] !== "cleaning");
+  if (beyond.some((index) => index > STEPS.indexOf(step))) return "skipped";
+  return isFinal(submission.state) ? "unreached" : "todo";
+}
+
+export function verdictSentence(submission: Submission): string {
+  const { verdict, participant, place } = submission;
+  const reason = verdict?.reason?.message;
+  switch (verdict?.outcome ?? submission.state) {
+    case "passed":
+      return place.lat === null
+        ? `${participant.name} has passed.`
+        : `${participant.name} has passed and is on the map.`;
+    case "failed":
+      return sentence(reason ?? "The submission did not pass.");
+    case "undetermined":
+      return "This could not be graded, and that is not your fault.";
+    case "cancelled":
+      return "This submission was cancelled.";
+    default:
+      return "There is no verdict yet.";
+  }
+}
+
+/** Starts with a capital and ends with a stop, whatever the server's habit. */
+export function sentence(text: string): string {
+  const trimmed = text.trim();
+  if (trimmed === "") return trimmed;
+  // Names with dots and slashes (hosts, images, paths) keep their spelling.
+  const plain = /^[a-z]+(?=[\s,]|$)/.test(trimmed);
+  const capital = plain ? trimmed.charAt(0).toUpperCase() + trimmed.slice(1) : trimmed;
+  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
+}
+
+/** "You are next", "3rd in the queue", with the usual wait. */
+export function queueSentence(queue: NonNullable<Submission["queue"]>): string {
+  const { position, eta } = queue;
+  const place = position <= 1 ? "You are next" : `You are ${ordinal(position)} in the queue`;
+  if (eta === null) return `${place}.`;
+  const [from, to] = [seconds(eta.p50_s), seconds(eta.p90_s)];
+  const [low = "", unit = ""] = from.split("\u00a0");
+  const wait = from === to ? to : `${to.endsWith(unit) ? low : from} to ${to}`;
+  return `${place}; it usually takes ${wait}.`;
+}
+
+function seconds(value: number): string {
+  if (value < 90) return `${Math.max(1, Math.round(value))}\u00a0s`;
+  return `${Math.round(value / 60)}\u00a0min`;
+}
+
+export function ordinal(n: number): string {
+  const suffix = { one: "st", two: "nd", few: "rd", other: "th", zero: "th", many: "th" };
+  return `${n}${suffix[new Intl.PluralRules("en", { type: "ordinal" }).select(n)]}`;
+}
+
+/** "ready_s", "s" → "ready": the unit stands after the value already. */
+export function limitName(name: string, unit: string | null): string {
+  const end = `_${(unit ?? "").toLowerCase()}`;
+  const bare = unit !== null && name.endsWith(end) ? name.slice(0, -end.length) : name;
+  return bare.replaceAll("_", " ");
+}
+
+/** A value of an answer as people can compare it. */
+export function shown(value: unknown): string {
+  if (value === undefined || value === null) return "nothing";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+export function megabytes(bytes: number): string {
+  return bytes < 1_000_000
+    ? `${Math.ceil(bytes / 1000)} kB`
+    : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}

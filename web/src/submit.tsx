@@ -1,0 +1,232 @@
+// The form: built from the event's rules, it sends a submission and leads to its status.
+import "./styles/submit.css";
+import type { VNode } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { getEvent, getSubmission, paths, postSubmission } from "./api/client";
+import { errorsByField, type Problem, ProblemError } from "./api/problem";
+import type { EventDetail } from "./api/types";
+import { CopyBlock } from "./parts/Copy";
+import { Header } from "./parts/Header";
+import { Failed, Loading } from "./parts/Notice";
+import { useResource } from "./parts/resource";
+import { Time } from "./parts/time";
+import { navigate } from "./router";
+import { AnswerInput } from "./submit/AnswerInput";
+import { ErrorSummary } from "./submit/ErrorSummary";
+import { described, Field } from "./submit/Field";
+import {
+  curlLine,
+  emptyForm,
+  type Form,
+  fieldNames,
+  formFrom,
+  missing,
+  toBody,
+  withPlace,
+} from "./submit/form";
+import { ImageInputs } from "./submit/ImageInputs";
+import { keepSecret, newKey } from "./submit/keep";
+import { PlaceInput } from "./submit/PlaceInput";
+import { Rules } from "./submit/Rules";
+
+interface Start {
+  event: EventDetail;
+  form: Form;
+}
+
+/** The event's rules, and the form to begin with: empty, or that of an earlier submission. */
+async function prepare(slug: string, from: string | null, signal: AbortSignal): Promise<Start> {
+  const [event, earlier] = await Promise.all([
+    getEvent(slug, signal),
+    from === null ? null : getSubmission(from, null, signal).catch(() => null),
+  ]);
+  const same = earlier !== null && earlier.submission.event === event.slug;
+  return { event, form: same ? formFrom(event, earlier.submission) : emptyForm(event) };
+}
+
+export function SubmitView({ slug }: { slug: string }): VNode {
+  const [from] = useState(() => new URLSearchParams(location.search).get("from"));
+  const [start, retry] = useResource(slug, (signal) => prepare(slug, from, signal));
+  const event = start.state === "ready" ? start.value.event : null;
+  useEffect(() => {
+    document.title = event === null ? "Submit · Portcall" : `Submit to ${event.title} · Portcall`;
+  }, [event]);
+  return (
+    <>
+      <Header event={event}>
+        <a class="button" href={`/events/${slug}`}>
+          Map
+        </a>
+      </Header>
+      <main class="page" id="main" tabIndex={-1}>
+        {start.state === "loading" && <Loading what="form" />}
+        {start.state === "failed" && <Failed what="event" error={start.error} onRetry={retry} />}
+        {start.state === "ready" && <SubmitForm {...start.value} />}
+      </main>
+    </>
+  );
+}
+
+interface Refusal {
+  problem: Problem;
+  retryAfterS: number | null;
+}
+
+function refusalOf(error: unknown): Refusal {
+  if (error instanceof ProblemError) {
+    return { problem: error.problem, retryAfterS: error.retryAfterS };
+  }
+  const detail = `${error instanceof Error ? error.message : String(error)} What you typed is kept.`;
+  return {
+    problem: { title: "Not sent", status: 0, code: "offline", detail, errors: [] },
+    retryAfterS: null,
+  };
+}
+
+function SubmitForm({ event, form: begin }: Start): VNode {
+  const [form, setForm] = useState(begin);
+  const [refusal, setRefusal] = useState<Refusal | null>(null);
+  const [sending, setSending] = useState(false);
+  // One key per content: sending the same again is one submission, an edit makes another.
+  const key = useRef<string | null>(null);
+
+  const edit = (change: Partial<Form>): void => {
+    key.current = null;
+    setForm((old) => ({ ...old, ...change }));
+  };
+  const fields = fieldNames(event, form);
+  const errors = errorsByField(refusal?.problem.errors ?? [], fields);
+
+  const send = async (): Promise<void> => {
+    if (sending) return;
+    const lacks = missing(event, form);
+    if (lacks.length > 0) {
+      const title =
+        lacks.length === 1 ? "One thing is missing" : `${lacks.length} things are missing`;
+      const problem = { title, status: 0, code: "missing", detail: null, errors: lacks };
+      setRefusal({ problem, retryAfterS: null });
+      return;
+    }
+    setSending(true);
+    key.current ??= newKey();
+    try {
+      const accepted = await postSubmission(event.slug, toBody(form), key.current);
+      key.current = null;
+      if (accepted.secret !== null) keepSecret(accepted.id, accepted.secret);
+      navigate(`/submissions/${accepted.id}`);
+    } catch (error) {
+      setRefusal(refusalOf(error));
+      setSending(false);
+    }
+  };
+
+  return (
+    <div class="columns">
+      <div>
+        <h1>Submit to {event.title}</h1>
+        <p class="lead">Name your images. Within seconds you know whether they pass, and why.</p>
+        {!event.open && <Closed event={event} />}
+        {refusal !== null && <ErrorSummary {...refusal} fields={fields} />}
+        <form
+          class="form"
+          noValidate
+          data-testid="submit-form"
+          onSubmit={(submitted) => {
+            submitted.preventDefault();
+            void send();
+          }}
+        >
+          <Who form={form} errors={errors} edit={edit} />
+          <PlaceInput
+            place={form.place}
+            error={errors.get("place.label")}
+            onText={(label) => edit({ place: { label, spot: null } })}
+            onPick={(place) => edit(withPlace(form, place))}
+          />
+          <ImageInputs
+            rules={event.images}
+            images={form.images}
+            errors={errors}
+            onChange={(images) => edit({ images })}
+          />
+          {event.answers.map((field) => (
+            <AnswerInput
+              key={field.name}
+              field={field}
+              value={form.answers[field.name] ?? ""}
+              error={errors.get(`answers.${field.name}`)}
+              onChange={(value) => edit({ answers: { ...form.answers, [field.name]: value } })}
+            />
+          ))}
+          <button
+            type="submit"
+            class="button primary large"
+            data-testid="submit-button"
+            disabled={sending || !event.open}
+          >
+            {sending ? "Checking the images …" : "Submit"}
+          </button>
+        </form>
+        <details class="terminal">
+          <summary>The same from a terminal</summary>
+          <CopyBlock
+            label="The curl line for this submission"
+            testid="curl"
+            text={curlLine(location.origin, paths.submissions(event.slug), toBody(form))}
+          />
+        </details>
+      </div>
+      <Rules event={event} />
+    </div>
+  );
+}
+
+interface WhoProps {
+  form: Form;
+  errors: Map<string, string>;
+  edit: (change: Partial<Form>) => void;
+}
+
+function Who({ form, errors, edit }: WhoProps): VNode {
+  const name = errors.get("participant.name");
+  const handle = errors.get("participant.handle");
+  return (
+    <div class="pair">
+      <Field name="participant.name" label="Your name" error={name}>
+        <input
+          {...described("participant.name", name)}
+          type="text"
+          autocomplete="name"
+          value={form.name}
+          onInput={(event) => edit({ name: event.currentTarget.value })}
+        />
+      </Field>
+      <Field name="participant.handle" label="Handle" optional="optional" error={handle}>
+        <input
+          {...described("participant.handle", handle)}
+          type="text"
+          autocomplete="nickname"
+          autocapitalize="none"
+          value={form.handle}
+          placeholder="@you"
+          onInput={(event) => edit({ handle: event.currentTarget.value })}
+        />
+      </Field>
+    </div>
+  );
+}
+
+function Closed({ event }: { event: EventDetail }): VNode {
+  const later = event.opens !== null && Date.parse(event.opens) > Date.now();
+  return (
+    <p class="strip" role="status">
+      {later && event.opens !== null ? (
+        <>
+          This event opens on <Time at={event.opens} kind="clock" />.
+        </>
+      ) : (
+        "This event is closed; nothing can be submitted any more."
+      )}
+    </p>
+  );
+}

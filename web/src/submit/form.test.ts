@@ -1,0 +1,119 @@
+// The form: what it starts with, what it lacks, what it sends.
+import { describe, expect, it } from "vitest";
+import type { EventDetail, Submission } from "../api/types";
+import {
+  curlLine,
+  emptyForm,
+  type Form,
+  fieldNames,
+  formFrom,
+  missing,
+  toBody,
+  withPlace,
+} from "./form";
+import { newKey } from "./keep";
+
+const EVENT = {
+  slug: "birthday-3",
+  title: "Docker Birthday #3",
+  opens: null,
+  closes: null,
+  open: true,
+  version: 1,
+  profile: "ordinary",
+  images: { min: 1, max: 4, aliases: ["vote", "result"], registries: [] },
+  answers: [
+    { name: "vote", label: "Your vote", one_of: ["Cats", "Dogs"], max_length: null },
+    { name: "motto", label: null, one_of: null, max_length: 64 },
+  ],
+  services: [],
+  checks: [],
+  limits: {},
+} satisfies EventDetail;
+
+const FILLED: Form = {
+  name: " Gordon ",
+  handle: "",
+  place: { label: "San Francisco", spot: null },
+  images: ["u/app:1 "],
+  answers: { vote: "Cats", motto: "  " },
+};
+
+describe("the form", () => {
+  it("starts with as many images as the event needs, at least one", () => {
+    expect(emptyForm(EVENT).images).toEqual([""]);
+    expect(emptyForm({ ...EVENT, images: { ...EVENT.images, min: 2 } }).images).toHaveLength(2);
+    expect(emptyForm(EVENT).answers).toEqual({ vote: "", motto: "" });
+  });
+
+  it("becomes a body without what was left empty", () => {
+    expect(toBody(FILLED)).toEqual({
+      participant: { name: "Gordon" },
+      place: { label: "San Francisco" },
+      images: ["u/app:1"],
+      answers: { vote: "Cats" },
+    });
+  });
+
+  it("sends coordinates only while the picked place stands", () => {
+    const place = { label: "Suva, Fiji", lat: -18.1, lng: 178.4, country: "FJ", population: 1 };
+    expect(toBody(withPlace(FILLED, place)).place).toEqual({
+      label: "Suva, Fiji",
+      lat: -18.1,
+      lng: 178.4,
+    });
+  });
+
+  it("names what is missing by pointer", () => {
+    const pointers = missing(EVENT, emptyForm(EVENT)).map((error) => error.pointer);
+    expect(pointers).toEqual([
+      "/participant/name",
+      "/place/label",
+      "/images/0",
+      "/answers/vote",
+      "/answers/motto",
+    ]);
+    expect(missing(EVENT, { ...FILLED, answers: { vote: "Cats", motto: "x" } })).toEqual([]);
+  });
+
+  it("names its inputs as the tests and the pointers do", () => {
+    expect(fieldNames(EVENT, { ...FILLED, images: ["", ""] })).toEqual([
+      "participant.name",
+      "participant.handle",
+      "place.label",
+      "images.0",
+      "images.1",
+      "answers.vote",
+      "answers.motto",
+    ]);
+  });
+
+  it("is filled from an earlier submission", () => {
+    const earlier = {
+      participant: { name: "Gordon", handle: "@docker" },
+      place: { label: "San Francisco", lat: 37.77, lng: -122.42, country: "US" },
+      images: [{ ref: "u/app:1", digest: null, platform: null, size: null, alias: null }],
+      answers: { vote: "Dogs", gone: "x" },
+    } as unknown as Submission;
+    const form = formFrom(EVENT, earlier);
+    expect(form.place.spot).toEqual({ lat: 37.77, lng: -122.42 });
+    expect(form.images).toEqual(["u/app:1"]);
+    expect(form.answers).toEqual({ vote: "Dogs", motto: "" });
+  });
+
+  it("is one line of curl, safe in a shell", () => {
+    const body = toBody({ ...FILLED, name: "O'Neil" });
+    const line = curlLine("http://127.0.0.1:8080", "/api/v1/events/birthday-3/submissions", body);
+    expect(line).toContain("http://127.0.0.1:8080/api/v1/events/birthday-3/submissions");
+    expect(line).toContain("O'\\''Neil");
+  });
+
+  it("makes keys also where randomUUID is missing", () => {
+    const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+    expect(newKey()).toMatch(uuid);
+    const original = crypto.randomUUID;
+    Object.defineProperty(crypto, "randomUUID", { value: undefined, configurable: true });
+    expect(newKey()).toMatch(uuid);
+    Object.defineProperty(crypto, "randomUUID", { value: original, configurable: true });
+  });
+});
