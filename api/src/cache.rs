@@ -31,11 +31,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Brief<K, V> {
     ///
     /// # Errors
     /// The error of the fetch.
-    pub async fn get<E>(
-        &self,
-        key: &K,
-        fetch: impl Future<Output = Result<V, E>>,
-    ) -> Result<V, E> {
+    pub async fn get<E>(&self, key: &K, fetch: impl Future<Output = Result<V, E>>) -> Result<V, E> {
         let slot = self.slot(key);
         let mut held = slot.lock().await;
         if let Some((at, value)) = held.as_ref()

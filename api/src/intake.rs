@@ -59,8 +59,8 @@ pub struct TakenIn {
 /// # Errors
 /// Why it is not taken in.
 pub async fn take_in(app: &Shared, incoming: Incoming<'_>) -> Result<TakenIn, ApiError> {
-    let until = Instant::now() + app.settings.admission_budget * (KEPT_FOR_STORING - 1)
-        / KEPT_FOR_STORING;
+    let until =
+        Instant::now() + app.settings.admission_budget * (KEPT_FOR_STORING - 1) / KEPT_FOR_STORING;
     let result = story(app, incoming, until).await;
     let outcome = match &result {
         Ok(taken) if taken.secret.is_none() => "replayed",
@@ -158,9 +158,8 @@ fn place(wish: &Wish) -> Place {
         }
     };
     let known = known.filter(near);
-    let point = |found: &Found| {
-        portcall_shared::domain::place::LatLng::new(found.lat, found.lng).ok()
-    };
+    let point =
+        |found: &Found| portcall_shared::domain::place::LatLng::new(found.lat, found.lng).ok();
     Place {
         label: wish.label.clone(),
         point: wish.point.or_else(|| known.as_ref().and_then(point)),

@@ -48,7 +48,8 @@ async fn run(settings: Settings) -> Result<ExitCode, Failure> {
     let ready = Ready::default();
     let metrics = telemetry::metrics();
     let listener = TcpListener::bind(settings.addr).await;
-    let listener = listener.map_err(|e| (format!("{}: {e}", settings.addr).into(), EXIT_UNAVAILABLE))?;
+    let listener =
+        listener.map_err(|e| (format!("{}: {e}", settings.addr).into(), EXIT_UNAVAILABLE))?;
     let ops = ops::serve(settings.ops_addr, metrics, ready.clone(), stop.clone()).await;
     let ops = ops.map_err(|e| (format!("{}: {e}", settings.ops_addr).into(), EXIT_UNAVAILABLE))?;
     tracing::info!(addr = %ops, "listening for operators");

@@ -219,7 +219,8 @@ impl ApiError {
                 "The `Allow` header lists the methods that this address answers.".into()
             }
             Self::MediaType => {
-                "Send the body as `Content-Type: application/json`, in UTF-8, not compressed.".into()
+                "Send the body as `Content-Type: application/json`, in UTF-8, not compressed."
+                    .into()
             }
             Self::BodyTooLarge { limit } => format!("At most {limit} bytes of body are read."),
             Self::BodyTooSlow => "Send the whole body within 10 seconds.".into(),
@@ -239,7 +240,9 @@ impl ApiError {
                                    `Authorization: Bearer <secret>`."
                 .into(),
             Self::SecretWrong => "The secret is not the one of this submission.".into(),
-            Self::AlreadyFinal => "The submission has its verdict; nothing is left to cancel.".into(),
+            Self::AlreadyFinal => {
+                "The submission has its verdict; nothing is left to cancel.".into()
+            }
             Self::TooManyStreams => {
                 "Too many live streams are open here. Ask again later, or poll the document.".into()
             }
@@ -367,11 +370,15 @@ mod tests {
     use super::*;
 
     fn every() -> Vec<ApiError> {
-        let field = |pointer: &str, code: &'static str| FieldError::new(pointer, code, "A sentence.");
+        let field =
+            |pointer: &str, code: &'static str| FieldError::new(pointer, code, "A sentence.");
         vec![
             ApiError::Malformed(vec![field("/state", "unknown_field")]),
             ApiError::Invalid(vec![field("/images/0", "image_not_found")]),
-            ApiError::Invalid(vec![field("/images/0", "image_not_found"), field("/place", "empty")]),
+            ApiError::Invalid(vec![
+                field("/images/0", "image_not_found"),
+                field("/place", "empty"),
+            ]),
             ApiError::NotFound("event"),
             ApiError::MethodNotAllowed,
             ApiError::MediaType,
@@ -397,7 +404,8 @@ mod tests {
         let mut sent = Vec::new();
         for error in every() {
             let response = error.into_response();
-            let header = |name| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
+            let header =
+                |name| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
             let retry_after = header(header::RETRY_AFTER);
             assert_eq!(header(header::CONTENT_TYPE).as_deref(), Some(MEDIA_TYPE));
             let body = response.into_body().collect().await.unwrap().to_bytes();

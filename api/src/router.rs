@@ -11,8 +11,8 @@ use crate::{
     layers,
     problem::ApiError,
     routes::{
-        cancel, competition, event, event_live, events, pages, pins, places, stats, status, submit,
-        submission_live,
+        cancel, competition, event, event_live, events, pages, pins, places, stats, status,
+        submission_live, submit,
     },
     state::AppState,
 };
@@ -28,7 +28,11 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn(layers::observe))
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(middleware::from_fn(layers::limit_body));
-    table().fallback(pages::file).method_not_allowed_fallback(refuse).layer(layers).with_state(state)
+    table()
+        .fallback(pages::file)
+        .method_not_allowed_fallback(refuse)
+        .layer(layers)
+        .with_state(state)
 }
 
 /// The addresses: the api by resource, the contract of 2016, then the page.

@@ -15,10 +15,7 @@ use crate::{
 ///
 /// # Errors
 /// When the store cannot say.
-pub async fn place(
-    app: &Shared,
-    submission: &Submission,
-) -> Result<Option<QueueView>, StoreError> {
+pub async fn place(app: &Shared, submission: &Submission) -> Result<Option<QueueView>, StoreError> {
     if submission.life.state != State::Queued || submission.delay.is_some() {
         return Ok(None);
     }

@@ -1,5 +1,7 @@
 //! The edge of the api without a store behind it: headers, problems, the page's files.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it, in its helpers too")]
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use axum::{Router, body::Body};
@@ -167,7 +169,8 @@ async fn bad_bodies_are_told_where(
 
 #[tokio::test]
 async fn bad_names_are_refused_before_the_store_is_asked() {
-    let body = r#"{"participant":{"name":" a\u202e","handle":""},"place":{"label":"x"},"images":[]}"#;
+    let body =
+        r#"{"participant":{"name":" a\u202e","handle":""},"place":{"label":"x"},"images":[]}"#;
     let response = ask(post("/api/v1/events/e/submissions", body)).await;
     assert_eq!(response.status().as_u16(), 422);
     let problem = json(response).await;
@@ -182,7 +185,11 @@ async fn bad_names_are_refused_before_the_store_is_asked() {
 #[case("/events/birthday-3/submit", "no-cache", "text/html; charset=utf-8")]
 #[case("/submissions/0190a6f0-0000-7000-8000-000000000000", "no-cache", "text/html; charset=utf-8")]
 #[case("/icon.svg", "no-cache", "image/svg+xml")]
-#[case("/assets/main-a1b2.js", "public, max-age=31536000, immutable", "text/javascript; charset=utf-8")]
+#[case(
+    "/assets/main-a1b2.js",
+    "public, max-age=31536000, immutable",
+    "text/javascript; charset=utf-8"
+)]
 #[tokio::test]
 async fn the_page(#[case] path: &str, #[case] caching: &str, #[case] media_type: &str) {
     let response = ask(get(path)).await;

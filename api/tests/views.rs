@@ -1,5 +1,7 @@
 //! What goes over the wire, as snapshots: they are the contract with the page and with clients.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it, in its helpers too")]
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use portcall_api::{
@@ -257,7 +259,10 @@ fn events_are_listed_open_ones_first() {
 }
 
 fn checks() -> String {
-    EVENT.split_once("[[checks]]").map(|(_, checks)| format!("[[checks]]{checks}")).unwrap()
+    EVENT
+        .split_once("[[checks]]")
+        .map(|(_, checks)| format!("[[checks]]{checks}"))
+        .unwrap()
         .replace("  { path = \"$.vote\", equals = \"{answers.vote}\" },\n", "")
 }
 

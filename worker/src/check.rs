@@ -21,7 +21,7 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    fleet::{EngineSettings, Fleet, FleetError, LabelKey, NodeSettings, Owner, SubnetPool},
+    fleet::{EngineSettings, Fleet, FleetError, Images, LabelKey, NodeSettings, Owner, SubnetPool},
     grade::{Ended, Grader},
     judge::Judgement,
     lease::{Progress, Stop},
@@ -114,6 +114,7 @@ pub async fn check(
         prober: request.prober.clone(),
         pool: SubnetPool::default(),
         node: NodeSettings::default(),
+        images: Images::LocalToo,
     })?;
     let (event, mut submission) = (request.event.clone(), submission(&request, worker));
     let owner = Owner { submission: submission.id, generation: Generation(1), worker };

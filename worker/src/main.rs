@@ -14,7 +14,7 @@ use portcall_shared::{
     telemetry, tls,
 };
 use portcall_worker::{
-    fleet::{EngineSettings, Fleet, LabelKey, NodeSettings},
+    fleet::{EngineSettings, Fleet, Images, LabelKey, NodeSettings},
     grade::Grader,
     run::{Busy, Worker},
     settings::Settings,
@@ -70,6 +70,7 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
         prober: settings.prober,
         pool: settings.pool,
         node: NodeSettings { runtime: settings.runtime, ..NodeSettings::default() },
+        images: Images::Pinned,
     })?;
     let registry = Registry::new(common.http_registries.clone());
     let worker = Worker {

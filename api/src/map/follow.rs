@@ -130,7 +130,9 @@ async fn send_numbers(app: &AppState) {
                     let view = LiveStatsView { totals: TotalsView::of(&stats), pins };
                     tell(app, &event, "stats", &view);
                 }
-                Err(error) => tracing::warn!(error = chain(&error), "cannot read an event's numbers"),
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "cannot read an event's numbers")
+                }
             }
         }
     }

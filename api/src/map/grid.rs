@@ -135,7 +135,8 @@ impl Grid {
             false => vec![0..=east, west..=mercator::side(zoom) - 1],
         };
         let inside = |x: u32, y: u32| rows.contains(&y) && columns.iter().any(|c| c.contains(&x));
-        let size = |range: &std::ops::RangeInclusive<u32>| u64::from(range.end() - range.start()) + 1;
+        let size =
+            |range: &std::ops::RangeInclusive<u32>| u64::from(range.end() - range.start()) + 1;
         let cells = columns.iter().map(size).sum::<u64>() * size(&rows);
         let mut found: Vec<(Cell, Tally)> = if cells <= tallies.len() as u64 {
             let all = columns.iter().cloned().flatten();

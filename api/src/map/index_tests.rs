@@ -90,9 +90,8 @@ fn events_do_not_see_each_other() {
 fn too_much_for_one_answer_is_answered_coarser() {
     let map = MapIndex::default();
     let many = (0..150).flat_map(|x| (0..80).map(move |y| (x, y)));
-    let pins = many.map(|(x, y)| {
-        pin(&format!("{x}/{y}"), 0, f64::from(y) - 40.0, f64::from(x) * 2.0 - 150.0)
-    });
+    let pins = many
+        .map(|(x, y)| pin(&format!("{x}/{y}"), 0, f64::from(y) - 40.0, f64::from(x) * 2.0 - 150.0));
     map.replace(pins.collect());
     let view = map.view(&event(), &Bbox::WORLD, 14);
     assert!(view.found.len() <= MOST_FOUND);

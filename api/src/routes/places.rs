@@ -45,7 +45,9 @@ pub struct FoundView {
 ///
 /// # Errors
 /// When the query is not valid.
-pub async fn find(ValidQuery(query): ValidQuery<PlacesQuery>) -> Result<impl IntoResponse, ApiError> {
+pub async fn find(
+    ValidQuery(query): ValidQuery<PlacesQuery>,
+) -> Result<impl IntoResponse, ApiError> {
     let view = |place: gazetteer::Found| FoundView {
         label: place.label,
         lat: place.lat,

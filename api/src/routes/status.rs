@@ -6,10 +6,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use portcall_shared::{
-    domain::{
-        ids::SubmissionId,
-        submission::Submission,
-    },
+    domain::{ids::SubmissionId, submission::Submission},
     store::StoreError,
 };
 
@@ -85,9 +82,10 @@ fn tag(submission: &Submission, queue: Option<QueueView>) -> String {
 /// Whether one of the tags that the client has is this one (RFC 9110 §13.1.2, weak comparison).
 fn matches(headers: &HeaderMap, tag: &str) -> bool {
     let given = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
-    given.flat_map(|list| list.split(',')).map(str::trim).any(|one| {
-        one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag
-    })
+    given
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
 }
 
 #[cfg(test)]

@@ -125,8 +125,7 @@ impl Follower {
                 self.looks % LOOKS == 0
             }
         };
-        if reread
-            && let Ok(Some(submission)) = self.app.store.submission(self.submission.id).await
+        if reread && let Ok(Some(submission)) = self.app.store.submission(self.submission.id).await
         {
             self.submission = submission;
         }

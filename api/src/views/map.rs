@@ -120,10 +120,7 @@ impl Feature {
         Self {
             r#type: "Feature",
             id: pin.submission.to_string(),
-            geometry: Geometry {
-                r#type: "Point",
-                coordinates: [pin.point.lng(), pin.point.lat()],
-            },
+            geometry: Geometry { r#type: "Point", coordinates: [pin.point.lng(), pin.point.lat()] },
             properties: Properties::Pin {
                 count: 1,
                 name: pin.name.clone(),

@@ -138,7 +138,8 @@ impl StatsView {
         pace: &Pace,
         now: OffsetDateTime,
     ) -> Self {
-        let reason = |(code, count): &(String, u64)| ReasonCount { code: code.clone(), count: *count };
+        let reason =
+            |(code, count): &(String, u64)| ReasonCount { code: code.clone(), count: *count };
         let hour = |(hour, submitted, passed): &(OffsetDateTime, u64, u64)| HourView {
             hour: moment(*hour),
             submitted: *submitted,

@@ -29,7 +29,11 @@ pub struct NewSubmissionBody {
     #[validate(nested)]
     pub place: Object<PlaceBody>,
     /// What to run.
-    #[validate(length(max = 16, code = "too_many_images", message = "These are too many images."))]
+    #[validate(length(
+        max = 16,
+        code = "too_many_images",
+        message = "These are too many images."
+    ))]
     pub images: Vec<String>,
     /// The answers to the event's questions.
     #[serde(default)]

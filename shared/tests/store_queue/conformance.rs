@@ -56,12 +56,12 @@ async fn claim<S: Subject>(subject: &S) -> Submission {
     subject.queue().claim(&claimant()).await.unwrap().expect("there is one")
 }
 
-pub async fn an_empty_queue_gives_nothing(subject: &impl Subject) {
+pub(crate) async fn an_empty_queue_gives_nothing(subject: &impl Subject) {
     assert!(subject.queue().claim(&claimant()).await.unwrap().is_none());
     assert!(subject.queue().in_flight().await.unwrap().is_empty());
 }
 
-pub async fn claims_come_in_fair_order(subject: &impl Subject) {
+pub(crate) async fn claims_come_in_fair_order(subject: &impl Subject) {
     let start = now();
     let mut expected = Vec::new();
     for i in (0..4i64).rev() {
@@ -77,7 +77,7 @@ pub async fn claims_come_in_fair_order(subject: &impl Subject) {
     assert_eq!(got, expected);
 }
 
-pub async fn a_submission_is_claimed_once(subject: &impl Subject) {
+pub(crate) async fn a_submission_is_claimed_once(subject: &impl Subject) {
     for i in 0..10 {
         subject.put(submission(&format!("p{i}"), now())).await;
     }
@@ -95,7 +95,7 @@ pub async fn a_submission_is_claimed_once(subject: &impl Subject) {
     assert_eq!((count, got.len()), (10, 10));
 }
 
-pub async fn a_passing_grading_leaves_its_record(subject: &impl Subject) {
+pub(crate) async fn a_passing_grading_leaves_its_record(subject: &impl Subject) {
     subject.put(submission("a", now())).await;
     let claimed = claim(subject).await;
     assert_eq!(claimed.life.generation, Generation(1));
@@ -116,7 +116,7 @@ pub async fn a_passing_grading_leaves_its_record(subject: &impl Subject) {
     assert!(done.revision > claimed.revision);
 }
 
-pub async fn a_failing_grading_leaves_its_reason(subject: &impl Subject) {
+pub(crate) async fn a_failing_grading_leaves_its_reason(subject: &impl Subject) {
     subject.put(submission("a", now())).await;
     let claimed = claim(subject).await;
     subject.queue().settle(lease(&claimed), &failed()).await.unwrap();
@@ -125,7 +125,7 @@ pub async fn a_failing_grading_leaves_its_reason(subject: &impl Subject) {
     assert_eq!(done.verdict.and_then(|v| v.reason).map(|r| r.code), Some("exited".to_owned()));
 }
 
-pub async fn settling_again_is_applied_and_changes_nothing(subject: &impl Subject) {
+pub(crate) async fn settling_again_is_applied_and_changes_nothing(subject: &impl Subject) {
     subject.put(submission("a", now())).await;
     let claimed = claim(subject).await;
     let lease = lease(&claimed);
@@ -138,7 +138,7 @@ pub async fn settling_again_is_applied_and_changes_nothing(subject: &impl Subjec
     assert_eq!(subject.get(claimed.id).await, once);
 }
 
-pub async fn a_stale_holder_changes_nothing(subject: &impl Subject) {
+pub(crate) async fn a_stale_holder_changes_nothing(subject: &impl Subject) {
     subject.put(submission("a", now())).await;
     let old = lease(&claim(subject).await);
     let seen = InFlight { lease: old, beat: 0 };
@@ -158,7 +158,7 @@ pub async fn a_stale_holder_changes_nothing(subject: &impl Subject) {
     assert_eq!(queue.settle(new, &passed()).await.unwrap(), Write::Applied);
 }
 
-pub async fn a_released_one_waits_and_is_woken(subject: &impl Subject) {
+pub(crate) async fn a_released_one_waits_and_is_woken(subject: &impl Subject) {
     subject.put(submission("a", now())).await;
     let claimed = claim(subject).await;
     let back = released(Duration::from_secs(60));
@@ -176,7 +176,7 @@ pub async fn a_released_one_waits_and_is_woken(subject: &impl Subject) {
     assert_eq!(claim(subject).await.life.generation, Generation(2));
 }
 
-pub async fn a_handed_back_one_costs_no_attempt(subject: &impl Subject) {
+pub(crate) async fn a_handed_back_one_costs_no_attempt(subject: &impl Subject) {
     subject.put(submission("a", now())).await;
     let claimed = claim(subject).await;
     let back = Return { fault: None, after: Duration::ZERO, record: record() };
@@ -188,7 +188,7 @@ pub async fn a_handed_back_one_costs_no_attempt(subject: &impl Subject) {
     claim(subject).await;
 }
 
-pub async fn three_lost_attempts_are_undetermined(subject: &impl Subject) {
+pub(crate) async fn three_lost_attempts_are_undetermined(subject: &impl Subject) {
     subject.put(submission("a", now())).await;
     for lost in 1..=MAX_LOST {
         let claimed = claim(subject).await;
@@ -207,7 +207,7 @@ pub async fn three_lost_attempts_are_undetermined(subject: &impl Subject) {
     assert!(subject.queue().claim(&claimant()).await.unwrap().is_none());
 }
 
-pub async fn a_beat_saves_a_lease_and_overdue_ends_it_all_the_same(subject: &impl Subject) {
+pub(crate) async fn a_beat_saves_a_lease_and_overdue_ends_it_all_the_same(subject: &impl Subject) {
     subject.put(submission("a", now())).await;
     let lease = lease(&claim(subject).await);
     let seen = subject.queue().in_flight().await.unwrap()[0];
@@ -219,7 +219,7 @@ pub async fn a_beat_saves_a_lease_and_overdue_ends_it_all_the_same(subject: &imp
     assert_eq!(subject.queue().renew(lease).await.unwrap(), Write::Stale);
 }
 
-pub async fn steps_go_forward_only(subject: &impl Subject) {
+pub(crate) async fn steps_go_forward_only(subject: &impl Subject) {
     subject.put(submission("a", now())).await;
     let lease = lease(&claim(subject).await);
     let queue = subject.queue();
@@ -230,7 +230,7 @@ pub async fn steps_go_forward_only(subject: &impl Subject) {
     assert_eq!(steps, [Step::Resolving, Step::Starting]);
 }
 
-pub async fn what_waited_too_long_is_ended(subject: &impl Subject) {
+pub(crate) async fn what_waited_too_long_is_ended(subject: &impl Subject) {
     let old = subject.put(submission("a", now() - MAX_AGE - time::Duration::SECOND)).await;
     let fresh = subject.put(submission("b", now())).await;
     let swept = subject.queue().sweep(now()).await.unwrap();
@@ -242,7 +242,7 @@ pub async fn what_waited_too_long_is_ended(subject: &impl Subject) {
     assert_eq!(claim(subject).await.id, fresh.id);
 }
 
-pub async fn cleaning_is_noted_once(subject: &impl Subject) {
+pub(crate) async fn cleaning_is_noted_once(subject: &impl Subject) {
     subject.put(submission("a", now())).await;
     let lease = lease(&claim(subject).await);
     subject.queue().settle(lease, &passed()).await.unwrap();
@@ -253,7 +253,7 @@ pub async fn cleaning_is_noted_once(subject: &impl Subject) {
     assert_eq!(steps.last().map(|s| (s.step, s.ms)), Some((Step::Cleaning, Some(7))));
 }
 
-pub async fn a_stranger_to_the_queue_is_missing(subject: &impl Subject) {
+pub(crate) async fn a_stranger_to_the_queue_is_missing(subject: &impl Subject) {
     let lease = Lease {
         submission: SubmissionId::new(),
         worker: WorkerId::new(),

@@ -19,7 +19,7 @@ use portcall_shared::{
 use time::OffsetDateTime;
 
 /// A queue under test.
-pub trait Subject {
+pub(crate) trait Subject {
     /// Its type.
     type Queue: Queue;
 
@@ -30,7 +30,7 @@ pub trait Subject {
 }
 
 /// A submission by somebody of that name, sent at that time.
-pub fn submission(name: &str, at: OffsetDateTime) -> Submission {
+pub(crate) fn submission(name: &str, at: OffsetDateTime) -> Submission {
     let place = Place {
         label: "San Francisco".parse().unwrap(),
         point: Some(LatLng::new(37.77, -122.42).unwrap()),
@@ -56,15 +56,15 @@ pub fn submission(name: &str, at: OffsetDateTime) -> Submission {
 }
 
 /// Now, in the store's precision.
-pub fn now() -> OffsetDateTime {
+pub(crate) fn now() -> OffsetDateTime {
     let now = OffsetDateTime::now_utc();
     now.replace_millisecond(now.millisecond()).unwrap()
 }
 
-pub struct InMemory(MemoryQueue);
+pub(crate) struct InMemory(MemoryQueue);
 
 impl InMemory {
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self(MemoryQueue::default())
     }
 }
@@ -88,10 +88,10 @@ impl Subject for InMemory {
     async fn close(self) {}
 }
 
-pub struct InMongo(pub Store);
+pub(crate) struct InMongo(pub Store);
 
 impl InMongo {
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         portcall_shared::tls::install_provider();
         #[expect(clippy::disallowed_methods, reason = "a test is told so where its server is")]
         let uri = std::env::var("PORTCALL_TEST_MONGODB_URI")

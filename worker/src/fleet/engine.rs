@@ -52,6 +52,19 @@ pub struct EngineSettings {
     pub pool: SubnetPool,
     /// What the operator of the node decides.
     pub node: NodeSettings,
+    /// Which images may be started.
+    pub images: Images,
+}
+
+/// Which images may be started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Images {
+    /// Only those pinned by a manifest's digest, as a registry gives them.
+    #[default]
+    Pinned,
+    /// Also those that are on the machine, by their id: for a check on a participant's own machine,
+    /// never for submissions, where an id could be somebody else's image.
+    LocalToo,
 }
 
 /// A plain engine.
@@ -126,6 +139,7 @@ mod tests {
             prober: PathBuf::new(),
             pool: SubnetPool::default(),
             node: NodeSettings::default(),
+            images: Images::Pinned,
         }
     }
 

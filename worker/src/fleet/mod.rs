@@ -51,7 +51,7 @@ pub mod subnet;
 pub mod sweep;
 pub mod workload;
 
-pub use engine::EngineSettings;
+pub use engine::{EngineSettings, Images};
 pub use error::{FleetError, PullFailure, StartFailure};
 pub use facts::NodeFacts;
 pub use labels::{Kind, LabelKey, Owner};
@@ -143,6 +143,17 @@ impl Fleet {
     pub async fn pull(&self, image: &str, within: Duration) -> Result<Pulled, PullFailure> {
         match self {
             Self::Engine(engine) => engine.pull(image, within).await,
+        }
+    }
+
+    /// The id of an image that is on the machine under a name; none if there is none, or if only
+    /// pinned images may be started here ([`Images`]).
+    ///
+    /// # Errors
+    /// [`FleetError`] if the engine cannot be asked.
+    pub async fn local_image(&self, name: &str) -> Result<Option<String>, FleetError> {
+        match self {
+            Self::Engine(engine) => engine.local_image(name).await,
         }
     }
 

@@ -57,31 +57,48 @@ impl Grader {
     ) -> Result<Prepared, Break> {
         let mut limits = ImageLimits::of(&event.limits);
         limits.architecture.clone_from(&slot.node().arch);
+        let profile = profile(event);
+        let mut specs = Vec::new();
         let mut changed = false;
-        for image in &mut submission.images {
-            if image.pinned.is_none() {
-                let pinned = self.registry.resolve(&image.image, &limits, RESOLVE).await;
-                image.pinned = Some(pinned.map_err(Fault::from)?);
-                changed = true;
+        for (index, image) in submission.images.iter_mut().enumerate() {
+            let alias = event.alias(index);
+            if let Some(id) = self.local(&image.image).await? {
+                specs.push(spec(Role::Image, index, alias, id, profile, event));
+                continue;
             }
+            let pinned = match image.pinned.take() {
+                Some(pinned) => pinned,
+                None => {
+                    changed = true;
+                    let found = self.registry.resolve(&image.image, &limits, RESOLVE).await;
+                    found.map_err(Fault::from)?
+                }
+            };
+            let name = image.image.pinned(&pinned.digest);
+            image.pinned = Some(pinned);
+            specs.push(spec(Role::Image, index, alias, name, profile, event));
         }
         if changed {
             progress.pinned(&submission.images).await?;
         }
-        let profile = profile(event);
-        let mut specs = Vec::new();
-        for (index, image) in submission.images.iter().enumerate() {
-            let Some(pinned) = &image.pinned else { continue };
-            let image = image.image.pinned(&pinned.digest);
-            specs.push(spec(Role::Image, index, event.alias(index), image, profile, event));
-        }
         for (index, service) in event.services.iter().enumerate() {
-            let pinned = self.service(&service.image, &service.alias, slot).await?;
-            let image = service.image.pinned(&pinned.digest);
+            let name = match self.local(&service.image).await? {
+                Some(id) => id,
+                None => {
+                    let pinned = self.service(&service.image, &service.alias, slot).await?;
+                    service.image.pinned(&pinned.digest)
+                }
+            };
             let (role, alias) = (Role::Service, service.alias.clone());
-            specs.push(spec(role, index, alias, image, Profile::Ordinary, event));
+            specs.push(spec(role, index, alias, name, Profile::Ordinary, event));
         }
         Ok(Prepared { specs })
+    }
+
+    /// The id of an image that is on the machine already, where such may be used.
+    async fn local(&self, image: &ImageRef) -> Result<Option<String>, Break> {
+        let found = self.fleet.local_image(image.as_written()).await;
+        found.map_err(|e| Break::Fault(platform("look for an image", &e)))
     }
 
     async fn service(
@@ -138,7 +155,12 @@ impl Grader {
         spec: &ContainerSpec,
         within: Duration,
     ) -> Result<ImageDeclares, Break> {
-        if let Err(failure) = self.fleet.pull(&spec.image, within).await {
+        let local = spec.image.starts_with("sha256:");
+        let pulled = match local {
+            true => Ok(()),
+            false => self.fleet.pull(&spec.image, within).await.map(drop),
+        };
+        if let Err(failure) = pulled {
             return Err(pull_fault(spec, &failure, within).into());
         }
         let declared = self.fleet.image_declares(&spec.image).await;

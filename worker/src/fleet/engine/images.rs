@@ -9,7 +9,7 @@ use bollard::{
 use futures::TryStreamExt;
 use tokio::time::timeout;
 
-use super::{EngineFleet, LOAD, READ, within};
+use super::{EngineFleet, Images, LOAD, READ, within};
 use crate::fleet::{
     Pulled,
     error::{FleetError, PullFailure},
@@ -48,6 +48,21 @@ impl EngineFleet {
             Ok(fetched) => {
                 fetched.map_err(|error| sort(FleetError::from_client("pulling an image", error)))
             }
+        }
+    }
+
+    /// The id of an image that is on the machine under a name, if it is and may be used.
+    pub(in crate::fleet) async fn local_image(
+        &self,
+        name: &str,
+    ) -> Result<Option<String>, FleetError> {
+        if self.settings.images != Images::LocalToo {
+            return Ok(None);
+        }
+        match self.inspect_image(name).await {
+            Ok(image) => Ok(image.id),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -110,8 +125,14 @@ impl EngineFleet {
     }
 }
 
+/// Refuses what may not be started here.
+pub(super) fn require_startable(image: &str, images: Images) -> Result<(), FleetError> {
+    let id = image.strip_prefix("sha256:").is_some_and(|id| id.len() == 64);
+    if images == Images::LocalToo && id { Ok(()) } else { require_pinned(image) }
+}
+
 /// A tag may move between check and run; a digest may not.
-pub(super) fn require_pinned(image: &str) -> Result<(), FleetError> {
+fn require_pinned(image: &str) -> Result<(), FleetError> {
     let pinned = image.split_once("@sha256:").is_some_and(|(name, digest)| {
         !name.is_empty() && digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit())
     });
@@ -220,6 +241,14 @@ mod tests {
         ] {
             assert!(require_pinned(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_id_is_startable_only_where_local_images_are_allowed() {
+        let id = format!("sha256:{}", "a".repeat(64));
+        assert!(require_startable(&id, Images::LocalToo).is_ok());
+        assert!(require_startable(&id, Images::Pinned).is_err());
+        assert!(require_startable("u/app:1", Images::LocalToo).is_err());
     }
 
     #[test]

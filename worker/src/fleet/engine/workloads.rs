@@ -10,7 +10,7 @@ use bollard::{
 use futures::{StreamExt, future::try_join_all};
 use tokio::time::timeout;
 
-use super::{COUNT, EngineFleet, LOGS, creation::CreateFailure, images::require_pinned, within};
+use super::{COUNT, EngineFleet, LOGS, creation::CreateFailure, images::require_startable, within};
 use crate::fleet::{
     error::{FleetError, StartFailure, cut},
     labels::{Identity, Kind, Owner},
@@ -34,7 +34,7 @@ impl EngineFleet {
         specs: &[ContainerSpec],
     ) -> Result<Vec<Member>, StartFailure> {
         for (index, spec) in specs.iter().enumerate() {
-            require_pinned(&spec.image)?;
+            require_startable(&spec.image, self.settings.images)?;
             if let Some(detail) = spec.declared.refusal() {
                 return Err(StartFailure::ConfigRefused { index, detail });
             }
