@@ -44,6 +44,22 @@ impl<K: Eq + Hash + Clone, V: Clone> Brief<K, V> {
         Ok(value)
     }
 
+    /// The value of a key, fetched now, and kept for those who come after.
+    ///
+    /// # Errors
+    /// The error of the fetch.
+    pub async fn renew<E>(
+        &self,
+        key: &K,
+        fetch: impl Future<Output = Result<V, E>>,
+    ) -> Result<V, E> {
+        let slot = self.slot(key);
+        let mut held = slot.lock().await;
+        let value = fetch.await?;
+        *held = Some((Instant::now(), value.clone()));
+        Ok(value)
+    }
+
     fn slot(&self, key: &K) -> Slot<V> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= Self::MOST && !slots.contains_key(key) {

@@ -76,8 +76,9 @@ pub async fn take_in(app: &Shared, incoming: Incoming<'_>) -> Result<TakenIn, Ap
 }
 
 async fn story(app: &Shared, incoming: Incoming<'_>, until: Instant) -> Result<TakenIn, ApiError> {
-    let participant = incoming.body.participant().map_err(ApiError::Invalid)?;
+    // A participant that is not acceptable is told below, with everything else that is not.
     if let Some(idempotency) = &incoming.idempotency
+        && let Ok(participant) = incoming.body.participant()
         && let Some(taken) =
             app.store.replay(incoming.event, &participant.key(), idempotency).await?
     {
@@ -109,7 +110,16 @@ async fn settled(
     secret: Option<String>,
 ) -> Result<TakenIn, ApiError> {
     match taken {
-        Taken::Stored(submission) => Ok(TakenIn { submission: *submission, event, secret }),
+        Taken::Stored(submission) => {
+            tracing::info!(
+                submission.id = %submission.id,
+                event.slug = %submission.event,
+                event.version = submission.event_version,
+                images = submission.images.len(),
+                "taken in"
+            );
+            Ok(TakenIn { submission: *submission, event, secret })
+        }
         Taken::Replayed(submission) => {
             let version = submission.event_version;
             let event = app.event_version(&submission.event, version).await?;

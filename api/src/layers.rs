@@ -80,8 +80,8 @@ struct Line<'a> {
 /// Faults of ours are errors, what changes something is worth a line, reading is not.
 fn log(line: &Line<'_>, response: &Response) {
     let logged = response.extensions().get::<Logged>();
-    let code = logged.map_or("", |l| l.code.as_ref());
-    let cause = logged.and_then(|l| l.cause.as_deref()).unwrap_or_default();
+    let code = logged.map(|l| l.code.as_ref());
+    let cause = logged.and_then(|l| l.cause.as_deref());
     let Line { id, method, route, status, ms } = line;
     let (status, ms) = (status.as_u16(), u64::try_from(*ms).unwrap_or(u64::MAX));
     // Method and route are ours or plain ASCII tokens; nothing a stranger wrote stands in the line.

@@ -33,6 +33,14 @@ pub struct FieldError {
     pub code: Cow<'static, str>,
     /// One plain sentence.
     pub detail: String,
+    /// What helps to mend it.
+    #[serde(flatten)]
+    pub help: Option<Box<Help>>,
+}
+
+/// What helps to mend a field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Help {
     /// What to try next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -49,23 +57,20 @@ impl FieldError {
         detail: impl Into<String>,
     ) -> Self {
         let (pointer, code, detail) = (pointer.into(), code.into(), detail.into());
-        Self { pointer, code, detail, hint: None, limit: None }
+        Self { pointer, code, detail, help: None }
     }
 
     /// A participant's fault at a field.
     #[must_use]
     pub fn of(pointer: impl Into<String>, fault: ParticipantFault) -> Self {
-        Self {
-            pointer: pointer.into(),
-            code: fault.code.as_str().into(),
-            detail: fault.message,
-            hint: fault.hint,
-            limit: fault.limit,
-        }
+        let help = Help { hint: fault.hint, limit: fault.limit };
+        let help = (help != Help::default()).then(|| Box::new(help));
+        let (pointer, code) = (pointer.into(), fault.code.as_str().into());
+        Self { pointer, code, detail: fault.message, help }
     }
 
     fn limited(mut self, limit: Limit) -> Self {
-        self.limit = Some(limit);
+        self.help.get_or_insert_default().limit = Some(limit);
         self
     }
 }

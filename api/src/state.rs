@@ -103,6 +103,14 @@ impl Shared {
         self.stats.get(event, async { self.store.stats(event).await.map(Arc::new) }).await
     }
 
+    /// The numbers of an event as they are now.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn stats_now(&self, event: &EventSlug) -> Result<Arc<Stats>, StoreError> {
+        self.stats.renew(event, async { self.store.stats(event).await.map(Arc::new) }).await
+    }
+
     /// The pace of the machinery, at most two seconds old.
     ///
     /// # Errors

@@ -167,18 +167,6 @@ async fn bad_bodies_are_told_where(
     assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem:#}");
 }
 
-#[tokio::test]
-async fn bad_names_are_refused_before_the_store_is_asked() {
-    let body =
-        r#"{"participant":{"name":" a\u202e","handle":""},"place":{"label":"x"},"images":[]}"#;
-    let response = ask(post("/api/v1/events/e/submissions", body)).await;
-    assert_eq!(response.status().as_u16(), 422);
-    let problem = json(response).await;
-    let codes: Vec<&str> =
-        problem["errors"].as_array().unwrap().iter().map(|e| e["code"].as_str().unwrap()).collect();
-    assert_eq!(codes, ["surrounding_space", "empty"]);
-}
-
 #[rstest]
 #[case("/", "no-cache", "text/html; charset=utf-8")]
 #[case("/events/birthday-3", "no-cache", "text/html; charset=utf-8")]

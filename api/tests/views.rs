@@ -316,7 +316,7 @@ fn wish_errors(body: &str) -> Vec<(String, String)> {
 #[test]
 fn what_the_events_rules_refuse_is_told_all_at_once() {
     let errors = wish_errors(
-        r#"{"participant":{"name":"Gordon"},
+        r#"{"participant":{"name":" Gordon","handle":""},
             "place":{"label":"x","lat":91,"lng":"2"},
             "images":["u/app","Nope","evil.test/x","a","b"],
             "answers":{"vote":"Birds","motto":"far too long a motto","extra":"1"}}"#,
@@ -326,6 +326,8 @@ fn what_the_events_rules_refuse_is_told_all_at_once() {
     assert_eq!(
         errors,
         [
+            ("/participant/name", "surrounding_space"),
+            ("/participant/handle", "empty"),
             ("/place/lat", "coordinate_out_of_range"),
             ("/images", "too_many_images"),
             ("/images/1", "image_name_invalid"),

@@ -81,7 +81,7 @@ suite_browser() {
   once use_test_parts && once build_page && once need_chromium || return
   export PORTCALL_MONGODB_URI=$PORTCALL_TEST_MONGODB_URI PORTCALL_MONGODB_DATABASE=browser-$$
   if start_portcall && apply_event "$ROOT/infra/events/birthday-3.toml" && push_sample; then
-    counted read_node "npm run e2e" env PORTCALL_E2E_URL="$PORTCALL_PUBLIC_URL" PORTCALL_E2E_IMAGE="$SAMPLE" \
+    counted read_node "npm run e2e" env PORTCALL_BASE_URL="$PORTCALL_PUBLIC_URL" PORTCALL_TEST_IMAGE="$SAMPLE" \
       PORTCALL_CHROMIUM="$CHROMIUM" npm --prefix web run e2e -- "${PASS_ON[@]}"
   else
     failed 1 "browser: the system did not start"

@@ -124,7 +124,7 @@ async fn send_numbers(app: &AppState) {
             () = app.stop.cancelled() => return,
         }
         for event in app.hub.stale_events() {
-            match app.stats(&event).await {
+            match app.stats_now(&event).await {
                 Ok(stats) => {
                     let pins = app.map.summary(&event).pins;
                     let view = LiveStatsView { totals: TotalsView::of(&stats), pins };

@@ -28,7 +28,7 @@ fn pin(participant: &str, minute: i64, lat: f64, lng: f64) -> Pin {
 
 fn names(view: &View) -> Vec<&str> {
     let name = |found| match found {
-        &Found::Pin(ref pin) => pin.name.as_str(),
+        Found::Pin(pin) => pin.name.as_str(),
         Found::Spot(_) => "several",
     };
     view.found.iter().map(name).collect()

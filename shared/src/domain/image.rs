@@ -479,7 +479,7 @@ mod tests {
             let host_text = host.clone().map(|h| h + "/").unwrap_or_default();
             let tag_text = tag.clone().map(|t| format!(":{t}")).unwrap_or_default();
             let text = format!("{host_text}{path}{tag_text}");
-            if let Ok(image) = text.parse::<ImageRef>() {
+            if text.parse::<ImageRef>().is_ok() {
                 let (name, reference_tag) = reference::parse(&text).expect("reference accepts");
                 prop_assert_eq!(name, format!("{host_text}{path}"));
                 prop_assert_eq!(reference_tag, tag);

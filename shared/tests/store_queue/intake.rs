@@ -163,3 +163,25 @@ async fn secrets_are_known_by_their_hash() {
     assert!(!subject.0.knows_secret(one.id, "Secret").await.unwrap());
     subject.close().await;
 }
+
+/// A claim looks at one entry of its index, however long the queue is; asked of the server's own
+/// profiler.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_goes_by_its_index() {
+    use bson::doc;
+
+    let subject = InMongo::open().await;
+    let waiting = (0..300).map(|i| subject.put(submission(&format!("p{i}"), now())));
+    futures::future::join_all(waiting).await;
+    let database = subject.database().await;
+    database.run_command(doc! { "profile": 2 }).await.unwrap();
+    pass(&subject.0).await;
+    database.run_command(doc! { "profile": 0 }).await.unwrap();
+    let claims = doc! { "op": "command", "command.findAndModify": "submissions" };
+    let profile = database.collection::<bson::Document>("system.profile");
+    let claim = profile.find_one(claims).await.unwrap().expect("the claim was profiled");
+    let plan = claim.get_str("planSummary").unwrap();
+    assert_eq!(plan, "IXSCAN { ready: 1, order: 1, _id: 1 }");
+    assert_eq!((claim.get_i32("docsExamined"), claim.get_i32("keysExamined")), (Ok(1), Ok(1)));
+    subject.close().await;
+}

@@ -88,18 +88,27 @@ impl Subject for InMemory {
     async fn close(self) {}
 }
 
-pub(crate) struct InMongo(pub Store);
+pub(crate) struct InMongo(pub(crate) Store, String);
 
 impl InMongo {
     pub(crate) async fn open() -> Self {
         portcall_shared::tls::install_provider();
-        #[expect(clippy::disallowed_methods, reason = "a test is told so where its server is")]
-        let uri = std::env::var("PORTCALL_TEST_MONGODB_URI")
-            .expect("PORTCALL_TEST_MONGODB_URI names a MongoDB replica set");
-        let database = format!("store-{}", uuid::Uuid::new_v4().simple());
-        let store = Store::open(&uri, &database[..30], "store tests").await.unwrap();
+        let name = format!("store-{}", uuid::Uuid::new_v4().simple());
+        let name = name[..30].to_owned();
+        let store = Store::open(&Self::uri(), &name, "store tests").await.unwrap();
         store.migrate().await.unwrap();
-        Self(store)
+        Self(store, name)
+    }
+
+    fn uri() -> String {
+        #[expect(clippy::disallowed_methods, reason = "a test is told so where its server is")]
+        let uri = std::env::var("PORTCALL_TEST_MONGODB_URI");
+        uri.expect("PORTCALL_TEST_MONGODB_URI names a MongoDB replica set")
+    }
+
+    /// The same database, past the store.
+    pub(crate) async fn database(&self) -> mongodb::Database {
+        mongodb::Client::with_uri_str(Self::uri()).await.unwrap().database(&self.1)
     }
 }
 
