@@ -69,32 +69,32 @@ mod tests {
         ["u/a", "u/b", "u/c"].iter().map(|i| i.parse().unwrap()).collect()
     }
 
-    fn pinned() -> Result<Pinned, Unresolved> {
+    fn pinned() -> Pinned {
         let digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
-        Ok(Pinned { digest, platform: "linux/amd64".into(), size: 5, layers: 1 })
+        Pinned { digest, platform: "linux/amd64".into(), size: 5, layers: 1 }
     }
 
-    fn missing() -> Result<Pinned, Unresolved> {
+    fn missing() -> Unresolved {
         let code = ParticipantCode::ImageNotFound;
-        Err(Unresolved::Participant(ParticipantFault::new(code, "There is no such image.")))
+        Unresolved::Participant(ParticipantFault::new(code, "There is no such image."))
     }
 
-    fn down() -> Result<Pinned, Unresolved> {
+    fn down() -> Unresolved {
         let code = RegistryCode::RegistryDown;
-        let fault = RegistryFault { code, message: "no answer".into(), retry_after: None };
-        Err(Unresolved::Registry(fault))
+        Unresolved::Registry(RegistryFault { code, message: "no answer".into(), retry_after: None })
     }
 
     #[test]
     fn a_registrys_fault_refuses_nothing() {
-        let admitted = sort_out(images(), vec![pinned(), down(), pinned()]).unwrap();
+        let admitted = sort_out(images(), vec![Ok(pinned()), Err(down()), Ok(pinned())]).unwrap();
         let pins: Vec<bool> = admitted.iter().map(|i| i.pinned.is_some()).collect();
         assert_eq!(pins, [true, false, true]);
     }
 
     #[test]
     fn every_bad_image_is_named() {
-        let errors = sort_out(images(), vec![missing(), down(), missing()]).unwrap_err();
+        let errors =
+            sort_out(images(), vec![Err(missing()), Err(down()), Err(missing())]).unwrap_err();
         let pointers: Vec<&str> = errors.iter().map(|e| e.pointer.as_str()).collect();
         assert_eq!(pointers, ["/images/0", "/images/2"]);
         assert_eq!(errors[0].code, "image_not_found");

@@ -13,7 +13,7 @@ use portcall_shared::{
     settings::{EXIT_SOFTWARE, EXIT_UNAVAILABLE, EXIT_USAGE, Reader},
     shutdown::{self, Drained},
     store::Store,
-    telemetry, tls,
+    telemetry, tls, usage,
 };
 use tokio::net::TcpListener;
 
@@ -25,13 +25,13 @@ Exit codes: 0 stopped, 64 wrong usage or setting, 69 an address or service is no
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    if let Some(code) = arguments() {
+    if let Some(code) = usage::asked(HELP) {
         return code;
     }
     tls::install_provider();
     let (settings, shown) = match Settings::read(Reader::from_environment()) {
         Ok(read) => read,
-        Err(mistakes) => return say(&mistakes.to_string(), EXIT_USAGE),
+        Err(mistakes) => return usage::told(&mistakes.to_string(), EXIT_USAGE),
     };
     telemetry::log(&settings.common.log);
     tracing::info!(settings = ?shown, "starting");
@@ -66,20 +66,4 @@ async fn run(settings: Settings) -> Result<ExitCode, Failure> {
         Drained::CutShort => tracing::warn!("stopped with requests unanswered"),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// What the arguments ask for, if it is not to run.
-fn arguments() -> Option<ExitCode> {
-    match std::env::args().nth(1).as_deref() {
-        None => None,
-        Some("--help" | "-h") => Some(say(HELP, 0)),
-        Some("--version" | "-V") => Some(say(env!("CARGO_PKG_VERSION"), 0)),
-        Some(other) => Some(say(&format!("unknown argument `{other}`\n\n{HELP}"), EXIT_USAGE)),
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "there is no log yet")]
-fn say(text: &str, code: u8) -> ExitCode {
-    eprintln!("{}", text.trim_end());
-    ExitCode::from(code)
 }

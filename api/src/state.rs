@@ -59,11 +59,12 @@ impl AppState {
     #[must_use]
     pub fn new(settings: Settings, store: Store, stop: CancellationToken) -> Self {
         let registry = Registry::new(settings.common.http_registries.clone());
+        let started = time::OffsetDateTime::now_utc().unix_timestamp() * 1000;
         Self(Arc::new(Shared {
             settings,
             store,
             registry,
-            map: MapIndex::default(),
+            map: MapIndex::counting_from(started.unsigned_abs()),
             hub: Hub::new(stop.clone()),
             stop,
             stats: Brief::new(STATS_GOOD),

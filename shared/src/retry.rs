@@ -34,11 +34,8 @@ pub const LEASED: Policy = Policy {
 };
 
 /// Something that must be there again some time: the engine, the database, the change stream.
-pub const RECONNECT: Policy = Policy {
-    first: Duration::from_millis(100),
-    longest: Duration::from_secs(5),
-    give_up: None,
-};
+pub const RECONNECT: Policy =
+    Policy { first: Duration::from_millis(100), longest: Duration::from_secs(5), give_up: None };
 
 /// Whether a failed try is worth another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -161,7 +161,10 @@ impl Reader {
         match value.parse::<T>() {
             Ok(number) if range.contains(&number) => number,
             _ => {
-                self.wrong(variable, format!("`{value}` is not a whole number from {low} to {high}"));
+                self.wrong(
+                    variable,
+                    format!("`{value}` is not a whole number from {low} to {high}"),
+                );
                 low
             }
         }
@@ -212,7 +215,11 @@ impl Reader {
     /// Every mistake that was noted.
     pub fn finish(self) -> Result<Vec<(String, String)>, InvalidSettings> {
         let mistakes = self.mistakes.into_inner();
-        if mistakes.is_empty() { Ok(self.shown.into_inner()) } else { Err(InvalidSettings(mistakes)) }
+        if mistakes.is_empty() {
+            Ok(self.shown.into_inner())
+        } else {
+            Err(InvalidSettings(mistakes))
+        }
     }
 }
 

@@ -118,8 +118,7 @@ pub async fn check(
     })?;
     let (event, mut submission) = (request.event.clone(), submission(&request, worker));
     let owner = Owner { submission: submission.id, generation: Generation(1), worker };
-    let grader =
-        Grader { fleet: fleet.clone(), registry: Registry::new(request.http_registries) };
+    let grader = Grader { fleet: fleet.clone(), registry: Registry::new(request.http_registries) };
     let teller = Teller { listener, stop };
     let slot = fleet.open_slot(0).await?;
     let graded = grader.grade(&slot, &mut submission, &event, owner, &teller).await;

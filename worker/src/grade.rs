@@ -286,14 +286,13 @@ fn reproduce(submission: &Submission, event: &Event) -> Vec<String> {
     };
     for service in &event.services {
         let alias = &service.alias;
-        lines.push(format!("docker run -d --rm {network}--network-alias {alias} {}", service.image));
+        lines
+            .push(format!("docker run -d --rm {network}--network-alias {alias} {}", service.image));
     }
     for (index, image) in submission.images.iter().enumerate() {
         let pinned = image.pinned.as_ref();
-        let name = pinned.map_or_else(
-            || image.image.to_string(),
-            |pinned| image.image.pinned(&pinned.digest),
-        );
+        let name = pinned
+            .map_or_else(|| image.image.to_string(), |pinned| image.image.pinned(&pinned.digest));
         let alias = match several {
             true => format!("--network-alias {} ", event.alias(index)),
             false => String::new(),

@@ -243,8 +243,11 @@ pub fn absent(seen: &Seen, check: &str) -> ParticipantFault {
         }
         Presence::DiskFull { limit_mib } => {
             let message = format!("`{alias}` wrote more than {limit_mib} MiB to its disk");
-            ParticipantFault::new(ParticipantCode::DiskLimit, message)
-                .limit(Limit::new("disk", u64::from(*limit_mib), "MiB"))
+            ParticipantFault::new(ParticipantCode::DiskLimit, message).limit(Limit::new(
+                "disk",
+                u64::from(*limit_mib),
+                "MiB",
+            ))
         }
         Presence::NotStarted { detail } => {
             let message = format!("`{alias}` could not be started: {detail}");

@@ -11,7 +11,7 @@ use portcall_shared::{
     settings::{EXIT_SOFTWARE, EXIT_USAGE, Reader},
     shutdown,
     store::{Store, StoreError, queue::Claimant},
-    telemetry, tls,
+    telemetry, tls, usage,
 };
 use portcall_worker::{
     fleet::{EngineSettings, Fleet, Images, LabelKey, NodeSettings},
@@ -20,18 +20,21 @@ use portcall_worker::{
     settings::Settings,
 };
 
+const HELP: &str = "portcall-worker: claims, grades and settles submissions
+
+It takes no arguments. Settings are PORTCALL_ variables; infra/env.sample lists them all.
+Exit codes: 0 stopped, 64 wrong usage or setting, 70 internal
+";
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(code) = usage::asked(HELP) {
+        return code;
+    }
     tls::install_provider();
     let (settings, shown) = match Settings::read(Reader::from_environment()) {
         Ok(read) => read,
-        Err(mistakes) => {
-            #[expect(clippy::print_stderr, reason = "there is no log before there are settings")]
-            for mistake in &mistakes.0 {
-                eprintln!("portcall-worker: {}: {}", mistake.variable, mistake.message);
-            }
-            return ExitCode::from(EXIT_USAGE);
-        }
+        Err(mistakes) => return usage::told(&mistakes.to_string(), EXIT_USAGE),
     };
     telemetry::log(&settings.common.log);
     tracing::info!(settings = ?shown, version = env!("CARGO_PKG_VERSION"), "worker starting");

@@ -41,7 +41,12 @@ impl Worker {
     #[tracing::instrument(skip_all, fields(
         submission.id = %submission.id, submission.generation = submission.life.generation.0
     ))]
-    pub(crate) async fn one(&self, slot: &Slot, mut submission: Submission, finish: &CancellationToken) {
+    pub(crate) async fn one(
+        &self,
+        slot: &Slot,
+        mut submission: Submission,
+        finish: &CancellationToken,
+    ) {
         let lease = self.lease(&submission);
         let _busy = self.busy.enter(lease);
         let holder = Holder::hold(self.store.clone(), lease, self.times, finish.clone());
@@ -162,9 +167,5 @@ impl Worker {
 
 fn without_rules(message: &str) -> Graded {
     let fault = PlatformFault::new(PlatformCode::PlatformError, message);
-    Graded {
-        ended: Ended::Faulted(fault.into()),
-        evidence: Evidence::default(),
-        workload: None,
-    }
+    Graded { ended: Ended::Faulted(fault.into()), evidence: Evidence::default(), workload: None }
 }

@@ -68,8 +68,8 @@ impl Reaper {
 
     /// Goes its rounds until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
-        let every = (self.worker.times.lease / 6)
-            .clamp(Duration::from_millis(200), Duration::from_secs(5));
+        let every =
+            (self.worker.times.lease / 6).clamp(Duration::from_millis(200), Duration::from_secs(5));
         let mut tick = tokio::time::interval(every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

@@ -147,7 +147,12 @@ impl Worker {
     }
 
     /// Claims for whoever is free.
-    async fn dispatch(&self, mut offered: mpsc::Receiver<Offer>, wake: &Notify, stop: CancellationToken) {
+    async fn dispatch(
+        &self,
+        mut offered: mpsc::Receiver<Offer>,
+        wake: &Notify,
+        stop: CancellationToken,
+    ) {
         let mut pace = Pace::default();
         loop {
             let offer = tokio::select! {

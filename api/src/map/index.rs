@@ -30,6 +30,8 @@ const NAMED: usize = 20;
 #[derive(Debug, Default)]
 pub struct MapIndex {
     events: RwLock<HashMap<EventSlug, EventMap>>,
+    /// What revisions are counted from.
+    base: u64,
 }
 
 /// What a change of a submission did to its event's map.
@@ -103,6 +105,13 @@ struct EventMap {
 }
 
 impl MapIndex {
+    /// An empty index. A base that is different in every process, such as the time of its start,
+    /// keeps a client that comes from another process from taking its revision for one of ours.
+    #[must_use]
+    pub fn counting_from(base: u64) -> Self {
+        Self { events: RwLock::default(), base }
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, HashMap<EventSlug, EventMap>> {
         self.events.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,7 +158,9 @@ impl MapIndex {
     /// What a box of an event's map holds at a zoom.
     #[must_use]
     pub fn view(&self, event: &EventSlug, bbox: &Bbox, zoom: u8) -> View {
-        self.read().get(event).map(|map| map.view(bbox, zoom)).unwrap_or_default()
+        let mut view = self.read().get(event).map(|map| map.view(bbox, zoom)).unwrap_or_default();
+        view.revision += self.base;
+        view
     }
 
     /// An event's map in numbers.
@@ -161,7 +172,7 @@ impl MapIndex {
     /// The revision of an event's map.
     #[must_use]
     pub fn revision(&self, event: &EventSlug) -> u64 {
-        self.read().get(event).map_or(0, |map| map.revision)
+        self.base + self.read().get(event).map_or(0, |map| map.revision)
     }
 
     /// All pins of all events.

@@ -27,10 +27,12 @@ fn pin(participant: &str, minute: i64, lat: f64, lng: f64) -> Pin {
 }
 
 fn names(view: &View) -> Vec<&str> {
-    let name = |found| match found {
-        Found::Pin(pin) => pin.name.as_str(),
-        Found::Spot(_) => "several",
-    };
+    fn name(found: &Found) -> &str {
+        match found {
+            Found::Pin(pin) => &pin.name,
+            Found::Spot(_) => "several",
+        }
+    }
     view.found.iter().map(name).collect()
 }
 
@@ -84,6 +86,15 @@ fn events_do_not_see_each_other() {
     let other = "other".parse().unwrap();
     assert_eq!(map.view(&other, &Bbox::WORLD, 3), View::default());
     assert_eq!((map.revision(&event()), map.revision(&other)), (1, 0));
+}
+
+#[test]
+fn revisions_of_two_processes_differ() {
+    let map = MapIndex::counting_from(1000);
+    assert_eq!(map.view(&event(), &Bbox::WORLD, 3).revision, 1000);
+    map.replace(vec![pin("a", 1, 0.0, 0.0)]);
+    assert_eq!(map.view(&event(), &Bbox::WORLD, 3).revision, 1001);
+    assert_eq!(map.revision(&event()), 1001);
 }
 
 #[test]

@@ -122,7 +122,7 @@ impl Follower {
             },
             _ = self.look.tick() => {
                 self.looks += 1;
-                self.looks % LOOKS == 0
+                self.looks.is_multiple_of(LOOKS)
             }
         };
         if reread && let Ok(Some(submission)) = self.app.store.submission(self.submission.id).await

@@ -4,12 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use portcall_shared::{
-    domain::{
-        event::Door,
-        event_file,
-        ids::EventSlug,
-        image::RegistryHost,
-    },
+    domain::{event::Door, event_file, ids::EventSlug, image::RegistryHost},
     store::{Store, events::AppliedEvent},
 };
 use time::OffsetDateTime;
@@ -48,8 +43,9 @@ impl EventCommand {
         match self {
             Self::Apply { file, allow_registry, dry_run } => {
                 let mut source = read(&file)?;
-                let mistakes =
-                    |e: event_file::InvalidEvent| Failure::Usage(format!("{}:\n{e}", file.display()));
+                let mistakes = |e: event_file::InvalidEvent| {
+                    Failure::Usage(format!("{}:\n{e}", file.display()))
+                };
                 for host in &allow_registry {
                     source = event_file::with_registry(&source, host).map_err(mistakes)?;
                 }
@@ -76,7 +72,10 @@ impl EventCommand {
                         Door::NotYet(opens) => format!("opens {opens}"),
                         Door::Closed(closes) => format!("closed {closes}"),
                     };
-                    println!("{}\tversion {}\t{door}\t{}", event.slug, version.version, event.title);
+                    println!(
+                        "{}\tversion {}\t{door}\t{}",
+                        event.slug, version.version, event.title
+                    );
                 }
             }
             Self::Show { slug, version } => {
@@ -84,7 +83,8 @@ impl EventCommand {
                     Some(version) => store.event_version(&slug, version).await?,
                     None => store.event(&slug).await?,
                 };
-                let found = found.ok_or_else(|| Failure::Failed(format!("no such event: {slug}")))?;
+                let found =
+                    found.ok_or_else(|| Failure::Failed(format!("no such event: {slug}")))?;
                 print!("{}", found.source);
             }
         }

@@ -64,7 +64,9 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match (error.again(), &error) {
-            (_, StoreError::Address(_)) => Self::Usage(format!("PORTCALL_MONGODB_URI: {}", chain(&error))),
+            (_, StoreError::Address(_)) => {
+                Self::Usage(format!("PORTCALL_MONGODB_URI: {}", chain(&error)))
+            }
             (Again::Yes, _) => Self::Unavailable(chain(&error)),
             (Again::No, _) => Self::Internal(chain(&error)),
         }

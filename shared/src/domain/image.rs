@@ -273,7 +273,11 @@ impl FromStr for ImageRef {
         }
         let (name, tag) = split_tag(rest)?;
         if name.len() > MAX_NAME {
-            return Err(InvalidImage::TooLong { part: "name", length: name.len(), limit: MAX_NAME });
+            return Err(InvalidImage::TooLong {
+                part: "name",
+                length: name.len(),
+                limit: MAX_NAME,
+            });
         }
         let (host, path) = split_host(name)?;
         for component in path.split('/') {
@@ -434,13 +438,57 @@ mod tests {
         let by_digest_only = format!("@sha256:{HEX}");
         let upper_digest = format!("u/app@sha256:{}", HEX.to_uppercase());
         for bad in [
-            "../../etc", "u/../x", "/u/x", "u//x", "u/x/", "U/App", "u/App", "u/app:", ":tag",
-            "u/app@sha256:xyz", &by_digest_only, HEX, &bare, "u/app --privileged", "u/app\n",
-            "u/app%2f..", "u/аpp", "u/app\u{200b}", "ｕ/app", "http://h/x", "docker://h/x",
-            "oci-archive:/x", "user:pass@h/x", "h:99999/x", "h:0/x", "h:443:443/x", "[::1]/x",
-            &long_name, &long_tag, "", &huge, "{{.Node.Hostname}}", "$(id)", "-v", "--help",
-            "a\0b", "   ", "h:/x", "h:+80/x", "-h.tld/x", "h..tld/x", "u/a___b", "u/a..b", "u/a._b",
-            "u/app:1@", &upper_digest, "sha256", "sha256:abc", "u/app@sha256:", "u/app:.x", "H.tld/x",
+            "../../etc",
+            "u/../x",
+            "/u/x",
+            "u//x",
+            "u/x/",
+            "U/App",
+            "u/App",
+            "u/app:",
+            ":tag",
+            "u/app@sha256:xyz",
+            &by_digest_only,
+            HEX,
+            &bare,
+            "u/app --privileged",
+            "u/app\n",
+            "u/app%2f..",
+            "u/аpp",
+            "u/app\u{200b}",
+            "ｕ/app",
+            "http://h/x",
+            "docker://h/x",
+            "oci-archive:/x",
+            "user:pass@h/x",
+            "h:99999/x",
+            "h:0/x",
+            "h:443:443/x",
+            "[::1]/x",
+            &long_name,
+            &long_tag,
+            "",
+            &huge,
+            "{{.Node.Hostname}}",
+            "$(id)",
+            "-v",
+            "--help",
+            "a\0b",
+            "   ",
+            "h:/x",
+            "h:+80/x",
+            "-h.tld/x",
+            "h..tld/x",
+            "u/a___b",
+            "u/a..b",
+            "u/a._b",
+            "u/app:1@",
+            &upper_digest,
+            "sha256",
+            "sha256:abc",
+            "u/app@sha256:",
+            "u/app:.x",
+            "H.tld/x",
         ] {
             assert!(bad.parse::<ImageRef>().is_err(), "{:?}", bad.get(..60).unwrap_or(bad));
         }
@@ -500,7 +548,9 @@ mod tests {
             if let Some(tag) = tag {
                 let mut chars = tag.chars();
                 let first = chars.next()?;
-                if !word(first) || !chars.all(|c| word(c) || c == '.' || c == '-') || tag.len() > 128
+                if !word(first)
+                    || !chars.all(|c| word(c) || c == '.' || c == '-')
+                    || tag.len() > 128
                 {
                     return None;
                 }
@@ -518,7 +568,8 @@ mod tests {
                     if c.is_ascii_lowercase() || c.is_ascii_digit() {
                         let s = previous_separator.as_str();
                         let ok = s.is_empty()
-                            || (seen && (matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-')));
+                            || (seen
+                                && (matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-')));
                         if !ok {
                             return None;
                         }

@@ -35,11 +35,8 @@ impl Participant {
             Some(handle) => ("handle", handle.as_str().trim_start_matches('@')),
             None => ("name", self.name.as_str()),
         };
-        let folded: String = text
-            .nfkc()
-            .flat_map(char::to_lowercase)
-            .filter(|c| !c.is_whitespace())
-            .collect();
+        let folded: String =
+            text.nfkc().flat_map(char::to_lowercase).filter(|c| !c.is_whitespace()).collect();
         format!("{kind}:{folded}")
     }
 }

@@ -214,7 +214,9 @@ mod tests {
 
     #[test]
     fn people_keep_their_names() {
-        for good in ["Gordon", "Zoë", "Ɓàlógun", "李小龍", "محمد", "👩‍👩‍👧", "O’Neill", "名 前", "e\u{301}"] {
+        for good in
+            ["Gordon", "Zoë", "Ɓàlógun", "李小龍", "محمد", "👩‍👩‍👧", "O’Neill", "名 前", "e\u{301}"]
+        {
             assert!(good.parse::<Name>().is_ok(), "{good}");
         }
         assert_eq!("e\u{301}".parse::<Name>().unwrap().as_str(), "é");
@@ -223,8 +225,21 @@ mod tests {
     #[test]
     fn tricks_are_refused() {
         for bad in [
-            "", " ", "\u{3000}", "a\0", "a\nb", "\u{202e}abc", "a\u{200b}b", "a\u{200d}b", "\u{e000}",
-            " a", "a ", "x\u{301}\u{301}\u{301}\u{301}\u{301}", "a\u{2028}b", "\u{1b}[2J", "\u{feff}a",
+            "",
+            " ",
+            "\u{3000}",
+            "a\0",
+            "a\nb",
+            "\u{202e}abc",
+            "a\u{200b}b",
+            "a\u{200d}b",
+            "\u{e000}",
+            " a",
+            "a ",
+            "x\u{301}\u{301}\u{301}\u{301}\u{301}",
+            "a\u{2028}b",
+            "\u{1b}[2J",
+            "\u{feff}a",
         ] {
             assert!(bad.parse::<Name>().is_err(), "{bad:?}");
         }

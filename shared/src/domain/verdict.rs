@@ -253,10 +253,10 @@ impl Fault {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Participant(f) => Reason {
-                code: f
-                    .rule
-                    .as_ref()
-                    .map_or_else(|| f.code.as_str().to_owned(), |r| format!("{}:{r}", f.code.as_str())),
+                code: f.rule.as_ref().map_or_else(
+                    || f.code.as_str().to_owned(),
+                    |r| format!("{}:{r}", f.code.as_str()),
+                ),
                 owner: Owner::Participant,
                 message: f.message.clone(),
                 hint: f.hint.clone(),

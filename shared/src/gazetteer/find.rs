@@ -16,13 +16,7 @@ const PEELS: u8 = 3;
 
 /// Words around a city's name that are not part of it.
 const BEFORE: [&str; 3] = ["greater ", "city of ", "downtown "];
-const AFTER: [&str; 5] = [
-    " metropolitan area",
-    " bay area",
-    " area",
-    " city",
-    " metro",
-];
+const AFTER: [&str; 5] = [" metropolitan area", " bay area", " area", " city", " metro"];
 
 struct Candidate {
     weight: u32,
@@ -96,25 +90,15 @@ fn admitted(head: &str, filters: &[Filter]) -> Vec<Candidate> {
     let mut found: Vec<_> = keys
         .iter()
         .filter(|key| admits(key.place))
-        .map(|key| Candidate {
-            weight: weight(key),
-            spelling: key.spelling,
-            place: key.place,
-        })
+        .map(|key| Candidate { weight: weight(key), spelling: key.spelling, place: key.place })
         .collect();
     for region in regions(head) {
-        if found
-            .iter()
-            .any(|candidate| INDEX.place(candidate.place).is_in(region))
-        {
+        if found.iter().any(|candidate| INDEX.place(candidate.place).is_in(region)) {
             continue;
         }
         if let Some(place) = largest(region).filter(|place| admits(*place)) {
             let whole = chief(place);
-            found.push(Candidate {
-                weight: whole.weight / 4,
-                ..whole
-            });
+            found.push(Candidate { weight: whole.weight / 4, ..whole });
         }
     }
     found
@@ -125,9 +109,7 @@ fn decide(mut found: Vec<Candidate>) -> Located {
     let mut distinct: Vec<Candidate> = Vec::new();
     for candidate in found {
         if distinct.len() < CHOICES
-            && !distinct
-                .iter()
-                .any(|other| same_label(other.place, candidate.place))
+            && !distinct.iter().any(|other| same_label(other.place, candidate.place))
         {
             distinct.push(candidate);
         }
@@ -159,23 +141,14 @@ fn countries_alone(name: &str) -> Vec<Candidate> {
 
 /// The capitals of the countries that a text names in a form or in a plainer one.
 fn countries(name: &str, form: Form) -> Vec<Candidate> {
-    let keys = INDEX
-        .areas_named(name)
-        .iter()
-        .filter(|key| key.form <= form);
-    keys.filter_map(|key| capital(key.area))
-        .map(chief)
-        .collect()
+    let keys = INDEX.areas_named(name).iter().filter(|key| key.form <= form);
+    keys.filter_map(|key| capital(key.area)).map(chief).collect()
 }
 
 /// A city that stands for its area, in its own right.
 fn chief(place: PlaceId) -> Candidate {
     let (weight, spelling) = (INDEX.place(place).population, Spelling::Own);
-    Candidate {
-        weight,
-        spelling,
-        place,
-    }
+    Candidate { weight, spelling, place }
 }
 
 /// A country's capital, or its largest city where the capital is not in the data.
@@ -204,17 +177,7 @@ fn largest(area: AreaId) -> Option<PlaceId> {
 
 /// A city's name without the words that people put around it, where enough is left.
 fn bare(head: &str) -> &str {
-    let inner = BEFORE
-        .iter()
-        .find_map(|word| head.strip_prefix(word))
-        .unwrap_or(head);
-    let inner = AFTER
-        .iter()
-        .find_map(|word| inner.strip_suffix(word))
-        .unwrap_or(inner);
-    if inner.chars().count() > 3 {
-        inner
-    } else {
-        head
-    }
+    let inner = BEFORE.iter().find_map(|word| head.strip_prefix(word)).unwrap_or(head);
+    let inner = AFTER.iter().find_map(|word| inner.strip_suffix(word)).unwrap_or(inner);
+    if inner.chars().count() > 3 { inner } else { head }
 }

@@ -10,11 +10,7 @@ pub(super) const LIMIT: usize = 120;
 pub(super) fn fold(text: &str) -> String {
     let letters = text.chars().take(LIMIT);
     // Most names are plain, and the index folds a hundred thousand.
-    let folded = if text.is_ascii() {
-        folded(letters)
-    } else {
-        folded(letters.nfkd().take(LIMIT))
-    };
+    let folded = if text.is_ascii() { folded(letters) } else { folded(letters.nfkd().take(LIMIT)) };
     spell_out(folded)
 }
 
@@ -45,10 +41,7 @@ fn folded(letters: impl Iterator<Item = char>) -> String {
 
 /// Characters that people leave out: the dots of U.S.A., the apostrophe of Xi'an.
 fn is_silent(letter: char) -> bool {
-    matches!(
-        letter,
-        '.' | '\'' | '’' | '‘' | 'ʻ' | 'ʼ' | 'ʽ' | '`' | '´' | '\u{200b}'..='\u{200d}'
-    )
+    matches!(letter, '.' | '\'' | '’' | '‘' | 'ʻ' | 'ʼ' | 'ʽ' | '`' | '´' | '\u{200b}'..='\u{200d}')
 }
 
 /// Letters that do not decompose, in the letters that people type for them.

@@ -111,13 +111,8 @@ impl Index {
             let fields: Vec<&'static str> = line.split('\t').collect();
             match fields[..] {
                 ["C", code, name, capital, others] => {
-                    let id = index.add_area(
-                        code,
-                        name,
-                        AreaKind::Country {
-                            capital: fold(capital),
-                        },
-                    );
+                    let id =
+                        index.add_area(code, name, AreaKind::Country { capital: fold(capital) });
                     ids.insert((code, ""), id);
                     let (iso3, others) = others.split_once('|').unwrap_or((others, ""));
                     index.name_area(id, Form::Code, [code, iso3]);
@@ -140,9 +135,7 @@ impl Index {
             }
             index.places.push(place);
         }
-        index
-            .area_keys
-            .sort_by(|a, b| (&a.text, a.area, a.form).cmp(&(&b.text, b.area, b.form)));
+        index.area_keys.sort_by(|a, b| (&a.text, a.area, a.form).cmp(&(&b.text, b.area, b.form)));
         let Self { keys, texts, .. } = &mut index;
         keys.sort_unstable_by(|a, b| (a.text(texts), a.place).cmp(&(b.text(texts), b.place)));
         index
@@ -161,8 +154,7 @@ impl Index {
         names: impl IntoIterator<Item = &'static str>,
     ) {
         let texts = names.into_iter().map(fold).filter(|text| !text.is_empty());
-        self.area_keys
-            .extend(texts.map(|text| AreaKey { text, area, form }));
+        self.area_keys.extend(texts.map(|text| AreaKey { text, area, form }));
     }
 
     fn name_place(&mut self, place: PlaceId, spelling: Spelling, name: &str) {
@@ -173,12 +165,7 @@ impl Index {
         };
         if length > 0 {
             self.texts.push_str(&text);
-            self.keys.push(Key {
-                start,
-                length,
-                spelling,
-                place,
-            });
+            self.keys.push(Key { start, length, spelling, place });
         }
     }
 
@@ -272,11 +259,7 @@ fn read_place(
     };
     let place = Place {
         name,
-        region: if region.is_empty() {
-            None
-        } else {
-            ids.get(&(country, region)).copied()
-        },
+        region: if region.is_empty() { None } else { ids.get(&(country, region)).copied() },
         country: *ids.get(&(country, ""))?,
         lat: lat.parse().ok()?,
         lng: lng.parse().ok()?,

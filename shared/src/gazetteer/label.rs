@@ -33,20 +33,12 @@ pub(super) fn parts(label: &str) -> Vec<String> {
     for dash in [" - ", " – ", " — "] {
         cut = cut.replace(dash, ",");
     }
-    cut.split(is_separator)
-        .map(fold)
-        .filter(|part| !part.is_empty())
-        .take(PARTS)
-        .collect()
+    cut.split(is_separator).map(fold).filter(|part| !part.is_empty()).take(PARTS).collect()
 }
 
 /// Whether the last part is complete: something that separates comes after it.
 pub(super) fn typing(label: &str) -> Typing {
-    if label.trim_end().ends_with(is_separator) {
-        Typing::Done
-    } else {
-        Typing::Going
-    }
+    if label.trim_end().ends_with(is_separator) { Typing::Done } else { Typing::Going }
 }
 
 /// Moves the words at the end of a head that name an area (`berlin germany`) into a part of
@@ -56,19 +48,11 @@ pub(super) fn peel(parts: &mut Vec<String>, typing: Typing) -> bool {
         return false;
     };
     let unfinished = typing == Typing::Going && parts.len() == 1;
-    let cut = head
-        .rmatch_indices(' ')
-        .map(|(at, _)| at)
-        .take(4)
-        .find(|&at| {
-            let tail = &head[at + 1..];
-            let names = if unfinished {
-                INDEX.areas_beginning(tail)
-            } else {
-                INDEX.areas_named(tail)
-            };
-            !names.is_empty()
-        });
+    let cut = head.rmatch_indices(' ').map(|(at, _)| at).take(4).find(|&at| {
+        let tail = &head[at + 1..];
+        let names = if unfinished { INDEX.areas_beginning(tail) } else { INDEX.areas_named(tail) };
+        !names.is_empty()
+    });
     let Some(at) = cut else { return false };
     let (head, tail) = (head[..at].to_owned(), head[at + 1..].to_owned());
     parts.splice(..1, [head, tail]);
@@ -82,27 +66,14 @@ impl Filter {
         if !areas.is_empty() {
             return Self::within(areas);
         }
-        let cities: Vec<_> = INDEX
-            .exactly(part)
-            .iter()
-            .map(|key| key.place)
-            .take(64)
-            .collect();
-        if cities.is_empty() {
-            Self::Unknown
-        } else {
-            Self::Near(cities)
-        }
+        let cities: Vec<_> = INDEX.exactly(part).iter().map(|key| key.place).take(64).collect();
+        if cities.is_empty() { Self::Unknown } else { Self::Near(cities) }
     }
 
     /// What a part says that may be unfinished.
     pub(super) fn begun(part: &str) -> Self {
         let areas = INDEX.areas_beginning(part);
-        if areas.is_empty() {
-            Self::whole(part)
-        } else {
-            Self::within(areas)
-        }
+        if areas.is_empty() { Self::whole(part) } else { Self::within(areas) }
     }
 
     fn within(keys: &[AreaKey]) -> Self {
@@ -126,10 +97,8 @@ impl Filter {
 }
 
 fn is_separator(letter: char) -> bool {
-    matches!(
-        letter,
-        ',' | ';' | '/' | '|' | '(' | ')' | '[' | ']' | '\n' | '\t'
-    ) || matches!(letter, '，' | '、' | '،' | '·' | '•' | '；' | '（' | '）')
+    matches!(letter, ',' | ';' | '/' | '|' | '(' | ')' | '[' | ']' | '\n' | '\t')
+        || matches!(letter, '，' | '、' | '،' | '·' | '•' | '；' | '（' | '）')
 }
 
 fn close(a: &Place, b: &Place) -> bool {

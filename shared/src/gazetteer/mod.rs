@@ -70,12 +70,6 @@ impl Found {
             None => format!("{}, {country}", place.name),
         };
         let (lat, lng, population) = (place.lat, place.lng, place.population);
-        Self {
-            label,
-            lat,
-            lng,
-            country,
-            population,
-        }
+        Self { label, lat, lng, country, population }
     }
 }

@@ -41,9 +41,7 @@ pub fn suggest(query: &str, limit: usize) -> Vec<Found> {
     {
         best = largest(only, limit);
     }
-    best.into_iter()
-        .map(|(_, _, place)| Found::new(place))
-        .collect()
+    best.into_iter().map(|(_, _, place)| Found::new(place)).collect()
 }
 
 fn matching(parts: &[String], typing: Typing, limit: usize) -> Vec<Rank> {
@@ -73,11 +71,7 @@ fn matching(parts: &[String], typing: Typing, limit: usize) -> Vec<Rank> {
 }
 
 fn rank(key: &Key, head: &str) -> Rank {
-    let fit = if INDEX.is_whole(key, head) {
-        Fit::Exact
-    } else {
-        Fit::Begins
-    };
+    let fit = if INDEX.is_whole(key, head) { Fit::Exact } else { Fit::Begins };
     (fit, Reverse(weight(key)), key.place)
 }
 
@@ -118,8 +112,5 @@ fn largest(area: &str, limit: usize) -> Vec<Rank> {
         return Vec::new();
     }
     let inside = INDEX.ids().filter(|id| filter.admits(INDEX.place(*id)));
-    inside
-        .take(limit)
-        .map(|id| (Fit::Begins, Reverse(INDEX.place(id).population), id))
-        .collect()
+    inside.take(limit).map(|id| (Fit::Begins, Reverse(INDEX.place(id).population), id)).collect()
 }

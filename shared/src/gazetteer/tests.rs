@@ -107,15 +107,10 @@ fn an_area_stands_for_its_chief_city(#[case] label: &str, #[case] expected: &str
 #[case("Victoria", &["Victoria, British Columbia, CA", "Melbourne, Victoria, AU"])]
 #[case("Washington", &["Seattle, Washington, US", "Washington, District of Columbia, US"])]
 fn a_label_may_need_a_choice(#[case] label: &str, #[case] among: &[&str]) {
-    let Located::Many(found) = locate(label) else {
-        panic!("{label}: {:?}", locate(label))
-    };
+    let Located::Many(found) = locate(label) else { panic!("{label}: {:?}", locate(label)) };
     assert!((2..=8).contains(&found.len()));
     for expected in among {
-        assert!(
-            found.iter().any(|found| found.label == *expected),
-            "{label}: {found:?}"
-        );
+        assert!(found.iter().any(|found| found.label == *expected), "{label}: {found:?}");
     }
 }
 
@@ -146,11 +141,7 @@ fn a_label_may_mean_nothing(#[case] label: &str) {
 #[case("Berlin, ", "Berlin, DE")]
 fn the_first_suggestion(#[case] query: &str, #[case] expected: &str) {
     let found = suggest(query, 8);
-    assert_eq!(
-        found.first().map(|found| found.label.as_str()),
-        Some(expected),
-        "{found:?}"
-    );
+    assert_eq!(found.first().map(|found| found.label.as_str()), Some(expected), "{found:?}");
     assert!(found.len() <= 8);
 }
 
@@ -161,10 +152,7 @@ fn exact_names_come_first_and_then_the_populous() {
         let name = |found: &Found| fold(found.label.split(',').next().unwrap_or_default());
         let own = || found.iter().filter(|found| name(found).starts_with(query));
         let rank = |found: &&Found| (name(found) != query, Reverse(found.population));
-        assert!(
-            own().count() > 1 && own().is_sorted_by_key(|found| rank(&found)),
-            "{found:?}"
-        );
+        assert!(own().count() > 1 && own().is_sorted_by_key(|found| rank(&found)), "{found:?}");
     }
 }
 
@@ -225,11 +213,7 @@ fn the_worst_questions_are_answered_soon(#[case] text: &str) {
     warm();
     let start = Instant::now();
     let _ = (suggest(text, 50), locate(text));
-    assert!(
-        start.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert!(fold(text).len() <= LIMIT * 8);
 }
 

@@ -22,10 +22,8 @@ const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// What is asked for, and the only types that are read.
 pub const ACCEPTED: [&str; 4] = [OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST];
-const CONFIGS: [&str; 2] = [
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-];
+const CONFIGS: [&str; 2] =
+    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 
 /// A manifest, or the choice that an index offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +104,8 @@ pub fn read(body: &[u8], media_type: &str, limits: &ImageLimits) -> Result<Found
 }
 
 fn index(body: &[u8], limits: &ImageLimits) -> Result<Digest, Unresolved> {
-    let raw: RawIndex =
-        serde_json::from_slice(body).map_err(|e| invalid(format!("the index is not valid: {e}")))?;
+    let raw: RawIndex = serde_json::from_slice(body)
+        .map_err(|e| invalid(format!("the index is not valid: {e}")))?;
     let fits = |d: &&RawDescriptor| {
         d.platform
             .as_ref()
@@ -297,9 +295,7 @@ mod tests {
 
     #[test]
     fn the_platform_is_chosen_never_guessed() {
-        let entry = |os: &str, arch: &str| {
-            json!({ "digest": HEX, "size": 1, "platform": { "os": os, "architecture": arch } })
-        };
+        let entry = |os: &str, arch: &str| json!({ "digest": HEX, "size": 1, "platform": { "os": os, "architecture": arch } });
         let index = json!({ "manifests": [entry("linux", "s390x"), entry("linux", "amd64")] });
         assert!(matches!(read_json(&index, OCI_INDEX), Ok(Found::Index(_))));
         let other = json!({ "manifests": [entry("linux", "s390x"), entry("windows", "amd64")] });

@@ -17,9 +17,7 @@ use self::{
 use crate::domain::{
     image::{Digest, ImageRef, RegistryHost},
     submission::Pinned,
-    verdict::{
-        Fault, Limit, ParticipantCode, ParticipantFault, RegistryCode, RegistryFault,
-    },
+    verdict::{Fault, Limit, ParticipantCode, ParticipantFault, RegistryCode, RegistryFault},
 };
 
 /// What an image may be at most.

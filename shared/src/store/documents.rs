@@ -277,9 +277,7 @@ impl SubmissionDoc {
             updated_at: restored(self.updated_at),
             revision: self.revision,
             order: restored(self.order),
-            delay: self
-                .delay
-                .map(|d| Delay { reason: d.reason, next_try: restored(d.next_try) }),
+            delay: self.delay.map(|d| Delay { reason: d.reason, next_try: restored(d.next_try) }),
             attempts: self
                 .attempts
                 .into_iter()

@@ -141,8 +141,11 @@ fn version_from(document: &Document) -> Result<EventVersion, StoreError> {
     let corrupt = |what| StoreError::Corrupt { id: slug.to_owned(), what };
     let version = document.get_i32("version").map_err(|_| corrupt("version"))?;
     let source = document.get_str("source").map_err(|_| corrupt("source"))?.to_owned();
-    let event = event_file::parse(&source)
-        .map_err(|source| StoreError::Event { slug: slug.to_owned(), version, source })?;
+    let event = event_file::parse(&source).map_err(|source| StoreError::Event {
+        slug: slug.to_owned(),
+        version,
+        source,
+    })?;
     let applied_at = document.get_datetime("applied_at").map_err(|_| corrupt("applied_at"))?;
     Ok(EventVersion { version, applied_at: restored(*applied_at), event: Arc::new(event), source })
 }

@@ -79,12 +79,8 @@ impl Store {
         };
         let options =
             ChangeStreamOptions::builder().full_document(Some(FullDocumentType::UpdateLookup));
-        let mut stream = self
-            .submissions
-            .watch()
-            .pipeline(pipeline)
-            .with_options(options.build())
-            .await?;
+        let mut stream =
+            self.submissions.watch().pipeline(pipeline).with_options(options.build()).await?;
         if to.send(Feed::Gap).await.is_err() {
             return Ok(());
         }

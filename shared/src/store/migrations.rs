@@ -65,9 +65,8 @@ impl Store {
     /// Whether this process is the one to run it.
     async fn begin(&self, id: &str) -> Result<bool, StoreError> {
         let (meta, entry) = (self.meta.clone(), doc! { "_id": id, "done": false });
-        let inserted = self
-            .call("begin a migration", async move { meta.insert_one(entry).await })
-            .await;
+        let inserted =
+            self.call("begin a migration", async move { meta.insert_one(entry).await }).await;
         match inserted {
             Ok(_) => Ok(true),
             Err(error) if error.duplicate().is_some() => Ok(false),

@@ -27,8 +27,7 @@ use mongodb::{
     Client, Collection, Database,
     error::{Error as DriverError, ErrorKind, WriteFailure},
     options::{
-        Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria,
-        WriteConcern,
+        Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
     },
 };
 use serde::de::DeserializeOwned;
@@ -186,9 +185,10 @@ impl Store {
     /// When none does.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let database = self.database.clone();
-        self.call("ping", async move {
-            database.run_command(bson::doc! { "ping": 1 }).await.map(drop)
-        })
+        self.call(
+            "ping",
+            async move { database.run_command(bson::doc! { "ping": 1 }).await.map(drop) },
+        )
         .await
     }
 

@@ -43,13 +43,7 @@ pub(super) fn undetermined(reason: Option<Reason>, at: OffsetDateTime, attempt: 
         ))
         .reason()
     });
-    Verdict {
-        outcome: Outcome::Undetermined,
-        reason: Some(reason),
-        at,
-        attempt,
-        grading_ms: 0,
-    }
+    Verdict { outcome: Outcome::Undetermined, reason: Some(reason), at, attempt, grading_ms: 0 }
 }
 
 /// Why an attempt whose worker fell silent did not come to a verdict.
@@ -149,9 +143,10 @@ fn already(
     outcome: Option<AttemptOutcome>,
     refusal: Refusal,
 ) -> Write {
-    let ours = document.attempts.iter().find(|a| {
-        a.generation == lease.generation.0 && a.worker == uuid(lease.worker)
-    });
+    let ours = document
+        .attempts
+        .iter()
+        .find(|a| a.generation == lease.generation.0 && a.worker == uuid(lease.worker));
     match (ours.and_then(|a| a.outcome.as_deref()), outcome) {
         (Some(word), Some(outcome)) if word == outcome.as_str() => Write::Applied,
         _ => {
@@ -266,7 +261,8 @@ impl Queue for Store {
         let submissions = self.submissions.clone();
         let worker = uuid(by.id);
         let deadline = at + crate::domain::state::GRADING_LIMIT;
-        let first_step = doc! { "step": Step::Resolving.as_str(), "at": stored(at), "ms": Bson::Null };
+        let first_step =
+            doc! { "step": Step::Resolving.as_str(), "at": stored(at), "ms": Bson::Null };
         let attempt = doc! {
             "number": { "$add": [{ "$size": "$attempts" }, 1] },
             "worker": worker,
@@ -331,10 +327,9 @@ impl Queue for Store {
         let update = doc! { "$inc": { "beat": 1_i64 } };
         match self.update("renew a lease", filter, update).await? {
             true => Ok(Write::Applied),
-            false => Ok(self
-                .document(lease.submission)
-                .await?
-                .map_or(Write::Missing, |_| Write::Stale)),
+            false => {
+                Ok(self.document(lease.submission).await?.map_or(Write::Missing, |_| Write::Stale))
+            }
         }
     }
 
@@ -479,8 +474,7 @@ impl Queue for Store {
         let Ok(life) = document.life()?.apply(Event::LeaseExpired { generation }, now()) else {
             return Ok(Write::Stale);
         };
-        let mut filter =
-            doc! { "_id": uuid(id), "state": "grading", "generation": generation.0 };
+        let mut filter = doc! { "_id": uuid(id), "state": "grading", "generation": generation.0 };
         if scope == Expiry::Silent {
             filter.insert("beat", seen.beat);
         }

@@ -10,9 +10,7 @@ use portcall_shared::{
         submission::{AttemptOutcome, StepTime, Submission},
         verdict::{Fault, Outcome, ParticipantCode, ParticipantFault, PlatformCode, PlatformFault},
     },
-    store::queue::{
-        Claimant, Expiry, InFlight, Lease, Queue, Record, Return, Settlement, Write,
-    },
+    store::queue::{Claimant, Expiry, InFlight, Lease, Queue, Record, Return, Settlement, Write},
 };
 
 use crate::subject::{Subject, now, submission};

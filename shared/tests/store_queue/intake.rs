@@ -1,7 +1,11 @@
 //! Taking submissions in, on MongoDB: the cap, the fair order, repetition, migrations, the index.
 
 use portcall_shared::{
-    domain::{event_file, ids::WorkerId, state::{Pass, State}},
+    domain::{
+        event_file,
+        ids::WorkerId,
+        state::{Pass, State},
+    },
     store::{
         Store,
         events::AppliedEvent,
@@ -182,6 +186,7 @@ async fn a_claim_goes_by_its_index() {
     let claim = profile.find_one(claims).await.unwrap().expect("the claim was profiled");
     let plan = claim.get_str("planSummary").unwrap();
     assert_eq!(plan, "IXSCAN { ready: 1, order: 1, _id: 1 }");
-    assert_eq!((claim.get_i32("docsExamined"), claim.get_i32("keysExamined")), (Ok(1), Ok(1)));
+    assert_eq!(claim.get_i32("docsExamined").unwrap(), 1);
+    assert_eq!(claim.get_i32("keysExamined").unwrap(), 1);
     subject.close().await;
 }

@@ -65,10 +65,7 @@ fn main() -> ExitCode {
 }
 
 fn run(allowed: AddressSet) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("starting: {error}"));
@@ -99,30 +96,22 @@ fn wish(arguments: impl Iterator<Item = String>) -> Result<Wish, Misuse> {
             "--help" | "-h" => return Ok(Wish::Help),
             "--version" | "-V" => return Ok(Wish::Version),
             "--within" => {
-                let value = value
-                    .or_else(|| arguments.next())
-                    .ok_or(Misuse::NoValue("--within"))?;
+                let value =
+                    value.or_else(|| arguments.next()).ok_or(Misuse::NoValue("--within"))?;
                 if within.replace(value.parse()?).is_some() {
                     return Err(Misuse::TwoNetworks);
                 }
             }
             "--except" => {
-                let value = value
-                    .or_else(|| arguments.next())
-                    .ok_or(Misuse::NoValue("--except"))?;
-                except.push(
-                    value
-                        .parse::<Ipv4Addr>()
-                        .map_err(|_| Misuse::Address(value))?,
-                );
+                let value =
+                    value.or_else(|| arguments.next()).ok_or(Misuse::NoValue("--except"))?;
+                except.push(value.parse::<Ipv4Addr>().map_err(|_| Misuse::Address(value))?);
             }
             _ => return Err(Misuse::Unknown(argument)),
         }
     }
     let within = within.ok_or(Misuse::NoNetwork)?;
-    Ok(Wish::Serve(
-        except.into_iter().fold(within, AddressSet::except),
-    ))
+    Ok(Wish::Serve(except.into_iter().fold(within, AddressSet::except)))
 }
 
 fn say(text: &str) -> ExitCode {
@@ -147,15 +136,8 @@ mod tests {
 
     #[test]
     fn a_network_and_its_exceptions_are_read() {
-        let arguments = [
-            "--within=10.213.4.0/28",
-            "--except",
-            "10.213.4.1",
-            "--except=10.213.4.2",
-        ];
-        let Ok(Wish::Serve(set)) = read(&arguments) else {
-            panic!()
-        };
+        let arguments = ["--within=10.213.4.0/28", "--except", "10.213.4.1", "--except=10.213.4.2"];
+        let Ok(Wish::Serve(set)) = read(&arguments) else { panic!() };
         assert!(set.allows([10, 213, 4, 3].into()));
         assert!(!set.allows([10, 213, 4, 1].into()));
         assert!(!set.allows([10, 213, 4, 2].into()));
@@ -166,18 +148,9 @@ mod tests {
         for (arguments, misuse) in [
             (&[][..], Misuse::NoNetwork),
             (&["--within"], Misuse::NoValue("--within")),
-            (
-                &["--within", "10.0.0.0/8", "--within=10.0.0.0/8"],
-                Misuse::TwoNetworks,
-            ),
-            (
-                &["--within", "10.0.0.0"],
-                Misuse::Network(NetworkFault::Form),
-            ),
-            (
-                &["--within=10.0.0.0/8", "--except", "::1"],
-                Misuse::Address("::1".into()),
-            ),
+            (&["--within", "10.0.0.0/8", "--within=10.0.0.0/8"], Misuse::TwoNetworks),
+            (&["--within", "10.0.0.0"], Misuse::Network(NetworkFault::Form)),
+            (&["--within=10.0.0.0/8", "--except", "::1"], Misuse::Address("::1".into())),
             (&["serve"], Misuse::Unknown("serve".into())),
         ] {
             assert_eq!(read(arguments).err(), Some(misuse));

@@ -101,12 +101,7 @@ impl Grader {
         found.map_err(|e| Break::Fault(platform("look for an image", &e)))
     }
 
-    async fn service(
-        &self,
-        image: &ImageRef,
-        alias: &str,
-        slot: &Slot,
-    ) -> Result<Pinned, Break> {
+    async fn service(&self, image: &ImageRef, alias: &str, slot: &Slot) -> Result<Pinned, Break> {
         let limits = ImageLimits {
             max_bytes: 2 * 1024 * 1024 * 1024,
             max_layers: portcall_shared::registry::MAX_LAYERS,
@@ -206,9 +201,8 @@ fn pull_fault(spec: &ContainerSpec, failure: &PullFailure, within: Duration) -> 
     let image = &spec.image;
     let detail = |text: &str| defused(text.as_bytes(), 200).replace('\n', " ");
     let participant = |code, message: String| Fault::from(ParticipantFault::new(code, message));
-    let registry = |code, message: String| {
-        Fault::from(RegistryFault { code, message, retry_after: None })
-    };
+    let registry =
+        |code, message: String| Fault::from(RegistryFault { code, message, retry_after: None });
     let fault = match failure {
         PullFailure::NotFound { .. } => participant(
             ParticipantCode::ImageNotFound,

@@ -117,8 +117,7 @@ impl Grader {
     /// Waits for one image and asks it what the event wants to know.
     async fn see(&self, target: Target80<'_>) -> Result<Seen, Break> {
         let (presence, address) = self.wait(&target).await?;
-        let mut seen =
-            Seen { alias: target.alias.to_owned(), presence, answers: Vec::new() };
+        let mut seen = Seen { alias: target.alias.to_owned(), presence, answers: Vec::new() };
         let Some(address) = address else { return Ok(seen) };
         hold::point("ready").await;
         for (index, check) in target.event.checks.iter().enumerate() {

@@ -97,7 +97,8 @@ fn unanswered(event: &Event, failure: AskFailure, detail: &str) -> ParticipantFa
         AskFailure::HeadersTimeout => {
             let limit = (limits.headers_ms / 1000).min(seconds);
             let message = format!("the answer did not begin in time (headers): {detail}");
-            ParticipantFault::new(C::AnswerTimeout, message).limit(Limit::new("headers", limit, "s"))
+            ParticipantFault::new(C::AnswerTimeout, message)
+                .limit(Limit::new("headers", limit, "s"))
         }
         AskFailure::BodyTimeout => {
             let message = format!("the answer did not end in time (body): {detail}");

@@ -30,11 +30,7 @@ fn submission() -> Submission {
         id: SubmissionId::new(),
         event: "e".parse().unwrap(),
         event_version: 1,
-        participant: Participant {
-            name: "Gordon".parse().unwrap(),
-            handle: None,
-            contact: None,
-        },
+        participant: Participant { name: "Gordon".parse().unwrap(), handle: None, contact: None },
         place: Place { label: "X".parse().unwrap(), point: None, country: None },
         images: vec![SubmittedImage { image: "a/b".parse().unwrap(), pinned: None }],
         answers: [("vote".to_owned(), "Cats".parse().unwrap())].into(),
@@ -123,10 +119,8 @@ fn failures(#[case] failure: AskFailure, #[case] expected: &str) {
 
 #[test]
 fn an_answer_that_changes_is_unstable() {
-    let (good, wrong) = (
-        answer(200, "application/json", GOOD),
-        answer(200, "application/json", WRONG),
-    );
+    let (good, wrong) =
+        (answer(200, "application/json", GOOD), answer(200, "application/json", WRONG));
     let seen = seen(Presence::Listening, &[good, wrong]);
     assert_eq!(code(&judge(&event(JSON), &submission(), &[seen])), "unstable_answer");
 }

@@ -69,11 +69,7 @@ impl FromStr for AddressSet {
         if network.to_bits() & !mask(prefix) != 0 {
             return Err(NetworkFault::HostBits);
         }
-        Ok(Self {
-            network,
-            prefix,
-            except: Vec::new(),
-        })
+        Ok(Self { network, prefix, except: Vec::new() })
     }
 }
 

@@ -77,37 +77,19 @@ pub async fn ask(question: Question) -> Observation {
     let request = match request(question) {
         Ok(request) => request,
         Err(detail) => {
-            return Observation::Refused {
-                id,
-                detail: detail.into(),
-            };
+            return Observation::Refused { id, detail: detail.into() };
         }
     };
     let start = Instant::now();
     let outcome = exchange(address, request, limits, Deadlines::from(start, limits)).await;
     let ms = millis(start.elapsed());
     match outcome {
-        Ok(Answer {
-            status,
-            headers,
-            body,
-            body_time,
-        }) => Observation::Answer {
-            id,
-            status,
-            headers,
-            body,
-            body_ms: millis(body_time),
-            ms,
-        },
+        Ok(Answer { status, headers, body, body_time }) => {
+            Observation::Answer { id, status, headers, body, body_ms: millis(body_time), ms }
+        }
         Err(AskFault { failure, detail }) => {
             let detail = detail.chars().take(DETAIL_CHARS).collect();
-            Observation::Failed {
-                id,
-                failure,
-                detail,
-                ms,
-            }
+            Observation::Failed { id, failure, detail, ms }
         }
     }
 }
@@ -142,10 +124,7 @@ fn request(question: Question) -> Result<Request<Full<Bytes>>, &'static str> {
     fields.insert(header::HOST, host);
     fields.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     fields.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    fields.insert(
-        header::ACCEPT_ENCODING,
-        HeaderValue::from_static("identity"),
-    );
+    fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     if question.method == Method::Post && body.is_none_or(|body| body.is_empty()) {
         fields.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -190,34 +169,19 @@ async fn exchange(
     let talk = async {
         let late = |_| {
             let detail = format!("the head was not complete after {} ms", limits.headers_ms);
-            AskFault {
-                failure: AskFailure::HeadersTimeout,
-                detail,
-            }
+            AskFault { failure: AskFailure::HeadersTimeout, detail }
         };
         let answer = timeout_at(deadlines.head, sender.send_request(request)).await;
-        let answer = answer
-            .map_err(late)?
-            .map_err(|error| classify(&error, Stage::Head))?;
+        let answer = answer.map_err(late)?.map_err(|error| classify(&error, Stage::Head))?;
         let head_at = Instant::now();
         let (head, body) = answer.into_parts();
         let late = |_| {
             let detail = format!("the body was not complete after {} ms", limits.total_ms);
-            AskFault {
-                failure: AskFailure::BodyTimeout,
-                detail,
-            }
+            AskFault { failure: AskFailure::BodyTimeout, detail }
         };
-        let body = timeout_at(deadlines.total, collect(body, limits))
-            .await
-            .map_err(late)??;
+        let body = timeout_at(deadlines.total, collect(body, limits)).await.map_err(late)??;
         let headers = readable(&head.headers);
-        Ok(Answer {
-            status: head.status.as_u16(),
-            headers,
-            body,
-            body_time: head_at.elapsed(),
-        })
+        Ok(Answer { status: head.status.as_u16(), headers, body, body_time: head_at.elapsed() })
     };
     // The connection is driven here and dies here; what it has to say reaches `talk` as well.
     let driver = async {
@@ -245,21 +209,18 @@ async fn connect(
         }
     };
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => fault(
-            AskFailure::ConnectRefused,
-            format!("nothing listens on port {}", address.port()),
-        ),
+        io::ErrorKind::ConnectionRefused => {
+            fault(AskFailure::ConnectRefused, format!("nothing listens on port {}", address.port()))
+        }
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
             fault(AskFailure::ConnectReset, "the connection was reset".into())
         }
-        io::ErrorKind::TimedOut => fault(
-            AskFailure::ConnectTimeout,
-            "the connection timed out".into(),
-        ),
-        _ => fault(
-            AskFailure::Unreachable,
-            format!("there is no way to {}: {error}", address.ip()),
-        ),
+        io::ErrorKind::TimedOut => {
+            fault(AskFailure::ConnectTimeout, "the connection timed out".into())
+        }
+        _ => {
+            fault(AskFailure::Unreachable, format!("there is no way to {}: {error}", address.ip()))
+        }
     }
 }
 
@@ -273,10 +234,7 @@ async fn collect(mut body: Incoming, limits: AskLimits) -> Result<Vec<u8>, AskFa
         };
         if data.len() > limits.body_bytes - kept.len() {
             let detail = format!("the body is larger than {} bytes", limits.body_bytes);
-            return Err(AskFault {
-                failure: AskFailure::BodyTooLarge,
-                detail,
-            });
+            return Err(AskFault { failure: AskFailure::BodyTooLarge, detail });
         }
         kept.extend_from_slice(data);
     }
@@ -285,10 +243,7 @@ async fn collect(mut body: Incoming, limits: AskLimits) -> Result<Vec<u8>, AskFa
 
 fn readable(fields: &HeaderMap) -> Vec<(String, String)> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    fields
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), text(value)))
-        .collect()
+    fields.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }
 
 /// What was being read when an error came.
@@ -302,23 +257,15 @@ fn classify(error: &hyper::Error, stage: Stage) -> AskFault {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = next {
         if let Some(cause) = cause.downcast_ref::<io::Error>() {
-            let ours = cause
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<AskFault>());
+            let ours = cause.get_ref().and_then(|inner| inner.downcast_ref::<AskFault>());
             return ours.cloned().unwrap_or_else(|| broken(cause, stage));
         }
         next = cause.source();
     }
     let (failure, detail) = if error.is_incomplete_message() {
-        (
-            AskFailure::Truncated,
-            "the connection was closed before the answer was complete".into(),
-        )
+        (AskFailure::Truncated, "the connection was closed before the answer was complete".into())
     } else {
-        (
-            AskFailure::NotHttp,
-            format!("the answer is malformed: {error}"),
-        )
+        (AskFailure::NotHttp, format!("the answer is malformed: {error}"))
     };
     AskFault { failure, detail }
 }
@@ -326,22 +273,18 @@ fn classify(error: &hyper::Error, stage: Stage) -> AskFault {
 fn broken(error: &io::Error, stage: Stage) -> AskFault {
     use io::ErrorKind as Kind;
     let (failure, detail) = match (error.kind(), stage) {
-        (Kind::InvalidInput | Kind::InvalidData, _) => (
-            AskFailure::NotHttp,
-            format!("the chunks of the body are malformed: {error}"),
-        ),
-        (Kind::UnexpectedEof, _) => (
-            AskFailure::Truncated,
-            "the connection was closed within the body".into(),
-        ),
-        (_, Stage::Head) => (
-            AskFailure::ConnectReset,
-            "the connection was reset before an answer".into(),
-        ),
-        (_, Stage::Body) => (
-            AskFailure::Truncated,
-            "the connection was reset within the body".into(),
-        ),
+        (Kind::InvalidInput | Kind::InvalidData, _) => {
+            (AskFailure::NotHttp, format!("the chunks of the body are malformed: {error}"))
+        }
+        (Kind::UnexpectedEof, _) => {
+            (AskFailure::Truncated, "the connection was closed within the body".into())
+        }
+        (_, Stage::Head) => {
+            (AskFailure::ConnectReset, "the connection was reset before an answer".into())
+        }
+        (_, Stage::Body) => {
+            (AskFailure::Truncated, "the connection was reset within the body".into())
+        }
     };
     AskFault { failure, detail }
 }

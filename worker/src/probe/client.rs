@@ -109,14 +109,7 @@ impl ProberClient {
             tokio::spawn(write(writer, lines, Arc::clone(&shared))),
         ];
         let (room, next_id) = (Semaphore::new(AT_ONCE), AtomicU64::new(1));
-        Self {
-            shared,
-            outbox,
-            room,
-            next_id,
-            allowed: Box::new(allowed),
-            tasks,
-        }
+        Self { shared, outbox, room, next_id, allowed: Box::new(allowed), tasks }
     }
 
     /// Asks one question; the observation is an `Answer` or a `Failed`, with the question's id.
@@ -128,43 +121,15 @@ impl ProberClient {
         let (id, limits) = (question.id, question.limits.capped());
         let within = Duration::from_millis(limits.total_ms);
         let _room = self.room.acquire().await;
-        let request = |own| {
-            Request::Ask(Question {
-                id: own,
-                limits,
-                ..question
-            })
-        };
+        let request = |own| Request::Ask(Question { id: own, limits, ..question });
         match self.exchange(request, within).await? {
-            Observation::Answer {
-                status,
-                headers,
-                body,
-                body_ms,
-                ms,
-                ..
-            } => {
+            Observation::Answer { status, headers, body, body_ms, ms, .. } => {
                 believable(status, &headers, &body, limits)?;
-                Ok(Observation::Answer {
-                    id,
-                    status,
-                    headers,
-                    body,
-                    body_ms,
-                    ms,
-                })
+                Ok(Observation::Answer { id, status, headers, body, body_ms, ms })
             }
-            Observation::Failed {
-                failure,
-                detail,
-                ms,
-                ..
-            } => Ok(Observation::Failed {
-                id,
-                failure,
-                detail: cut(&detail),
-                ms,
-            }),
+            Observation::Failed { failure, detail, ms, .. } => {
+                Ok(Observation::Failed { id, failure, detail: cut(&detail), ms })
+            }
             other => Err(unexpected(other)),
         }
     }
@@ -184,25 +149,14 @@ impl ProberClient {
             let detail = format!("a knock has at most {KNOCK_PORTS} ports");
             return Err(ProberError::Refused { detail });
         }
-        let within_ms = u64::try_from(within.as_millis())
-            .unwrap_or(u64::MAX)
-            .min(KNOCK_MS);
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX).min(KNOCK_MS);
         let _room = self.room.acquire().await;
         let asked = ports.clone();
-        let request = |id| Request::Knock {
-            id,
-            address,
-            ports,
-            within_ms,
-        };
-        match self
-            .exchange(request, Duration::from_millis(within_ms))
-            .await?
-        {
-            Observation::Knocked { open, .. } => Ok(asked
-                .into_iter()
-                .filter(|port| open.contains(port))
-                .collect()),
+        let request = |id| Request::Knock { id, address, ports, within_ms };
+        match self.exchange(request, Duration::from_millis(within_ms)).await? {
+            Observation::Knocked { open, .. } => {
+                Ok(asked.into_iter().filter(|port| open.contains(port)).collect())
+            }
             other => Err(unexpected(other)),
         }
     }
@@ -228,9 +182,7 @@ impl ProberClient {
         if (self.allowed)(address) {
             return Ok(());
         }
-        Err(ProberError::Refused {
-            detail: format!("{address} is outside the slot"),
-        })
+        Err(ProberError::Refused { detail: format!("{address} is outside the slot") })
     }
 
     async fn exchange(
@@ -295,11 +247,7 @@ impl Shared {
         }
         let (sender, answer) = oneshot::channel();
         state.waiters.insert(id, sender);
-        Ok(Seat {
-            shared: self,
-            id,
-            answer,
-        })
+        Ok(Seat { shared: self, id, answer })
     }
 
     fn deliver(&self, observation: Observation) {
@@ -326,13 +274,11 @@ async fn read<R: AsyncRead + Unpin>(mut lines: Lines<R>, shared: Arc<Shared>) {
                     shared.deliver(observation);
                     continue;
                 }
-                Err(error) => ProberError::Garbled {
-                    detail: cut(&error.to_string()),
-                },
+                Err(error) => ProberError::Garbled { detail: cut(&error.to_string()) },
             },
-            Ok(Some(Line::TooLong)) => ProberError::Garbled {
-                detail: format!("a line has more than {LINE_BYTES} bytes"),
-            },
+            Ok(Some(Line::TooLong)) => {
+                ProberError::Garbled { detail: format!("a line has more than {LINE_BYTES} bytes") }
+            }
             Ok(None) | Err(_) => ProberError::Gone,
         };
         return shared.end(reason);
@@ -360,9 +306,7 @@ fn line(request: &Request) -> Result<Vec<u8>, ProberError> {
     let mut line = serde_json::to_vec(request).map_err(|error| refused(error.to_string()))?;
     line.push(b'\n');
     if line.len() > LINE_BYTES {
-        return Err(refused(format!(
-            "the request has more than {LINE_BYTES} bytes"
-        )));
+        return Err(refused(format!("the request has more than {LINE_BYTES} bytes")));
     }
     Ok(line)
 }
@@ -374,10 +318,7 @@ fn believable(
     limits: AskLimits,
 ) -> Result<(), ProberError> {
     // A byte that is not UTF-8 comes as U+FFFD, which has three.
-    let head = headers
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum::<usize>();
+    let head = headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
     let within = (200..=599).contains(&status)
         && headers.len() <= limits.header_fields
         && head <= 3 * limits.head_bytes
@@ -385,30 +326,20 @@ fn believable(
     if within {
         return Ok(());
     }
-    Err(ProberError::Garbled {
-        detail: "an answer goes beyond its limits".into(),
-    })
+    Err(ProberError::Garbled { detail: "an answer goes beyond its limits".into() })
 }
 
 fn unexpected(observation: Observation) -> ProberError {
     match observation {
-        Observation::Refused { detail, .. } => ProberError::Refused {
-            detail: cut(&detail),
-        },
-        _ => ProberError::Garbled {
-            detail: "an answer to another kind of request".into(),
-        },
+        Observation::Refused { detail, .. } => ProberError::Refused { detail: cut(&detail) },
+        _ => ProberError::Garbled { detail: "an answer to another kind of request".into() },
     }
 }
 
 /// A sentence of the other side, short and without control characters.
 fn cut(detail: &str) -> String {
     let plain = |letter: char| {
-        if letter.is_control() {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            letter
-        }
+        if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter }
     };
     detail.chars().take(DETAIL_CHARS).map(plain).collect()
 }

@@ -44,13 +44,7 @@ enum Stage {
 impl<S> Gate<S> {
     pub(super) fn new(stream: S, limits: AskLimits) -> Self {
         let scratch = vec![0; READ].into_boxed_slice();
-        Self {
-            stream,
-            limits,
-            stage: Stage::Silent(None),
-            held: BytesMut::new(),
-            scratch,
-        }
+        Self { stream, limits, stage: Stage::Silent(None), held: BytesMut::new(), scratch }
     }
 
     /// The request is on its way: from now on its answer may be read.
@@ -98,10 +92,7 @@ fn ended(nothing_came: bool) -> AskFault {
         true => "the connection was closed without an answer",
         false => "the connection was closed within the head of the answer",
     };
-    AskFault {
-        failure: AskFailure::Truncated,
-        detail: detail.into(),
-    }
+    AskFault { failure: AskFailure::Truncated, detail: detail.into() }
 }
 
 impl<S: AsyncRead + Unpin> rt::Read for Gate<S> {

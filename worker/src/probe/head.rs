@@ -52,15 +52,7 @@ struct Framing {
 
 impl HeadCheck {
     pub(super) fn new(limits: AskLimits) -> Self {
-        Self {
-            limits,
-            head: 0,
-            line: 0,
-            scanned: 0,
-            interim: 0,
-            fields: 0,
-            framing: None,
-        }
+        Self { limits, head: 0, line: 0, scanned: 0, interim: 0, fields: 0, framing: None }
     }
 
     /// Reads on; `bytes` is everything since the connection began.
@@ -100,10 +92,7 @@ impl HeadCheck {
             if self.fields > self.limits.header_fields {
                 let limit = self.limits.header_fields;
                 let detail = format!("the answer has more than {limit} header fields");
-                return Err(AskFault {
-                    failure: AskFailure::HeadersTooLarge,
-                    detail,
-                });
+                return Err(AskFault { failure: AskFailure::HeadersTooLarge, detail });
             }
             framing.field(line)?;
             return Ok(false);
@@ -113,9 +102,7 @@ impl HeadCheck {
         }
         self.interim += 1;
         if self.interim > INTERIM {
-            return Err(not_http(format!(
-                "more than {INTERIM} interim (1xx) answers came first"
-            )));
+            return Err(not_http(format!("more than {INTERIM} interim (1xx) answers came first")));
         }
         self.framing = None;
         self.head = self.line;
@@ -125,10 +112,7 @@ impl HeadCheck {
     fn too_many_bytes(&self) -> AskFault {
         let limit = self.limits.head_bytes;
         let detail = format!("the head of the answer is larger than {limit} bytes");
-        AskFault {
-            failure: AskFailure::HeadersTooLarge,
-            detail,
-        }
+        AskFault { failure: AskFailure::HeadersTooLarge, detail }
     }
 }
 
@@ -157,9 +141,7 @@ impl Framing {
             content_encoding(value)?;
         }
         if self.chunked && self.length.is_some() {
-            return Err(not_http(
-                "the answer has both Content-Length and Transfer-Encoding",
-            ));
+            return Err(not_http("the answer has both Content-Length and Transfer-Encoding"));
         }
         Ok(())
     }
@@ -188,18 +170,8 @@ impl Framing {
             return Err(not_http("the answer has more than one Transfer-Encoding"));
         }
         if !value.eq_ignore_ascii_case(b"chunked") {
-            let known = [
-                &b"gzip"[..],
-                b"x-gzip",
-                b"deflate",
-                b"compress",
-                b"x-compress",
-            ];
-            let first = value
-                .split(|byte| *byte == b',')
-                .next()
-                .unwrap_or_default()
-                .trim_ascii();
+            let known = [&b"gzip"[..], b"x-gzip", b"deflate", b"compress", b"x-compress"];
+            let first = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
             if known.iter().any(|name| first.eq_ignore_ascii_case(name)) {
                 return Err(encoded());
             }
@@ -252,33 +224,20 @@ fn status_line(line: &[u8]) -> Result<Framing, AskFault> {
     if !reason.iter().all(|byte| is_text(*byte)) {
         return Err(fault());
     }
-    let status = digits
-        .iter()
-        .fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+    let status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
     match status {
-        101 => Err(not_http(
-            "the answer switches protocols, which nobody asked for",
-        )),
-        100..=599 => Ok(Framing {
-            status,
-            minor: minor - b'0',
-            length: None,
-            chunked: false,
-        }),
+        101 => Err(not_http("the answer switches protocols, which nobody asked for")),
+        100..=599 => Ok(Framing { status, minor: minor - b'0', length: None, chunked: false }),
         _ => Err(not_http(format!("there is no status {status:03}"))),
     }
 }
 
 fn without_cr(line: &[u8]) -> Result<&[u8], AskFault> {
-    line.strip_suffix(b"\r")
-        .ok_or_else(|| not_http("a line of the head ends in LF without CR"))
+    line.strip_suffix(b"\r").ok_or_else(|| not_http("a line of the head ends in LF without CR"))
 }
 
 fn not_http(detail: impl Into<String>) -> AskFault {
-    AskFault {
-        failure: AskFailure::NotHttp,
-        detail: detail.into(),
-    }
+    AskFault { failure: AskFailure::NotHttp, detail: detail.into() }
 }
 
 fn is_token(byte: u8) -> bool {
@@ -297,9 +256,7 @@ mod tests {
     use super::*;
 
     fn check(bytes: &[u8]) -> Result<Progress, AskFailure> {
-        HeadCheck::new(AskLimits::default())
-            .advance(bytes)
-            .map_err(|fault| fault.failure)
+        HeadCheck::new(AskLimits::default()).advance(bytes).map_err(|fault| fault.failure)
     }
 
     #[rstest]
@@ -307,18 +264,12 @@ mod tests {
     #[case("HTTP/1.0 200 OK\r\nServer: Werkzeug/0.11\r\n\r\nbody", 0)]
     #[case("HTTP/1.1 204\r\n\r\n", 0)]
     #[case("HTTP/1.1 200 \r\nX:\r\n\r\n", 0)]
-    #[case(
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-length: 5, 5\r\n\r\n",
-        0
-    )]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-length: 5, 5\r\n\r\n", 0)]
     #[case("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", 0)]
     #[case("HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\n\r\n", 0)]
     #[case("HTTP/1.1 200 \u{e9}t\u{e9}\r\nX: \u{e9}\r\n\r\n", 0)]
     #[case("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", 25)]
-    #[case(
-        "HTTP/1.1 102\r\n\r\nHTTP/1.1 103\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
-        41
-    )]
+    #[case("HTTP/1.1 102\r\n\r\nHTTP/1.1 103\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", 41)]
     fn a_good_head_passes(#[case] head: &str, #[case] from: usize) {
         assert_eq!(check(head.as_bytes()), Ok(Progress::Whole { from }));
     }
@@ -384,22 +335,13 @@ mod tests {
     fn the_size_of_a_head_is_limited_on_both_sides() {
         let head = |bytes: usize| {
             let frame = "HTTP/1.1 200 OK\r\nX: \r\n\r\n".len();
-            format!(
-                "HTTP/1.1 200 OK\r\nX: {}\r\n\r\n",
-                "x".repeat(bytes - frame)
-            )
+            format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(bytes - frame))
         };
         assert_eq!(head(16_384).len(), 16_384);
         assert!(check(head(16_384).as_bytes()).is_ok());
-        assert_eq!(
-            check(head(16_385).as_bytes()),
-            Err(AskFailure::HeadersTooLarge)
-        );
+        assert_eq!(check(head(16_385).as_bytes()), Err(AskFailure::HeadersTooLarge));
         let unfinished = &head(20_000)[..16_384];
-        assert_eq!(
-            check(unfinished.as_bytes()),
-            Err(AskFailure::HeadersTooLarge)
-        );
+        assert_eq!(check(unfinished.as_bytes()), Err(AskFailure::HeadersTooLarge));
     }
 
     #[test]

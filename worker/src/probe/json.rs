@@ -55,17 +55,10 @@ pub fn parse(body: &[u8]) -> Result<Value, JsonFault> {
     let text = text(body)?;
     let fault = RefCell::new(None);
     let mut parser = serde_json::Deserializer::from_str(text);
-    let value = Node {
-        depth: 0,
-        fault: &fault,
-    }
-    .deserialize(&mut parser)
-    .and_then(|value| parser.end().map(|()| value));
-    value.map_err(|error| {
-        fault
-            .take()
-            .unwrap_or_else(|| invalid(describe(&error, text)))
-    })
+    let value = Node { depth: 0, fault: &fault }
+        .deserialize(&mut parser)
+        .and_then(|value| parser.end().map(|()| value));
+    value.map_err(|error| fault.take().unwrap_or_else(|| invalid(describe(&error, text))))
 }
 
 fn text(body: &[u8]) -> Result<&str, JsonFault> {
@@ -74,14 +67,11 @@ fn text(body: &[u8]) -> Result<&str, JsonFault> {
         [0xef, 0xbb, 0xbf, ..] => Err(invalid(
             "it begins with a byte order mark (U+FEFF), which JSON does not allow".into(),
         )),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Err(invalid(
-            "it looks like UTF-16 or UTF-32; JSON is sent as UTF-8".into(),
-        )),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
+            Err(invalid("it looks like UTF-16 or UTF-32; JSON is sent as UTF-8".into()))
+        }
         _ => std::str::from_utf8(body).map_err(|error| {
-            invalid(format!(
-                "the byte at offset {} is not UTF-8",
-                error.valid_up_to()
-            ))
+            invalid(format!("the byte at offset {} is not UTF-8", error.valid_up_to()))
         }),
     }
 }
@@ -95,40 +85,23 @@ fn describe(error: &serde_json::Error, text: &str) -> String {
         return "it holds nothing but white space".into();
     }
     match foreign_word(error, text) {
-        Some(word) => format!(
-            "`{word}` is no JSON value at line {} column {}",
-            error.line(),
-            error.column()
-        ),
+        Some(word) => {
+            format!("`{word}` is no JSON value at line {} column {}", error.line(), error.column())
+        }
         None => error.to_string(),
     }
 }
 
 /// What other languages write and JSON does not know, when the error points into it.
 fn foreign_word(error: &serde_json::Error, text: &str) -> Option<&'static str> {
-    const WORDS: [&str; 9] = [
-        "NaN",
-        "nan",
-        "-Infinity",
-        "Infinity",
-        "inf",
-        "undefined",
-        "None",
-        "True",
-        "False",
-    ];
+    const WORDS: [&str; 9] =
+        ["NaN", "nan", "-Infinity", "Infinity", "inf", "undefined", "None", "True", "False"];
     let line = text.split('\n').nth(error.line().checked_sub(1)?)?;
     let at = error.column().checked_sub(1)?.min(line.len());
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
-    let begin = line.as_bytes()[..at]
-        .iter()
-        .rposition(|byte| !word(byte))
-        .map_or(0, |gap| gap + 1);
+    let begin = line.as_bytes()[..at].iter().rposition(|byte| !word(byte)).map_or(0, |gap| gap + 1);
     let rest = &line.as_bytes()[begin..];
-    let token = &rest[..rest
-        .iter()
-        .position(|byte| !word(byte))
-        .unwrap_or(rest.len())];
+    let token = &rest[..rest.iter().position(|byte| !word(byte)).unwrap_or(rest.len())];
     WORDS.into_iter().find(|word| word.as_bytes() == token)
 }
 
@@ -150,17 +123,12 @@ impl Node<'_> {
         if self.depth == DEPTH {
             return Err(self.fail(JsonFault::TooDeep { limit: DEPTH }));
         }
-        Ok(Self {
-            depth: self.depth + 1,
-            ..self
-        })
+        Ok(Self { depth: self.depth + 1, ..self })
     }
 
     fn bounded<E: Error>(self, text: &str) -> Result<(), E> {
         if text.len() > STRING_BYTES {
-            return Err(self.fail(JsonFault::StringTooLong {
-                limit: STRING_BYTES,
-            }));
+            return Err(self.fail(JsonFault::StringTooLong { limit: STRING_BYTES }));
         }
         Ok(())
     }
@@ -254,21 +222,12 @@ mod tests {
     fn depth_is_limited_on_both_sides() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(parse(nested(32).as_bytes()).is_ok());
-        assert_eq!(
-            parse(nested(33).as_bytes()),
-            Err(JsonFault::TooDeep { limit: 32 })
-        );
+        assert_eq!(parse(nested(33).as_bytes()), Err(JsonFault::TooDeep { limit: 32 }));
         let objects = |depth: usize| format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
         assert!(parse(objects(32).as_bytes()).is_ok());
-        assert_eq!(
-            parse(objects(33).as_bytes()),
-            Err(JsonFault::TooDeep { limit: 32 })
-        );
+        assert_eq!(parse(objects(33).as_bytes()), Err(JsonFault::TooDeep { limit: 32 }));
         let open = "[".repeat(200_000);
-        assert_eq!(
-            parse(open.as_bytes()),
-            Err(JsonFault::TooDeep { limit: 32 })
-        );
+        assert_eq!(parse(open.as_bytes()), Err(JsonFault::TooDeep { limit: 32 }));
     }
 
     #[rstest]
@@ -286,11 +245,9 @@ mod tests {
         let limit = JsonFault::StringTooLong { limit: 4096 };
         for (length, ok) in [(4096, true), (4097, false)] {
             let long = "x".repeat(length);
-            for body in [
-                format!("\"{long}\""),
-                format!("{{\"{long}\":1}}"),
-                format!("[\"{long}\"]"),
-            ] {
+            for body in
+                [format!("\"{long}\""), format!("{{\"{long}\":1}}"), format!("[\"{long}\"]")]
+            {
                 let parsed = parse(body.as_bytes());
                 assert_eq!(parsed.is_ok(), ok);
                 if let Err(fault) = parsed {
@@ -299,10 +256,7 @@ mod tests {
             }
         }
         let escaped = format!("\"{}\"", "\\u0041".repeat(4096));
-        assert!(
-            parse(escaped.as_bytes()).is_ok(),
-            "what counts is the text, not its escapes"
-        );
+        assert!(parse(escaped.as_bytes()).is_ok(), "what counts is the text, not its escapes");
     }
 
     #[rstest]
@@ -320,14 +274,8 @@ mod tests {
         b"\xef\xbb\xbf{}",
         "it begins with a byte order mark (U+FEFF), which JSON does not allow"
     )]
-    #[case(
-        b"\xff\xfe{\0}\0",
-        "it looks like UTF-16 or UTF-32; JSON is sent as UTF-8"
-    )]
-    #[case(
-        b"\xfe\xff\0{\0}",
-        "it looks like UTF-16 or UTF-32; JSON is sent as UTF-8"
-    )]
+    #[case(b"\xff\xfe{\0}\0", "it looks like UTF-16 or UTF-32; JSON is sent as UTF-8")]
+    #[case(b"\xfe\xff\0{\0}", "it looks like UTF-16 or UTF-32; JSON is sent as UTF-8")]
     #[case(b"{\0}\0", "it looks like UTF-16 or UTF-32; JSON is sent as UTF-8")]
     #[case(b"\0\0\0{", "it looks like UTF-16 or UTF-32; JSON is sent as UTF-8")]
     #[case(b"\"a\xc0\x80\"", "the byte at offset 2 is not UTF-8")]

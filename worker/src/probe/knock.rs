@@ -19,9 +19,5 @@ pub(super) async fn knock(address: IpAddr, ports: &[u16], within: Duration) -> V
         });
     }
     let open: Vec<u16> = tries.join_all().await.into_iter().flatten().collect();
-    ports
-        .iter()
-        .copied()
-        .filter(|port| open.contains(port))
-        .collect()
+    ports.iter().copied().filter(|port| open.contains(port)).collect()
 }

@@ -24,11 +24,7 @@ pub(super) struct Lines<R> {
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self {
-            reader: BufReader::new(reader),
-            held: Vec::new(),
-            skipping: false,
-        }
+        Self { reader: BufReader::new(reader), held: Vec::new(), skipping: false }
     }
 
     /// The next line; `None` at the end of the stream. A line without an end is dropped with it.
@@ -82,10 +78,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_endless_line_is_not_kept() {
-        let mut lines = Lines::new(tokio::io::AsyncReadExt::take(
-            tokio::io::repeat(b'x'),
-            1 << 24,
-        ));
+        let mut lines = Lines::new(tokio::io::AsyncReadExt::take(tokio::io::repeat(b'x'), 1 << 24));
         assert_eq!(lines.next().await.unwrap(), None);
         assert!(lines.held.capacity() < 2 * LINE_BYTES);
     }

@@ -34,11 +34,8 @@ where
     W: AsyncWrite + Unpin,
 {
     let (answers, outbox) = mpsc::channel(AT_ONCE);
-    tokio::try_join!(
-        read(Lines::new(reader), answers, Arc::new(allowed)),
-        write(writer, outbox)
-    )
-    .map(|((), ())| ())
+    tokio::try_join!(read(Lines::new(reader), answers, Arc::new(allowed)), write(writer, outbox))
+        .map(|((), ())| ())
 }
 
 async fn read<R: AsyncRead + Unpin>(
@@ -88,17 +85,9 @@ async fn write<W: AsyncWrite + Unpin>(
 async fn observe(request: Request) -> Observation {
     match request {
         Request::Ask(question) => ask(question).await,
-        Request::Knock {
-            id,
-            address,
-            ports,
-            within_ms,
-        } => {
+        Request::Knock { id, address, ports, within_ms } => {
             let within = Duration::from_millis(within_ms.min(KNOCK_MS));
-            Observation::Knocked {
-                id,
-                open: knock(address, &ports, within).await,
-            }
+            Observation::Knocked { id, open: knock(address, &ports, within).await }
         }
         Request::Ping { id } => Observation::Pong { id },
     }
@@ -109,18 +98,14 @@ fn understand(line: &Line) -> Result<Request, Observation> {
     match line {
         Line::Whole(line) => serde_json::from_slice(line)
             .map_err(|error| refused(format!("the line is no request: {error}"))),
-        Line::TooLong => Err(refused(format!(
-            "the line has more than {LINE_BYTES} bytes"
-        ))),
+        Line::TooLong => Err(refused(format!("the line has more than {LINE_BYTES} bytes"))),
     }
 }
 
 fn admit(request: Request, allowed: &AddressSet) -> Result<Request, Observation> {
     let (id, address) = match &request {
         Request::Ask(question) => (question.id, question.address.ip()),
-        Request::Knock {
-            id, address, ports, ..
-        } => {
+        Request::Knock { id, address, ports, .. } => {
             if ports.len() > KNOCK_PORTS {
                 let detail = format!("a knock has at most {KNOCK_PORTS} ports");
                 return Err(Observation::Refused { id: *id, detail });
@@ -132,10 +117,7 @@ fn admit(request: Request, allowed: &AddressSet) -> Result<Request, Observation>
     if allowed.allows(address) {
         return Ok(request);
     }
-    Err(Observation::Refused {
-        id,
-        detail: format!("{address} is not within {allowed}"),
-    })
+    Err(Observation::Refused { id, detail: format!("{address} is not within {allowed}") })
 }
 
 #[cfg(test)]
@@ -166,10 +148,7 @@ mod tests {
     #[tokio::test]
     async fn a_ping_is_answered_and_the_end_is_the_end() {
         assert_eq!(replies("").await, []);
-        assert_eq!(
-            replies("{\"op\":\"ping\",\"id\":3}\n").await,
-            [Observation::Pong { id: 3 }]
-        );
+        assert_eq!(replies("{\"op\":\"ping\",\"id\":3}\n").await, [Observation::Pong { id: 3 }]);
     }
 
     #[tokio::test]
@@ -181,10 +160,7 @@ mod tests {
         let replies = replies(&requests).await;
         assert_eq!(replies.len(), 8);
         for reply in &replies[..7] {
-            assert!(
-                matches!(reply, Observation::Refused { id: 0, .. }),
-                "{reply:?}"
-            );
+            assert!(matches!(reply, Observation::Refused { id: 0, .. }), "{reply:?}");
         }
         assert_eq!(replies[7], Observation::Pong { id: 9 });
     }
@@ -209,25 +185,16 @@ mod tests {
         let request = format!(
             "{{\"op\":\"knock\",\"id\":2,\"address\":\"127.0.0.2\",\"ports\":{ports:?},\"within_ms\":10}}\n"
         );
-        assert!(matches!(
-            replies(&request).await[..],
-            [Observation::Refused { id: 2, .. }]
-        ));
+        assert!(matches!(replies(&request).await[..], [Observation::Refused { id: 2, .. }]));
     }
 
     #[tokio::test]
     async fn a_worker_that_went_away_is_an_error() {
         let (mut requests, reader) = tokio::io::duplex(64);
         let (replies, writer) = tokio::io::duplex(64);
-        requests
-            .write_all(b"{\"op\":\"ping\",\"id\":3}\n")
-            .await
-            .unwrap();
+        requests.write_all(b"{\"op\":\"ping\",\"id\":3}\n").await.unwrap();
         drop(replies);
         let allowed = "127.0.0.0/8".parse().unwrap();
-        assert!(
-            serve(reader, writer, allowed).await.is_err(),
-            "though requests may still come"
-        );
+        assert!(serve(reader, writer, allowed).await.is_err(), "though requests may still come");
     }
 }

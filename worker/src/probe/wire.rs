@@ -297,20 +297,12 @@ mod tests {
             "op": "ask", "id": 7, "address": "10.213.4.2:80", "host": "app",
             "method": "GET", "path": "/getconfig",
         });
-        let Request::Ask(question) = serde_json::from_value(line).unwrap() else {
-            panic!()
-        };
+        let Request::Ask(question) = serde_json::from_value(line).unwrap() else { panic!() };
         assert_eq!(question.limits, AskLimits::default());
         assert_eq!((question.id, question.method), (7, Method::Get));
         let text = serde_json::to_string(&Request::Ask(question.clone())).unwrap();
-        assert!(
-            text.starts_with(r#"{"op":"ask","id":7,"address":"10.213.4.2:80""#),
-            "{text}"
-        );
-        assert_eq!(
-            serde_json::from_str::<Request>(&text).unwrap(),
-            Request::Ask(question)
-        );
+        assert!(text.starts_with(r#"{"op":"ask","id":7,"address":"10.213.4.2:80""#), "{text}");
+        assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), Request::Ask(question));
     }
 
     #[test]
@@ -361,20 +353,14 @@ mod tests {
             AskFailure::Encoding,
             AskFailure::Unreachable,
         ] {
-            assert_eq!(
-                serde_json::to_value(failure).unwrap(),
-                json!(failure.as_str())
-            );
+            assert_eq!(serde_json::to_value(failure).unwrap(), json!(failure.as_str()));
         }
     }
 
     #[test]
     fn limits_are_capped() {
-        let greedy = AskLimits {
-            body_bytes: usize::MAX,
-            total_ms: u64::MAX,
-            ..AskLimits::default()
-        };
+        let greedy =
+            AskLimits { body_bytes: usize::MAX, total_ms: u64::MAX, ..AskLimits::default() };
         let capped = greedy.capped();
         assert_eq!(capped.body_bytes, AskLimits::MOST.body_bytes);
         assert_eq!(capped.total_ms, AskLimits::MOST.total_ms);

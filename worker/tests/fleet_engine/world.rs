@@ -14,8 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 use portcall_shared::domain::ids::{Generation, SubmissionId, WorkerId};
 use portcall_worker::{
     fleet::{
-        ContainerSpec, ContainerState, EngineSettings, Fleet, Images, LabelKey, Limits, NodeSettings,
-        Owner, Phase, Profile, Role, Slot, SubnetPool, Workload,
+        ContainerSpec, ContainerState, EngineSettings, Fleet, Images, LabelKey, Limits,
+        NodeSettings, Owner, Phase, Profile, Role, Slot, SubnetPool, Workload,
     },
     probe::wire::{AskLimits, Method, Observation, Question},
 };
@@ -108,7 +108,15 @@ pub(crate) fn fleet_at(host: &str, worker: WorkerId) -> Result<Fleet> {
 fn open(host: String, worker: WorkerId, key: LabelKey) -> Result<Fleet> {
     let prober = variable("PORTCALL_PROBER_BIN", "path of the static prober")?.into();
     let (pool, node) = (SubnetPool::default(), NodeSettings::default());
-    Ok(Fleet::engine(EngineSettings { host, worker, key, prober, pool, node, images: Images::Pinned })?)
+    Ok(Fleet::engine(EngineSettings {
+        host,
+        worker,
+        key,
+        prober,
+        pool,
+        node,
+        images: Images::Pinned,
+    })?)
 }
 
 /// Asks a path of the container that is `index`-th in the workload, once it listens.

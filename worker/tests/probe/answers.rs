@@ -14,20 +14,11 @@ async fn an_answer_comes_back_whole() {
     let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX: \u{e9}\r\nContent-Length: 2\r\n\r\n{}";
     let server = server(answer, Then::Close).await;
     let observation = ask(question(server.address)).await;
-    let Observation::Answer {
-        status: 200,
-        headers,
-        body,
-        ..
-    } = observation
-    else {
+    let Observation::Answer { status: 200, headers, body, .. } = observation else {
         panic!("{observation:?}")
     };
     assert_eq!(body, b"{}");
-    assert_eq!(
-        headers[0],
-        ("content-type".into(), "application/json".into())
-    );
+    assert_eq!(headers[0], ("content-type".into(), "application/json".into()));
     assert_eq!(headers[1], ("x".into(), "\u{e9}".into()));
     assert_eq!(
         server.request.await.unwrap(),
@@ -38,11 +29,7 @@ async fn an_answer_comes_back_whole() {
 
 #[tokio::test]
 async fn a_body_is_sent() {
-    let server = server(
-        "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
-        Then::Close,
-    )
-    .await;
+    let server = server("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", Then::Close).await;
     let question = Question {
         method: Method::Post,
         headers: vec![
@@ -54,15 +41,9 @@ async fn a_body_is_sent() {
     };
     assert_eq!(body(&ask(question).await), (201, &b""[..]));
     let request = server.request.await.unwrap();
-    assert!(
-        request.starts_with("POST /getconfig?x=1 HTTP/1.1\r\nHost: app\r\n"),
-        "{request}"
-    );
+    assert!(request.starts_with("POST /getconfig?x=1 HTTP/1.1\r\nHost: app\r\n"), "{request}");
     assert!(request.contains("\r\nContent-Length: 6\r\n"), "{request}");
-    assert!(
-        request.contains("\r\nAccept: a/b\r\n") && !request.contains("*/*"),
-        "{request}"
-    );
+    assert!(request.contains("\r\nAccept: a/b\r\n") && !request.contains("*/*"), "{request}");
     assert!(request.ends_with("\r\n\r\na body"), "{request}");
 }
 
@@ -81,16 +62,10 @@ async fn each_framing_is_read(#[case] rest: &str) {
 #[tokio::test]
 async fn http_1_0_and_interim_answers_are_read() {
     let flask = "HTTP/1.0 200 OK\r\nContent-Length: 2\r\nServer: Werkzeug/0.11\r\n\r\n{}";
-    assert_eq!(
-        body(&asked(flask, Then::Close, AskLimits::default()).await),
-        (200, &b"{}"[..])
-    );
+    assert_eq!(body(&asked(flask, Then::Close, AskLimits::default()).await), (200, &b"{}"[..]));
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(2);
     let answer = format!("{hints}{OK}Content-Length: 2\r\n\r\n{{}}");
-    assert_eq!(
-        body(&asked(answer, Then::Close, AskLimits::default()).await),
-        (200, &b"{}"[..])
-    );
+    assert_eq!(body(&asked(answer, Then::Close, AskLimits::default()).await), (200, &b"{}"[..]));
     let answer = format!("{}{OK}\r\n", "HTTP/1.1 100 Continue\r\n\r\n".repeat(3));
     let observation = asked(answer, Then::Close, AskLimits::default()).await;
     assert_eq!(failure(&observation), AskFailure::NotHttp);
@@ -99,10 +74,7 @@ async fn http_1_0_and_interim_answers_are_read() {
 #[tokio::test]
 async fn a_head_request_has_no_body() {
     let server = server(format!("{OK}Content-Length: 999\r\n\r\n"), Then::Hold).await;
-    let question = Question {
-        method: Method::Head,
-        ..question(server.address)
-    };
+    let question = Question { method: Method::Head, ..question(server.address) };
     assert_eq!(body(&ask(question).await), (200, &b""[..]));
     assert!(server.request.await.unwrap().starts_with("HEAD "));
 }
@@ -115,19 +87,13 @@ async fn a_head_request_has_no_body() {
 #[tokio::test]
 async fn any_status_is_an_answer(#[case] line: &str, #[case] status: u16) {
     let answer = format!("HTTP/1.1 {line}\r\nContent-Length: 2\r\n\r\n{{}}");
-    assert_eq!(
-        body(&asked(answer, Then::Close, AskLimits::default()).await),
-        (status, &b"{}"[..])
-    );
+    assert_eq!(body(&asked(answer, Then::Close, AskLimits::default()).await), (status, &b"{}"[..]));
 }
 
 #[tokio::test]
 async fn no_content_is_an_answer_without_a_body() {
     let answer = "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n{}";
-    assert_eq!(
-        body(&asked(answer, Then::Close, AskLimits::default()).await),
-        (204, &b""[..])
-    );
+    assert_eq!(body(&asked(answer, Then::Close, AskLimits::default()).await), (204, &b""[..]));
 }
 
 #[tokio::test]
@@ -137,10 +103,7 @@ async fn a_server_that_speaks_first_is_heard() {
         let question = question(listener.local_addr().unwrap());
         let (observation, ()) = tokio::join!(ask(question), async {
             let (mut stream, _) = listener.accept().await.unwrap();
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-                .await
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
             read_request(&mut stream).await;
         });
         assert_eq!(body(&observation), (200, &b"{}"[..]));
@@ -151,14 +114,8 @@ async fn a_server_that_speaks_first_is_heard() {
 async fn b19_a_connection_that_is_held_open_is_dropped() {
     let answer = format!("{OK}Connection: keep-alive\r\nContent-Length: 2\r\n\r\n{{}}");
     let server = server(answer, Then::Hold).await;
-    assert_eq!(
-        body(&ask(question(server.address)).await),
-        (200, &b"{}"[..])
-    );
-    timeout(PATIENCE, server.left)
-        .await
-        .expect("the socket was dropped")
-        .unwrap();
+    assert_eq!(body(&ask(question(server.address)).await), (200, &b"{}"[..]));
+    timeout(PATIENCE, server.left).await.expect("the socket was dropped").unwrap();
 }
 
 #[rstest]
@@ -173,8 +130,5 @@ async fn b19_a_connection_that_is_held_open_is_dropped() {
 #[tokio::test]
 async fn what_is_no_request_is_refused(#[case] question: Question) {
     let observation = ask(question).await;
-    assert!(
-        matches!(observation, Observation::Refused { id: 7, .. }),
-        "{observation:?}"
-    );
+    assert!(matches!(observation, Observation::Refused { id: 7, .. }), "{observation:?}");
 }

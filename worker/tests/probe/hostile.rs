@@ -34,10 +34,7 @@ use crate::server::{OK, PATIENCE, Then, asked, failure, question, server};
     "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n",
     AskFailure::NotHttp
 )]
-#[case::b13_two_lengths(
-    "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
-    AskFailure::NotHttp
-)]
+#[case::b13_two_lengths("Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", AskFailure::NotHttp)]
 #[case::obs_fold("X: a\r\n b\r\nContent-Length: 2\r\n\r\n{}", AskFailure::NotHttp)]
 #[case::b20_short("Content-Length: 9999\r\n\r\n{\"ok\":true}", AskFailure::Truncated)]
 #[case::b20_short_chunk("Transfer-Encoding: chunked\r\n\r\n5\r\nab", AskFailure::Truncated)]
@@ -69,17 +66,10 @@ async fn other_protocols_are_named_at_once(#[case] bytes: &[u8]) {
 #[case::announced("Content-Length: 999999999999\r\n\r\n", "xxxxxxxx")]
 #[tokio::test]
 async fn b03_an_endless_body_is_cut_off(#[case] head: &str, #[case] chunk: &str) {
-    let server = server(
-        format!("{OK}{head}"),
-        Then::Repeat(chunk.repeat(1000).into()),
-    )
-    .await;
+    let server = server(format!("{OK}{head}"), Then::Repeat(chunk.repeat(1000).into())).await;
     let observation = ask(question(server.address)).await;
     assert_eq!(failure(&observation), AskFailure::BodyTooLarge);
-    timeout(PATIENCE, server.left)
-        .await
-        .expect("the socket was dropped")
-        .unwrap();
+    timeout(PATIENCE, server.left).await.expect("the socket was dropped").unwrap();
 }
 
 #[rstest]
@@ -89,17 +79,10 @@ async fn b03_an_endless_body_is_cut_off(#[case] head: &str, #[case] chunk: &str)
 #[tokio::test]
 async fn an_endless_head_is_cut_off(#[case] head: &str, #[case] chunk: &str) {
     let line = if chunk == "x" { "HTTP/1.1 200 " } else { OK };
-    let server = server(
-        format!("{line}{head}"),
-        Then::Repeat(chunk.repeat(1000).into()),
-    )
-    .await;
+    let server = server(format!("{line}{head}"), Then::Repeat(chunk.repeat(1000).into())).await;
     let observation = ask(question(server.address)).await;
     assert_eq!(failure(&observation), AskFailure::HeadersTooLarge);
-    timeout(PATIENCE, server.left)
-        .await
-        .expect("the socket was dropped")
-        .unwrap();
+    timeout(PATIENCE, server.left).await.expect("the socket was dropped").unwrap();
 }
 
 #[tokio::test]
@@ -116,10 +99,7 @@ async fn b21_a_reset_is_named() {
     for (first, expected) in [
         (String::new(), AskFailure::ConnectReset),
         (OK.to_owned(), AskFailure::ConnectReset),
-        (
-            format!("{OK}Content-Length: 9\r\n\r\n"),
-            AskFailure::Truncated,
-        ),
+        (format!("{OK}Content-Length: 9\r\n\r\n"), AskFailure::Truncated),
         (format!("{OK}\r\n"), AskFailure::Truncated),
     ] {
         let observation = asked(first, Then::Reset, AskLimits::default()).await;
@@ -138,14 +118,8 @@ async fn what_cannot_be_connected_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = listener.local_addr().unwrap();
     drop(listener);
-    assert_eq!(
-        failure(&ask(question(closed)).await),
-        AskFailure::ConnectRefused
-    );
+    assert_eq!(failure(&ask(question(closed)).await), AskFailure::ConnectRefused);
     // No packet leaves for the broadcast address.
     let broadcast = SocketAddr::from(([255, 255, 255, 255], 80));
-    assert_eq!(
-        failure(&ask(question(broadcast)).await),
-        AskFailure::Unreachable
-    );
+    assert_eq!(failure(&ask(question(broadcast)).await), AskFailure::Unreachable);
 }

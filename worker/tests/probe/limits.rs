@@ -18,12 +18,7 @@ use crate::server::{OK, Then, asked, body, failure, question};
 
 /// Limits for servers that would use them up.
 fn short() -> AskLimits {
-    AskLimits {
-        connect_ms: 200,
-        headers_ms: 300,
-        total_ms: 500,
-        ..AskLimits::default()
-    }
+    AskLimits { connect_ms: 200, headers_ms: 300, total_ms: 500, ..AskLimits::default() }
 }
 
 #[tokio::test]
@@ -36,20 +31,10 @@ async fn b01_a_slow_head_times_out() {
 #[tokio::test]
 async fn b02_a_slow_body_times_out() {
     let drip = Then::Drip(b"X".to_vec(), Duration::from_millis(20));
-    let observation = asked(
-        format!("{OK}Content-Length: 1000000\r\n\r\n"),
-        drip,
-        short(),
-    )
-    .await;
+    let observation = asked(format!("{OK}Content-Length: 1000000\r\n\r\n"), drip, short()).await;
     assert_eq!(failure(&observation), AskFailure::BodyTimeout);
     let drip = Then::Drip(b"1\r\nx\r\n".to_vec(), Duration::from_millis(20));
-    let observation = asked(
-        format!("{OK}Transfer-Encoding: chunked\r\n\r\n"),
-        drip,
-        short(),
-    )
-    .await;
+    let observation = asked(format!("{OK}Transfer-Encoding: chunked\r\n\r\n"), drip, short()).await;
     assert_eq!(failure(&observation), AskFailure::BodyTimeout);
 }
 
@@ -85,25 +70,15 @@ async fn b23_a_delay_is_measured(
     #[case] delay_ms: u64,
     #[case] fails: Option<AskFailure>,
 ) {
-    let limits = AskLimits {
-        headers_ms: 500,
-        total_ms: 1_000,
-        ..AskLimits::default()
-    };
+    let limits = AskLimits { headers_ms: 500, total_ms: 1_000, ..AskLimits::default() };
     let then = Then::After(Duration::from_millis(delay_ms), last.into());
     let observation = asked(first, then, limits).await;
     match fails {
         None => assert_eq!(body(&observation), (200, &b"{}"[..])),
         Some(expected) => {
             assert_eq!(failure(&observation), expected);
-            let limit = if expected == AskFailure::BodyTimeout {
-                1_000
-            } else {
-                500
-            };
-            let Observation::Failed { ms, .. } = observation else {
-                panic!()
-            };
+            let limit = if expected == AskFailure::BodyTimeout { 1_000 } else { 500 };
+            let Observation::Failed { ms, .. } = observation else { panic!() };
             assert!((limit..limit + 240).contains(&ms), "{ms}");
         }
     }
@@ -120,11 +95,7 @@ async fn a_connection_that_does_not_come_about_times_out() {
         waiting.push(stream.unwrap());
         assert!(waiting.len() < 100, "the queue of the listener has no end");
     }
-    let observation = ask(Question {
-        limits: short(),
-        ..question(address)
-    })
-    .await;
+    let observation = ask(Question { limits: short(), ..question(address) }).await;
     assert_eq!(failure(&observation), AskFailure::ConnectTimeout);
 }
 
@@ -162,17 +133,9 @@ async fn the_head_is_limited_on_both_sides(
     #[case] fields: usize,
     #[case] fails: Option<AskFailure>,
 ) {
-    let mut head = format!(
-        "{OK}Content-Length: 2\r\n{}X: ",
-        "A: b\r\n".repeat(fields - 2)
-    );
+    let mut head = format!("{OK}Content-Length: 2\r\n{}X: ", "A: b\r\n".repeat(fields - 2));
     head.push_str(&"x".repeat(bytes - head.len() - 4));
-    let observation = asked(
-        format!("{head}\r\n\r\n{{}}"),
-        Then::Close,
-        AskLimits::default(),
-    )
-    .await;
+    let observation = asked(format!("{head}\r\n\r\n{{}}"), Then::Close, AskLimits::default()).await;
     match fails {
         None => assert_eq!(body(&observation), (200, &b"{}"[..])),
         Some(expected) => assert_eq!(failure(&observation), expected),

@@ -1,10 +1,7 @@
 //! The prober against hostile servers: each row of the corpus that one server can play, with
 //! the exact failure; the limits from both sides; and the prober as a real process.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "the servers of these tests are tests too"
-)]
+#![expect(clippy::unwrap_used, reason = "the servers of these tests are tests too")]
 
 mod answers;
 mod hostile;

@@ -33,14 +33,8 @@ async fn the_loop_asks_eight_at_once_and_the_ninth_waits() {
     let allowed: AddressSet = "127.0.0.0/8".parse().unwrap();
     let prober = tokio::spawn(serve(prober_requests, far, allowed));
     for id in 0..9 {
-        let question = Request::Ask(Question {
-            id,
-            ..question(address)
-        });
-        requests
-            .write_all(line(&question).as_bytes())
-            .await
-            .unwrap();
+        let question = Request::Ask(Question { id, ..question(address) });
+        requests.write_all(line(&question).as_bytes()).await.unwrap();
     }
     let mut streams = Vec::new();
     for _ in 0..8 {
@@ -63,10 +57,7 @@ async fn the_loop_asks_eight_at_once_and_the_ninth_waits() {
     let mut ids = Vec::new();
     while let Some(line) = lines.next_line().await.unwrap() {
         let observation: Observation = serde_json::from_str(&line).unwrap();
-        assert!(
-            matches!(observation, Observation::Answer { status: 200, .. }),
-            "{line}"
-        );
+        assert!(matches!(observation, Observation::Answer { status: 200, .. }), "{line}");
         ids.push(observation.id());
     }
     ids.sort_unstable();
@@ -79,28 +70,15 @@ async fn the_prober_is_a_process() {
     let open = server(format!("{OK}Content-Length: 2\r\n\r\n{{}}"), Then::Hold).await;
     let knocked = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let knocked = (knocked.local_addr().unwrap().port(), knocked);
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let address = [127, 0, 0, 1].into();
     let outside = SocketAddr::from(([127, 0, 0, 2], 80));
     let requests = [
         line(&Request::Ping { id: 1 }),
         "nonsense\n".into(),
-        line(&Request::Ask(Question {
-            id: 2,
-            ..question(outside)
-        })),
+        line(&Request::Ask(Question { id: 2, ..question(outside) })),
         line(&Request::Ask(question(open.address))),
-        line(&Request::Knock {
-            id: 3,
-            address,
-            ports: vec![closed, knocked.0],
-            within_ms: 1000,
-        }),
+        line(&Request::Knock { id: 3, address, ports: vec![closed, knocked.0], within_ms: 1000 }),
     ];
     let observations = tokio::task::spawn_blocking(move || {
         let mut prober = Command::new(env!("CARGO_BIN_EXE_prober"))
@@ -109,12 +87,7 @@ async fn the_prober_is_a_process() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        prober
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(requests.concat().as_bytes())
-            .unwrap();
+        prober.stdin.take().unwrap().write_all(requests.concat().as_bytes()).unwrap();
         let mut observations: Vec<Observation> = BufReader::new(prober.stdout.take().unwrap())
             .lines()
             .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
@@ -125,45 +98,23 @@ async fn the_prober_is_a_process() {
     })
     .await
     .unwrap();
-    assert!(
-        matches!(observations[0], Observation::Refused { id: 0, .. }),
-        "{observations:?}"
-    );
+    assert!(matches!(observations[0], Observation::Refused { id: 0, .. }), "{observations:?}");
     assert_eq!(observations[1], Observation::Pong { id: 1 });
-    assert!(
-        matches!(observations[2], Observation::Refused { id: 2, .. }),
-        "{observations:?}"
-    );
-    assert_eq!(
-        observations[3],
-        Observation::Knocked {
-            id: 3,
-            open: vec![knocked.0]
-        }
-    );
+    assert!(matches!(observations[2], Observation::Refused { id: 2, .. }), "{observations:?}");
+    assert_eq!(observations[3], Observation::Knocked { id: 3, open: vec![knocked.0] });
     assert_eq!(body(&observations[4]), (200, &b"{}"[..]));
 }
 
 #[test]
 fn the_prober_explains_itself() {
     let run = |arguments: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_prober"))
-            .args(arguments)
-            .output()
-            .unwrap()
+        Command::new(env!("CARGO_BIN_EXE_prober")).args(arguments).output().unwrap()
     };
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    assert!(
-        String::from_utf8(help.stdout)
-            .unwrap()
-            .contains("--within CIDR")
-    );
+    assert!(String::from_utf8(help.stdout).unwrap().contains("--within CIDR"));
     let version = run(&["--version"]);
-    assert_eq!(
-        version.stdout,
-        concat!("prober ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()
-    );
+    assert_eq!(version.stdout, concat!("prober ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
     let misuse = run(&[]);
     assert_eq!(misuse.status.code(), Some(64));
     assert_eq!(misuse.stderr, b"prober: `--within` is missing\n");
@@ -184,23 +135,14 @@ async fn a_worker_and_a_prober_understand_each_other() {
 
     client.ping().await.unwrap();
     let open = server(format!("{OK}Content-Length: 2\r\n\r\n{{}}"), Then::Hold).await;
-    assert_eq!(
-        body(&client.ask(question(open.address)).await.unwrap()),
-        (200, &b"{}"[..])
-    );
+    assert_eq!(body(&client.ask(question(open.address)).await.unwrap()), (200, &b"{}"[..]));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let knocked = client
-        .knock([127, 0, 0, 1].into(), vec![port], Duration::from_secs(1))
-        .await;
+    let knocked = client.knock([127, 0, 0, 1].into(), vec![port], Duration::from_secs(1)).await;
     assert_eq!(knocked, Ok(vec![port]));
     let outside = client.ask(question(([127, 0, 0, 2], 80).into())).await;
     let detail = "127.0.0.2 is not within 127.0.0.1/32".into();
-    assert_eq!(
-        outside,
-        Err(ProberError::Refused { detail }),
-        "the prober says so itself"
-    );
+    assert_eq!(outside, Err(ProberError::Refused { detail }), "the prober says so itself");
 
     prober.abort();
     let _ = prober.await;

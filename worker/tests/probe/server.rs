@@ -49,11 +49,7 @@ pub(crate) async fn server(first: impl Into<Vec<u8>>, then: Then) -> Server {
         let _ = play(stream, &first, then).await;
         let _ = leave.send(());
     });
-    Server {
-        address,
-        request,
-        left,
-    }
+    Server { address, request, left }
 }
 
 pub(crate) async fn read_request(stream: &mut TcpStream) -> String {
@@ -114,21 +110,12 @@ pub(crate) fn question(address: SocketAddr) -> Question {
 
 pub(crate) async fn asked(first: impl Into<Vec<u8>>, then: Then, limits: AskLimits) -> Observation {
     let server = server(first, then).await;
-    ask(Question {
-        limits,
-        ..question(server.address)
-    })
-    .await
+    ask(Question { limits, ..question(server.address) }).await
 }
 
 pub(crate) fn failure(observation: &Observation) -> AskFailure {
     match observation {
-        Observation::Failed {
-            id: 7,
-            failure,
-            detail,
-            ..
-        } => {
+        Observation::Failed { id: 7, failure, detail, .. } => {
             assert!(!detail.is_empty() && !detail.ends_with('.'), "{detail}");
             *failure
         }
@@ -138,12 +125,7 @@ pub(crate) fn failure(observation: &Observation) -> AskFailure {
 
 pub(crate) fn body(observation: &Observation) -> (u16, &[u8]) {
     match observation {
-        Observation::Answer {
-            id: 7,
-            status,
-            body,
-            ..
-        } => (*status, body),
+        Observation::Answer { id: 7, status, body, .. } => (*status, body),
         other => panic!("{other:?}"),
     }
 }

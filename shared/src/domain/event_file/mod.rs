@@ -65,10 +65,11 @@ pub fn with_registry(source: &str, host: &RegistryHost) -> Result<String, Invali
         hosts.push(host.clone());
     }
     let list: toml_edit::Array = hosts.iter().map(RegistryHost::as_str).collect();
-    let mut document: toml_edit::DocumentMut = source.parse().map_err(|e: toml_edit::TomlError| {
-        let message = e.message().to_owned();
-        InvalidEvent(vec![Problem { line: 1, key: String::new(), message }])
-    })?;
+    let mut document: toml_edit::DocumentMut =
+        source.parse().map_err(|e: toml_edit::TomlError| {
+            let message = e.message().to_owned();
+            InvalidEvent(vec![Problem { line: 1, key: String::new(), message }])
+        })?;
     document["images"]["registries"] = toml_edit::value(list);
     let source = document.to_string();
     parse(&source).map(|_| source)
@@ -92,8 +93,7 @@ fn event(root: &Section<'_>) -> Option<Event> {
     unique(root, "services", aliases.map(String::as_str));
     let names: BTreeSet<&str> = answers.iter().map(|a| a.name.as_str()).collect();
     let sections = root.sections("checks");
-    let checks: Vec<Check> =
-        sections.iter().filter_map(|s| check(s, images.max, &names)).collect();
+    let checks: Vec<Check> = sections.iter().filter_map(|s| check(s, images.max, &names)).collect();
     unique(root, "checks", checks.iter().map(|c| c.name.as_str()));
     if sections.is_empty() {
         root.wrong("checks", "an event needs at least one [[checks]]");

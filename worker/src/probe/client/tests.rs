@@ -21,10 +21,7 @@ impl Prober {
 
     async fn say(&mut self, observation: &Observation) {
         let line = serde_json::to_string(observation).unwrap();
-        self.answers
-            .write_all(format!("{line}\n").as_bytes())
-            .await
-            .unwrap();
+        self.answers.write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
 }
 
@@ -34,13 +31,7 @@ fn conversation() -> (ProberClient, Prober) {
     let slot = |address| address == IpAddr::from([10, 213, 4, 2]);
     let client = ProberClient::new(reader, writer, slot);
     let (requests, answers) = tokio::io::split(far);
-    (
-        client,
-        Prober {
-            requests: BufReader::new(requests).lines(),
-            answers,
-        },
-    )
+    (client, Prober { requests: BufReader::new(requests).lines(), answers })
 }
 
 fn question(id: u64, total_ms: u64) -> Question {
@@ -52,23 +43,13 @@ fn question(id: u64, total_ms: u64) -> Question {
         path: "/".into(),
         headers: Vec::new(),
         body: None,
-        limits: AskLimits {
-            total_ms,
-            ..AskLimits::default()
-        },
+        limits: AskLimits { total_ms, ..AskLimits::default() },
     }
 }
 
 fn answer(id: u64, body: &[u8]) -> Observation {
     let (status, headers, body) = (200, Vec::new(), body.to_vec());
-    Observation::Answer {
-        id,
-        status,
-        headers,
-        body,
-        body_ms: 0,
-        ms: 1,
-    }
+    Observation::Answer { id, status, headers, body, body_ms: 0, ms: 1 }
 }
 
 fn own_id(request: &Request) -> u64 {
@@ -80,20 +61,14 @@ fn own_id(request: &Request) -> u64 {
 #[tokio::test]
 async fn answers_find_their_questions_in_any_order() {
     let (client, mut prober) = conversation();
-    let (first, second, ()) = tokio::join!(
-        client.ask(question(7, 5_000)),
-        client.ask(question(7, 5_000)),
-        async {
-            let ids = [
-                own_id(&prober.request().await),
-                own_id(&prober.request().await),
-            ];
+    let (first, second, ()) =
+        tokio::join!(client.ask(question(7, 5_000)), client.ask(question(7, 5_000)), async {
+            let ids = [own_id(&prober.request().await), own_id(&prober.request().await)];
             prober.say(&answer(ids[1], b"second")).await;
             prober.say(&answer(999, b"nobody")).await;
             prober.say(&answer(ids[0], b"first")).await;
             prober.say(&answer(ids[0], b"again")).await;
-        },
-    );
+        },);
     assert_eq!(first, Ok(answer(7, b"first")));
     assert_eq!(second, Ok(answer(7, b"second")));
     assert_eq!(client.over(), None);
@@ -102,26 +77,14 @@ async fn answers_find_their_questions_in_any_order() {
 #[tokio::test]
 async fn an_address_outside_the_slot_is_never_sent() {
     let (client, mut prober) = conversation();
-    let outside = Question {
-        address: ([10, 213, 4, 3], 80).into(),
-        ..question(1, 5_000)
-    };
-    assert!(matches!(
-        client.ask(outside).await,
-        Err(ProberError::Refused { .. })
-    ));
-    let knocked = client
-        .knock([127, 0, 0, 1].into(), vec![80], Duration::ZERO)
-        .await;
+    let outside = Question { address: ([10, 213, 4, 3], 80).into(), ..question(1, 5_000) };
+    assert!(matches!(client.ask(outside).await, Err(ProberError::Refused { .. })));
+    let knocked = client.knock([127, 0, 0, 1].into(), vec![80], Duration::ZERO).await;
     assert!(matches!(knocked, Err(ProberError::Refused { .. })));
     let (ping, ()) = tokio::join!(client.ping(), async {
         let request = prober.request().await;
         assert!(matches!(request, Request::Ping { .. }), "{request:?}");
-        prober
-            .say(&Observation::Pong {
-                id: own_id(&request),
-            })
-            .await;
+        prober.say(&Observation::Pong { id: own_id(&request) }).await;
     });
     assert_eq!(ping, Ok(()));
 }
@@ -133,24 +96,15 @@ async fn when_the_stream_ends_everybody_is_told() {
         prober.request().await;
         prober.request().await;
     });
-    assert_eq!(
-        (ask, ping),
-        (Err(ProberError::Gone), Err(ProberError::Gone))
-    );
+    assert_eq!((ask, ping), (Err(ProberError::Gone), Err(ProberError::Gone)));
     assert_eq!(client.ping().await, Err(ProberError::Gone));
 }
 
 #[tokio::test]
 async fn what_is_no_observation_ends_the_conversation() {
     let endless = vec![b'x'; LINE_BYTES + 1];
-    let lines = [
-        &b"{\"kind\":\"\x1b[2J\"}"[..],
-        b"[]",
-        b"",
-        b"\xff",
-        b"{\"kind\":\"pong\"}",
-        &endless,
-    ];
+    let lines =
+        [&b"{\"kind\":\"\x1b[2J\"}"[..], b"[]", b"", b"\xff", b"{\"kind\":\"pong\"}", &endless];
     for line in lines {
         let (client, mut prober) = conversation();
         let (asked, ()) = tokio::join!(client.ask(question(1, 5_000)), async {
@@ -158,14 +112,9 @@ async fn what_is_no_observation_ends_the_conversation() {
             prober.answers.write_all(line).await.unwrap();
             prober.answers.write_all(b"\n").await.unwrap();
         });
-        let Err(ProberError::Garbled { detail }) = asked else {
-            panic!("{asked:?}")
-        };
+        let Err(ProberError::Garbled { detail }) = asked else { panic!("{asked:?}") };
         assert!(!detail.contains(char::is_control), "{detail:?}");
-        assert!(matches!(
-            client.ping().await,
-            Err(ProberError::Garbled { .. })
-        ));
+        assert!(matches!(client.ping().await, Err(ProberError::Garbled { .. })));
     }
 }
 
@@ -185,21 +134,9 @@ async fn an_answer_beyond_the_limits_is_not_believed() {
         let (client, mut prober) = conversation();
         let (asked, ()) = tokio::join!(client.ask(question(1, 5_000)), async {
             let id = own_id(&prober.request().await);
-            prober
-                .say(&Observation::Answer {
-                    id,
-                    status,
-                    headers,
-                    body,
-                    body_ms: 0,
-                    ms: 0,
-                })
-                .await;
+            prober.say(&Observation::Answer { id, status, headers, body, body_ms: 0, ms: 0 }).await;
         });
-        assert!(
-            matches!(asked, Err(ProberError::Garbled { .. })),
-            "{asked:?}"
-        );
+        assert!(matches!(asked, Err(ProberError::Garbled { .. })), "{asked:?}");
     }
 }
 
@@ -210,25 +147,12 @@ async fn an_answer_of_another_kind_is_garbled_and_a_refusal_is_passed_on() {
         let id = own_id(&prober.request().await);
         prober.say(&Observation::Pong { id }).await;
     });
-    assert!(
-        matches!(asked, Err(ProberError::Garbled { .. })),
-        "{asked:?}"
-    );
+    assert!(matches!(asked, Err(ProberError::Garbled { .. })), "{asked:?}");
     let (asked, ()) = tokio::join!(client.ask(question(1, 5_000)), async {
         let id = own_id(&prober.request().await);
-        prober
-            .say(&Observation::Refused {
-                id,
-                detail: "no".into(),
-            })
-            .await;
+        prober.say(&Observation::Refused { id, detail: "no".into() }).await;
     });
-    assert_eq!(
-        asked,
-        Err(ProberError::Refused {
-            detail: "no".into()
-        })
-    );
+    assert_eq!(asked, Err(ProberError::Refused { detail: "no".into() }));
 }
 
 #[tokio::test]
@@ -237,36 +161,16 @@ async fn a_failure_and_a_knock_come_through() {
     let (asked, ()) = tokio::join!(client.ask(question(3, 5_000)), async {
         let id = own_id(&prober.request().await);
         let (failure, detail) = (AskFailure::NotHttp, "d\n".repeat(DETAIL_CHARS));
-        prober
-            .say(&Observation::Failed {
-                id,
-                failure,
-                detail,
-                ms: 2,
-            })
-            .await;
+        prober.say(&Observation::Failed { id, failure, detail, ms: 2 }).await;
     });
     let detail = "d\u{fffd}".repeat(DETAIL_CHARS / 2);
     let failure = AskFailure::NotHttp;
-    assert_eq!(
-        asked,
-        Ok(Observation::Failed {
-            id: 3,
-            failure,
-            detail,
-            ms: 2
-        })
-    );
+    assert_eq!(asked, Ok(Observation::Failed { id: 3, failure, detail, ms: 2 }));
     let address = [10, 213, 4, 2].into();
     let knock = client.knock(address, vec![80, 8080, 3000], Duration::from_millis(100));
     let (open, ()) = tokio::join!(knock, async {
         let id = own_id(&prober.request().await);
-        prober
-            .say(&Observation::Knocked {
-                id,
-                open: vec![3000, 22, 8080],
-            })
-            .await;
+        prober.say(&Observation::Knocked { id, open: vec![3000, 22, 8080] }).await;
     });
     assert_eq!(open, Ok(vec![8080, 3000]), "22 was not asked for");
 }
@@ -310,11 +214,7 @@ async fn no_more_than_eight_questions_are_under_way() {
     let (ping, ()) = tokio::join!(client.ping(), async {
         let request = prober.request().await;
         assert!(matches!(request, Request::Ping { .. }), "{request:?}");
-        prober
-            .say(&Observation::Pong {
-                id: own_id(&request),
-            })
-            .await;
+        prober.say(&Observation::Pong { id: own_id(&request) }).await;
     });
     assert_eq!(ping, Ok(()));
     prober.say(&answer(ids[0], b"")).await;
