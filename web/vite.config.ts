@@ -2,7 +2,7 @@
 import { defineConfig } from "vitest/config";
 
 // While developing, the api runs beside Vite's own server.
-const api = process.env.PORTCALL_API ?? "http://127.0.0.1:8080";
+const api = process.env.PORTCALL_TEST_API ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
   json: { stringify: true },

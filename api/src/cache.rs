@@ -60,6 +60,18 @@ impl<K: Eq + Hash + Clone, V: Clone> Brief<K, V> {
         Ok(value)
     }
 
+    /// Keeps a value that was fetched otherwise.
+    pub async fn keep(&self, key: &K, value: V) {
+        *self.slot(key).lock().await = Some((Instant::now(), value));
+    }
+
+    /// The value of a key, however old, if there is one.
+    pub async fn last(&self, key: &K) -> Option<V> {
+        let slot = self.slot(key);
+        let held = slot.lock().await;
+        held.as_ref().map(|(_, value)| value.clone())
+    }
+
     fn slot(&self, key: &K) -> Slot<V> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= Self::MOST && !slots.contains_key(key) {
@@ -88,6 +100,14 @@ mod tests {
         let (a, b, c) = tokio::join!(get(), get(), get());
         assert_eq!((a, b, c), (Ok(0), Ok(0), Ok(0)));
         assert_eq!(fetched.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn the_last_value_is_there_however_old() {
+        let cache = Brief::new(Duration::ZERO);
+        assert_eq!(cache.last(&1).await, None);
+        cache.keep(&1, 7).await;
+        assert_eq!(cache.last(&1).await, Some(7));
     }
 
     #[tokio::test]

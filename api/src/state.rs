@@ -44,6 +44,7 @@ pub struct Shared {
     stats: Brief<EventSlug, Arc<Stats>>,
     pace: Brief<(), Arc<Pace>>,
     versions: Brief<(EventSlug, i32), Option<EventVersion>>,
+    seen: Brief<EventSlug, ()>,
 }
 
 impl std::ops::Deref for AppState {
@@ -70,6 +71,7 @@ impl AppState {
             stats: Brief::new(STATS_GOOD),
             pace: Brief::new(PACE_GOOD),
             versions: Brief::new(VERSION_GOOD),
+            seen: Brief::new(VERSION_GOOD),
         }))
     }
 }
@@ -80,7 +82,21 @@ impl Shared {
     /// # Errors
     /// When there is none, or the store cannot say.
     pub async fn event(&self, slug: &EventSlug) -> Result<EventVersion, ApiError> {
-        self.store.event(slug).await?.ok_or(ApiError::NotFound("event"))
+        let event = self.store.event(slug).await?.ok_or(ApiError::NotFound("event"))?;
+        self.seen.keep(slug, ()).await;
+        Ok(event)
+    }
+
+    /// That there is such an event. Once it was seen the store is not asked again: the map goes on
+    /// from memory while the store is away.
+    ///
+    /// # Errors
+    /// When there is none, or the store cannot say.
+    pub async fn is_event(&self, slug: &EventSlug) -> Result<(), ApiError> {
+        if self.map.summary(slug).pins > 0 || self.seen.last(slug).await.is_some() {
+            return Ok(());
+        }
+        self.event(slug).await.map(drop)
     }
 
     /// The version of an event that a submission is graded by.

@@ -1,4 +1,4 @@
-//! Retry policies, named after the situations they are for. Nothing else sleeps in a loop.
+//! Retry policies, named after the situations they are for.
 //!
 //! The one home of `backoff`: it is unmaintained (RUSTSEC-2025-0012) but asked for; replacing it is
 //! a matter of this file.
@@ -26,7 +26,8 @@ pub const INTERACTIVE: Policy = Policy {
     give_up: Some(Duration::from_secs(20)),
 };
 
-/// A store operation of a worker that holds a lease: given up before the lease could be lost.
+/// A store operation of a worker that holds a lease: longer than an election, and no longer than
+/// the lease is likely to last without being renewed.
 pub const LEASED: Policy = Policy {
     first: Duration::from_millis(100),
     longest: Duration::from_secs(2),

@@ -41,6 +41,8 @@ pub const ALL: &[(&str, &str)] = &[
     ("PORTCALL_WORKER_OPS_ADDR", "127.0.0.1:9081"),
     ("PORTCALL_SLOT_POOL", "10.213.0.0/16"),
     ("PORTCALL_RUNTIME", ""),
+    ("PORTCALL_CGROUP_PARENT", ""),
+    ("PORTCALL_CPUSET", ""),
     ("PORTCALL_BEAT_MS", "10000"),
     ("PORTCALL_STALL_MS", "20000"),
     ("PORTCALL_LEASE_MS", "30000"),

@@ -62,5 +62,41 @@ pub fn metrics() -> PrometheusHandle {
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
     let _ = metrics::set_global_recorder(recorder);
+    describe();
     handle
+}
+
+/// Every metric with what it says. The kind follows from the name, as Prometheus wants it: `…_total`
+/// counts, `…_seconds` is a distribution of times, anything else is a level.
+pub const DESCRIPTIONS: &[(&str, &str)] = &[
+    ("portcall_admissions_total", "Submissions by what admission came to"),
+    ("portcall_claims_total", "Submissions that this worker claimed"),
+    ("portcall_feed_lost_total", "Change streams that were lost and opened again"),
+    ("portcall_fenced_writes_total", "Writes kept out because the lease had gone to somebody else"),
+    ("portcall_foreign_objects", "Objects at the engine that wear our labels without a good code"),
+    ("portcall_grading", "Submissions that are being graded, by any worker"),
+    ("portcall_gradings_total", "Gradings of this worker by how they ended"),
+    ("portcall_http_request_duration_seconds", "Time from a request to its answer"),
+    ("portcall_http_requests_total", "Requests by route and status"),
+    ("portcall_leaks_total", "Clean-ups that could not be verified and were left to the reaper"),
+    ("portcall_live_streams", "Open live streams"),
+    ("portcall_live_streams_dropped_total", "Live streams dropped because the reader fell behind"),
+    ("portcall_map_pins", "Pins on the map"),
+    ("portcall_overdue", "Submissions past their deadline; it should be none"),
+    ("portcall_reaped_total", "What the reaper repaired, by what it was"),
+    ("portcall_slots_lost_total", "Slots that had to be replaced"),
+    ("portcall_slots_open", "Slots that are open"),
+    ("portcall_step_seconds", "Time that each step of a grading took"),
+];
+
+fn describe() {
+    for (name, help) in DESCRIPTIONS {
+        if name.ends_with("_total") {
+            metrics::describe_counter!(*name, *help);
+        } else if name.ends_with("_seconds") {
+            metrics::describe_histogram!(*name, metrics::Unit::Seconds, *help);
+        } else {
+            metrics::describe_gauge!(*name, *help);
+        }
+    }
 }

@@ -66,6 +66,8 @@ pub struct Packed {
     pub blobs: Vec<Blob>,
     /// The manifest.
     pub manifest: Vec<u8>,
+    /// The digests of the layers in their order.
+    order: Vec<String>,
 }
 
 impl Recipe {
@@ -185,14 +187,50 @@ impl Recipe {
             "config": { "mediaType": CONFIG_TYPE, "size": config.size, "digest": config.digest },
             "layers": layers,
         }))?;
+        let order = self.layers.iter().map(|layer| layer.blob.digest.clone()).collect();
         let mut blobs = vec![config];
         for layer in &self.layers {
             if !blobs.iter().any(|blob| blob.digest == layer.blob.digest) {
                 blobs.push(layer.blob.clone());
             }
         }
-        Ok(Packed { blobs, manifest })
+        Ok(Packed { blobs, manifest, order })
     }
+}
+
+impl Packed {
+    /// The id under which an engine knows the image: its configuration's digest.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.blobs[0].digest
+    }
+
+    /// The image as `docker load` takes it, under that name.
+    ///
+    /// # Errors
+    /// When a layer's file cannot be read.
+    pub async fn archive(&self, name: &str) -> Result<Vec<u8>> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for blob in &self.blobs {
+            put(&mut archive, file_name(&blob.digest), &blob.read().await?)?;
+        }
+        let layers: Vec<&str> = self.order.iter().map(|digest| file_name(digest)).collect();
+        let listed =
+            json!([{ "Config": file_name(self.id()), "RepoTags": [name], "Layers": layers }]);
+        put(&mut archive, "manifest.json", &serde_json::to_vec(&listed)?)?;
+        Ok(archive.into_inner()?)
+    }
+}
+
+fn file_name(digest: &str) -> &str {
+    digest.trim_start_matches("sha256:")
+}
+
+fn put(archive: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8]) -> Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o644);
+    Ok(archive.append_data(&mut header, name, bytes)?)
 }
 
 /// A file of a layer.

@@ -117,7 +117,7 @@ async fn bodies_that_are_none_are_refused() -> Result<()> {
         |path: &'static str, headers: &'static [(&'static str, &'static str)], body: Vec<u8>| {
             world.client.request(Method::POST, path, headers, Some(body))
         };
-    let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+    let deep = format!("{}1{}", "[".repeat(8_000), "]".repeat(8_000));
     for body in [&b"{"[..], b"", b"\xff\xfe", b"null", b"[]", deep.as_bytes()] {
         let answer = world.client.request(Method::POST, path, &json, Some(body.to_vec())).await?;
         assert!(matches!(answer.status.as_u16(), 400 | 422), "{} {}", answer.status, answer.text);
@@ -151,7 +151,7 @@ async fn addresses_that_are_none_are_problems_too() -> Result<()> {
         assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
     }
     for query in
-        ["bbox=1,2,3&zoom=2", "bbox=-180,-85,180,85&zoom=99", "bbox=a,b,c,d&zoom=2", "zoom=2"]
+        ["bbox=1,2,3&zoom=2", "bbox=-180,-85,180,85&zoom=99", "bbox=a,b,c,d&zoom=2", "zoom=two"]
     {
         let answer = world.client.get(&format!("/api/v1/events/birthday-3/pins?{query}")).await?;
         assert!(matches!(answer.status.as_u16(), 400 | 422), "{query}: {}", answer.text);
@@ -169,7 +169,8 @@ async fn a_key_is_one_submission() -> Result<()> {
     let again = world.client.post(&submission).await?;
     assert_eq!((first.status, again.status), (StatusCode::ACCEPTED, StatusCode::ACCEPTED));
     assert_eq!(first.json["id"], again.json["id"]);
-    let other = Submission::of("Molly").image(&image).key("a-key");
+    let other = Submission::of("Gordon").image(&image).key("a-key");
+    let other = other.with("/place/label", serde_json::json!("Berlin, Germany"));
     let conflict = world.client.post(&other).await?;
     assert!(matches!(conflict.status.as_u16(), 409 | 422), "{}", conflict.text);
     assert!(conflict.problem().0.contains("idempotency"), "{}", conflict.text);
@@ -254,7 +255,7 @@ async fn an_event_file_with_five_mistakes_is_told_all_five() -> Result<()> {
     let file = world.dir().join("mistakes.toml");
     std::fs::write(&file, &toml)?;
     let (ended, output) = world.portcall(&["event", "apply", &file.to_string_lossy()]).await?;
-    assert_eq!(ended, Ended::Code(1), "{output}");
+    assert_eq!(ended, Ended::Code(64), "{output}");
     for wrong in ["slug = \"B", "ready_secs", "\"vo te\"", "\"ok\"", "\"name[\""] {
         let line = 1 + toml.lines().position(|line| line.contains(wrong)).unwrap_or_default();
         assert!(output.contains(&format!("line {line}: ")), "{wrong} (line {line}):\n{output}");

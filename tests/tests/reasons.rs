@@ -24,7 +24,7 @@ const CASES: &[Case] = &[
         reason: "rule_failed:config",
         shows: |_, evidence| {
             let failures = &evidence["checks"][0]["failures"];
-            let wanted = json!({ "path": "$.vote", "expected": "Cats", "got": "Dogs" });
+            let wanted = json!({ "path": "$.vote", "expected": "\"Cats\"", "got": "\"Dogs\"" });
             let found = failures.as_array().into_iter().flatten();
             found.clone().any(|f| ["path", "expected", "got"].iter().all(|k| f[k] == wanted[k]))
                 && evidence["checks"][0]["passed"] == false

@@ -4,9 +4,10 @@ import { chromium } from "playwright-core";
 
 const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
-/** PORTCALL_CHROMIUM names another binary. */
+/** PORTCALL_TEST_CHROMIUM names another binary. */
 export function startBrowser() {
-  const executablePath = process.env.PORTCALL_CHROMIUM ?? PLACES.find((path) => existsSync(path));
+  const executablePath =
+    process.env.PORTCALL_TEST_CHROMIUM ?? PLACES.find((path) => existsSync(path));
   if (executablePath === undefined) throw new Error("no Chromium found: apt-get install chromium");
   return chromium.launch({
     executablePath,

@@ -1,17 +1,18 @@
 // The page on a running stack, as a person uses it: submit, follow, see the pin arrive, see it join a count.
 //
-// PORTCALL_BASE_URL        where the page is (http://127.0.0.1:8080)
+// PORTCALL_TEST_BASE_URL   where the page is (http://127.0.0.1:8080)
 // PORTCALL_TEST_IMAGE      an image that passes the event's rules
 // PORTCALL_TEST_BAD_IMAGE  an image that is asked and fails them (the good one, under a wrong name)
 // PORTCALL_TEST_EVENT      the event's slug (the one that the front page would show first)
 // PORTCALL_TEST_NAME       the name that the image answers with (Gordon); the handles are always new ones
 // PORTCALL_TEST_VOTE       the choice that the image answers with (the first that the event offers)
+// PORTCALL_TEST_CHROMIUM   the browser (Debian's own)
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
 import { startBrowser, watchPage } from "./browser.mjs";
 
-const BASE = (process.env.PORTCALL_BASE_URL ?? "http://127.0.0.1:8080").replace(/\/$/, "");
+const BASE = (process.env.PORTCALL_TEST_BASE_URL ?? "http://127.0.0.1:8080").replace(/\/$/, "");
 const IMAGE = process.env.PORTCALL_TEST_IMAGE;
 const BAD_IMAGE = process.env.PORTCALL_TEST_BAD_IMAGE ?? IMAGE;
 const NAME = process.env.PORTCALL_TEST_NAME ?? "Gordon";

@@ -1,16 +1,16 @@
 // The form: built from the event's rules, it sends a submission and leads to its status.
 import "./styles/submit.css";
 import type { VNode } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { getEvent, getSubmission, paths, postSubmission } from "./api/client";
-import { errorsByField, type Problem, ProblemError } from "./api/problem";
+import { useEffect, useState } from "preact/hooks";
+import { getEvent, getSubmission, paths } from "./api/client";
+import { errorsByField } from "./api/problem";
 import type { EventDetail } from "./api/types";
 import { CopyBlock } from "./parts/Copy";
+import { Credits } from "./parts/Credits";
 import { Header } from "./parts/Header";
 import { Failed, Loading } from "./parts/Notice";
 import { useResource } from "./parts/resource";
 import { Time } from "./parts/time";
-import { navigate } from "./router";
 import { AnswerInput } from "./submit/AnswerInput";
 import { ErrorSummary } from "./submit/ErrorSummary";
 import { described, Field } from "./submit/Field";
@@ -20,14 +20,13 @@ import {
   type Form,
   fieldNames,
   formFrom,
-  missing,
   toBody,
   withPlace,
 } from "./submit/form";
 import { ImageInputs } from "./submit/ImageInputs";
-import { keepSecret, newKey } from "./submit/keep";
 import { PlaceInput } from "./submit/PlaceInput";
 import { Rules } from "./submit/Rules";
+import { useSend } from "./submit/useSend";
 
 interface Start {
   event: EventDetail;
@@ -67,59 +66,15 @@ export function SubmitView({ slug }: { slug: string }): VNode {
   );
 }
 
-interface Refusal {
-  problem: Problem;
-  retryAfterS: number | null;
-}
-
-function refusalOf(error: unknown): Refusal {
-  if (error instanceof ProblemError) {
-    return { problem: error.problem, retryAfterS: error.retryAfterS };
-  }
-  const detail = `${error instanceof Error ? error.message : String(error)} What you typed is kept.`;
-  return {
-    problem: { title: "Not sent", status: 0, code: "offline", detail, errors: [] },
-    retryAfterS: null,
-  };
-}
-
 function SubmitForm({ event, form: begin }: Start): VNode {
   const [form, setForm] = useState(begin);
-  const [refusal, setRefusal] = useState<Refusal | null>(null);
-  const [sending, setSending] = useState(false);
-  // One key per content: sending the same again is one submission, an edit makes another.
-  const key = useRef<string | null>(null);
-
+  const { send, sending, refusal, changed } = useSend(event, form);
   const edit = (change: Partial<Form>): void => {
-    key.current = null;
+    changed();
     setForm((old) => ({ ...old, ...change }));
   };
   const fields = fieldNames(event, form);
   const errors = errorsByField(refusal?.problem.errors ?? [], fields);
-
-  const send = async (): Promise<void> => {
-    if (sending) return;
-    const lacks = missing(event, form);
-    if (lacks.length > 0) {
-      const title =
-        lacks.length === 1 ? "One thing is missing" : `${lacks.length} things are missing`;
-      const problem = { title, status: 0, code: "missing", detail: null, errors: lacks };
-      setRefusal({ problem, retryAfterS: null });
-      return;
-    }
-    setSending(true);
-    key.current ??= newKey();
-    try {
-      const accepted = await postSubmission(event.slug, toBody(form), key.current);
-      key.current = null;
-      if (accepted.secret !== null) keepSecret(accepted.id, accepted.secret);
-      navigate(`/submissions/${accepted.id}`);
-    } catch (error) {
-      setRefusal(refusalOf(error));
-      setSending(false);
-    }
-  };
-
   return (
     <div class="columns">
       <div>
@@ -136,28 +91,7 @@ function SubmitForm({ event, form: begin }: Start): VNode {
             void send();
           }}
         >
-          <Who form={form} errors={errors} edit={edit} />
-          <PlaceInput
-            place={form.place}
-            error={errors.get("place.label")}
-            onText={(label) => edit({ place: { label, spot: null } })}
-            onPick={(place) => edit(withPlace(form, place))}
-          />
-          <ImageInputs
-            rules={event.images}
-            images={form.images}
-            errors={errors}
-            onChange={(images) => edit({ images })}
-          />
-          {event.answers.map((field) => (
-            <AnswerInput
-              key={field.name}
-              field={field}
-              value={form.answers[field.name] ?? ""}
-              error={errors.get(`answers.${field.name}`)}
-              onChange={(value) => edit({ answers: { ...form.answers, [field.name]: value } })}
-            />
-          ))}
+          <Questions {...{ event, form, errors, edit }} />
           <button
             type="submit"
             class="button primary large"
@@ -175,19 +109,50 @@ function SubmitForm({ event, form: begin }: Start): VNode {
             text={curlLine(location.origin, paths.submissions(event.slug), toBody(form))}
           />
         </details>
+        <Credits />
       </div>
       <Rules event={event} />
     </div>
   );
 }
 
-interface WhoProps {
+interface AskProps {
   form: Form;
   errors: Map<string, string>;
   edit: (change: Partial<Form>) => void;
 }
 
-function Who({ form, errors, edit }: WhoProps): VNode {
+/** Who, where, which images, and what the event wants to know. */
+function Questions({ event, form, errors, edit }: AskProps & { event: EventDetail }): VNode {
+  return (
+    <>
+      <Who form={form} errors={errors} edit={edit} />
+      <PlaceInput
+        place={form.place}
+        error={errors.get("place.label")}
+        onText={(label) => edit({ place: { label, spot: null } })}
+        onPick={(place) => edit(withPlace(form, place))}
+      />
+      <ImageInputs
+        rules={event.images}
+        images={form.images}
+        errors={errors}
+        onChange={(images) => edit({ images })}
+      />
+      {event.answers.map((field) => (
+        <AnswerInput
+          key={field.name}
+          field={field}
+          value={form.answers[field.name] ?? ""}
+          error={errors.get(`answers.${field.name}`)}
+          onChange={(value) => edit({ answers: { ...form.answers, [field.name]: value } })}
+        />
+      ))}
+    </>
+  );
+}
+
+function Who({ form, errors, edit }: AskProps): VNode {
   const name = errors.get("participant.name");
   const handle = errors.get("participant.handle");
   return (

@@ -120,15 +120,24 @@ pub async fn check(
     let owner = Owner { submission: submission.id, generation: Generation(1), worker };
     let grader = Grader { fleet: fleet.clone(), registry: Registry::new(request.http_registries) };
     let teller = Teller { listener, stop };
-    let slot = fleet.open_slot(0).await?;
+    let slot = match fleet.open_slot(0).await {
+        Ok(slot) => slot,
+        Err(error) => {
+            clear(&fleet).await?;
+            return Err(error.into());
+        }
+    };
     let graded = grader.grade(&slot, &mut submission, &event, owner, &teller).await;
     listener.step(Step::Cleaning);
-    let removed = match graded.workload {
-        Some(workload) => workload.remove().await,
-        None => Ok(()),
-    };
-    fleet.close_slot(slot).await?;
-    removed?;
+    if let Some(workload) = graded.workload
+        && let Err(error) = workload.remove().await
+    {
+        tracing::warn!(%error, "not all containers could be removed at once");
+    }
+    if let Err(error) = fleet.close_slot(slot).await {
+        tracing::warn!(%error, "the slot could not be removed at once");
+    }
+    clear(&fleet).await?;
     let outcome = match graded.ended {
         Ended::Judged(Judgement { outcome, .. }) => outcome.map_err(Fault::from),
         Ended::Faulted(fault) => Err(fault),
@@ -138,6 +147,15 @@ pub async fn check(
         }
     };
     Ok(Checked { outcome, evidence: graded.evidence })
+}
+
+/// Removes whatever of ours is still there: nobody else could, since the key of the labels ends with
+/// this process.
+async fn clear(fleet: &Fleet) -> Result<(), FleetError> {
+    for found in &fleet.sweep().await?.found {
+        fleet.remove_found(found).await?;
+    }
+    Ok(())
 }
 
 fn submission(request: &CheckRequest, worker: WorkerId) -> Submission {

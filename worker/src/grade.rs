@@ -102,9 +102,7 @@ impl Grader {
     ) -> Graded {
         let until = Instant::now() + event.limits.grading;
         let mut workload = None;
-        let mut seen = Vec::new();
-        let told =
-            self.tell(slot, submission, event, owner, progress, until, &mut workload, &mut seen);
+        let told = self.tell(slot, submission, event, owner, progress, until, &mut workload);
         let ended = match told.await {
             Ok(judgement) => Ended::Judged(judgement),
             Err(Break::Fault(fault)) => Ended::Faulted(fault),
@@ -127,7 +125,6 @@ impl Grader {
         progress: &impl Progress,
         until: Instant,
         workload: &mut Option<Workload>,
-        seen: &mut Vec<Seen>,
     ) -> Result<Judgement, Break> {
         hold::point("claimed").await;
         let prepared = self.resolve(submission, event, slot, progress).await?;
@@ -140,19 +137,23 @@ impl Grader {
         let running = match started {
             Ok(running) => workload.insert(running),
             Err(Started::NotAtAll(broken)) => return Err(broken),
-            Err(Started::Refused(all)) => {
-                *seen = all;
-                return Ok(judge::judge(event, submission, seen));
+            Err(Started::Refused { failed, seen }) => {
+                let judgement = judge::judge(event, submission, &seen);
+                let fault = judge::absent(&seen[failed], "");
+                return Ok(judgement.with_fault(event, fault));
             }
         };
         hold::point("started").await;
 
         progress.step(Step::Probing).await?;
-        *seen = self.probe(slot, running, &prepared, submission, event, progress, until).await?;
+        let seen = self.probe(slot, running, &prepared, submission, event, progress, until).await?;
         hold::point("probed").await;
 
         progress.step(Step::Judging).await?;
-        let judgement = judge::judge(event, submission, seen);
+        let judgement = judge::judge(event, submission, &seen);
+        if judgement.outcome.is_err() {
+            self.services_run(running).await?;
+        }
         hold::point("judged").await;
         Ok(judgement)
     }
@@ -210,11 +211,25 @@ impl Grader {
             },
             answers: Vec::new(),
         });
-        Err(Started::Refused(seen.collect()))
+        Err(Started::Refused { failed: index, seen: seen.collect() })
     }
 
-    /// What is kept of a grading: for one that did not pass, how every container stands and the
-    /// end of its log.
+    /// Makes sure that no failure is charged to the participant that a dead service explains.
+    async fn services_run(&self, workload: &Workload) -> Result<(), Break> {
+        let states = self.fleet.states(workload).await;
+        let states = states.map_err(|e| Break::Fault(platform("look at the containers", &e)))?;
+        let dead = |s: &&ContainerState| s.role == Role::Service && !s.is_running();
+        match states.iter().find(dead) {
+            None => Ok(()),
+            Some(service) => {
+                let detail = format!("{:?}", service.phase);
+                Err(service_failed(&service.alias, &detail).into())
+            }
+        }
+    }
+
+    /// What is kept of a grading: how every container stands and, unless it passed, the end of its
+    /// log.
     async fn evidence(
         &self,
         ended: &Ended,
@@ -226,34 +241,52 @@ impl Grader {
             Ended::Judged(judgement) => judgement.checks.clone(),
             _ => Vec::new(),
         };
-        let passed = matches!(ended, Ended::Judged(Judgement { outcome: Ok(()), .. }));
+        let logs = match ended {
+            Ended::Judged(Judgement { outcome: Ok(()), .. }) => Logs::Without,
+            _ => Logs::With,
+        };
         let containers = match workload {
-            Some(workload) if !passed => self.containers(workload).await,
-            _ => Vec::new(),
+            Some(workload) => self.containers(workload, logs).await,
+            None => Vec::new(),
         };
         Evidence { checks, containers, reproduce: reproduce(submission, event) }
     }
 
-    async fn containers(&self, workload: &Workload) -> Vec<ContainerEvidence> {
+    async fn containers(&self, workload: &Workload, logs: Logs) -> Vec<ContainerEvidence> {
         let Ok(states) = self.fleet.states(workload).await else { return Vec::new() };
         let mut out = Vec::with_capacity(states.len());
         for (position, state) in states.iter().enumerate() {
-            let log = self.fleet.logs(workload, position, EXCERPT).await.unwrap_or_default();
+            let log = match logs {
+                Logs::With => self.fleet.logs(workload, position, EXCERPT).await,
+                Logs::Without => Ok(String::new()),
+            };
+            let log = log.unwrap_or_default();
             out.push(container(state, &log));
         }
         out
     }
 }
 
+/// Whether the containers' logs are fetched: of a submission that passed nobody needs them.
+#[derive(Clone, Copy)]
+enum Logs {
+    With,
+    Without,
+}
+
 enum Started {
     NotAtAll(Break),
-    Refused(Vec<Seen>),
+    /// The participant's image of that index cannot be started.
+    Refused {
+        failed: usize,
+        seen: Vec<Seen>,
+    },
 }
 
 /// A service of the event that does not do its part: nothing that the participant could mend.
 fn service_failed(alias: &str, detail: &str) -> PlatformFault {
     tracing::error!(service.alias = alias, detail, "a service of the event failed");
-    let message = format!("`{alias}`, which the event provides, could not be started");
+    let message = format!("`{alias}`, which the event provides, does not run");
     PlatformFault::new(PlatformCode::PlatformError, message)
 }
 

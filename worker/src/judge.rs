@@ -7,7 +7,7 @@
 mod answer;
 
 use portcall_shared::domain::{
-    event::{Check, Event, Target},
+    event::{Check, Event, Profile, Target},
     evidence::CheckEvidence,
     state::GRADING_LIMIT,
     submission::Submission,
@@ -92,7 +92,35 @@ pub fn judge(event: &Event, submission: &Submission, seen: &[Seen]) -> Judgement
             outcome = fault;
         }
     }
-    Judgement { outcome, checks: evidence }
+    let judgement = Judgement { outcome: Ok(()), checks: evidence };
+    match outcome {
+        Ok(()) => judgement,
+        Err(fault) => judgement.with_fault(event, fault),
+    }
+}
+
+impl Judgement {
+    /// The same with this fault as its outcome.
+    #[must_use]
+    pub fn with_fault(self, event: &Event, fault: ParticipantFault) -> Self {
+        let fault = match event.profile {
+            Profile::Ordinary => fault,
+            Profile::Strict => under_strict(fault),
+        };
+        Self { outcome: Err(fault), ..self }
+    }
+}
+
+/// What a participant whose image did not come up must know about a strict event.
+fn under_strict(fault: ParticipantFault) -> ParticipantFault {
+    use ParticipantCode as C;
+    if !matches!(fault.code, C::Exited | C::StartFailed | C::NotListening) {
+        return fault;
+    }
+    let strict = "this event is strict: the root file system is read-only (write to /tmp, or declare \
+                  a VOLUME), and the process runs as a user without any privilege, not as root";
+    let hint = fault.hint.as_ref().map_or_else(|| strict.to_owned(), |h| format!("{strict}; {h}"));
+    fault.hint(hint)
 }
 
 fn targets(target: Target, seen: &[Seen]) -> impl Iterator<Item = (usize, &Seen)> {
@@ -186,7 +214,10 @@ fn at_image(
     let answers = seen.answers.iter().find(|(i, _)| *i == index).map(|(_, a)| a.as_slice());
     let Some(answers) = answers.filter(|a| !a.is_empty()) else {
         let fault = absent(seen, &check.name);
-        shown.skipped = Some(fault.message.clone());
+        shown.skipped = Some(match seen.presence {
+            Presence::NotAwaited => "not asked: nothing depended on it any more".to_owned(),
+            _ => fault.message.clone(),
+        });
         return (Err(fault), shown);
     };
     let request = answer::request_line(check, submission);

@@ -5,7 +5,10 @@
 //! over; one that is told it is stale stops at once.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -58,6 +61,8 @@ pub trait Progress: Sync {
 struct Shared {
     renewed: Mutex<Instant>,
     lost: CancellationToken,
+    /// The result is being written: from then on a renewal that matches nothing is no loss.
+    concluding: AtomicBool,
 }
 
 /// A lease that is being held.
@@ -78,7 +83,8 @@ impl<Q: Queue> Holder<Q> {
     pub fn hold(queue: Q, lease: Lease, times: LeaseTimes, stop: CancellationToken) -> Self {
         let began = Instant::now();
         let lost = CancellationToken::new();
-        let shared = Arc::new(Shared { renewed: Mutex::new(began), lost });
+        let concluding = AtomicBool::new(false);
+        let shared = Arc::new(Shared { renewed: Mutex::new(began), lost, concluding });
         let keeper = tokio::spawn(keep(queue.clone(), lease, times, Arc::clone(&shared)));
         let first = StepTime { step: Step::Resolving, at: OffsetDateTime::now_utc(), ms: None };
         Self {
@@ -101,6 +107,11 @@ impl<Q: Queue> Holder<Q> {
     /// How long it has been held.
     pub fn held_for(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// Says that the result is about to be written, which ends the lease.
+    pub fn conclude(&self) {
+        self.shared.concluding.store(true, Ordering::Relaxed);
     }
 
     /// Whether the lease may still be acted under.
@@ -205,7 +216,9 @@ async fn keep<Q: Queue>(queue: Q, lease: Lease, times: LeaseTimes, shared: Arc<S
                 *shared.renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked;
             }
             Ok(Ok(Write::Stale | Write::Missing)) => {
-                fenced(lease, "renew");
+                if !shared.concluding.load(Ordering::Relaxed) {
+                    fenced(lease, "renew");
+                }
                 shared.lost.cancel();
             }
             Ok(Err(error)) => {

@@ -14,9 +14,9 @@ use portcall_shared::{
     telemetry, tls, usage,
 };
 use portcall_worker::{
-    fleet::{EngineSettings, Fleet, Images, LabelKey, NodeSettings},
+    fleet::{EngineSettings, Fleet, Images, LabelKey},
     grade::Grader,
-    run::{Busy, Worker},
+    run::Worker,
     settings::Settings,
 };
 
@@ -72,7 +72,7 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
         key: LabelKey(key),
         prober: settings.prober,
         pool: settings.pool,
-        node: NodeSettings { runtime: settings.runtime, ..NodeSettings::default() },
+        node: settings.node,
         images: Images::Pinned,
     })?;
     let registry = Registry::new(common.http_registries.clone());
@@ -83,7 +83,9 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
         slots: settings.slots,
         times: settings.times,
         ready,
-        busy: Busy::default(),
+        busy: Default::default(),
+        open_slots: Default::default(),
+        store_answers: Default::default(),
     };
     tracing::info!(worker.id = %worker.claimant.id, worker.name = worker.claimant.name, "working");
     worker.run(stop).await;

@@ -9,7 +9,7 @@ use portcall_shared::{
         submission::{StepTime, Submission},
         verdict::{Disposition, Fault, PlatformCode, PlatformFault},
     },
-    store::queue::{Lease, Queue, Record, Return, Settlement, Write},
+    store::queue::{Lease, Queue, Record, Release, Settlement, Write},
 };
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What a lease is given back with that nothing was done under.
-pub(crate) fn handed_back() -> Return {
+pub(crate) fn handed_back() -> Release {
     let record = Record {
         at: OffsetDateTime::now_utc(),
         node: None,
@@ -33,7 +33,7 @@ pub(crate) fn handed_back() -> Return {
         steps: Vec::new(),
         evidence: Evidence::default(),
     };
-    Return { fault: None, after: Duration::ZERO, record }
+    Release { fault: None, after: Duration::ZERO, record }
 }
 
 impl Worker {
@@ -68,7 +68,9 @@ impl Worker {
             }
         };
         let Graded { ended, evidence, workload } = graded;
+        holder.conclude();
         self.conclude(slot, &submission, &holder, &ended, evidence).await;
+        drop(holder);
         hold::point("settled").await;
         self.clean(lease, workload).await;
         hold::point("cleaned").await;
@@ -109,15 +111,20 @@ impl Worker {
                 }
                 Disposition::Release { after } => {
                     tracing::warn!(%fault, after_s = after.as_secs(), "released");
-                    let back = Return { fault: Some(fault.reason()), after, record };
-                    (self.store.give_back(lease, &back).await, "released")
+                    let back = Release { fault: Some(fault.reason()), after, record };
+                    (self.store.release(lease, &back).await, "released")
                 }
             },
             Ended::Stopped(Stop::Stopping) => {
-                let back = Return { fault: None, after: Duration::ZERO, record };
-                (self.store.give_back(lease, &back).await, "handed_back")
+                let back = Release { fault: None, after: Duration::ZERO, record };
+                (self.store.release(lease, &back).await, "handed_back")
             }
-            Ended::Stopped(Stop::LeaseLost) => (Ok(Write::Stale), "lost"),
+            // Perhaps the store was only away for a while: if the lease is still ours, nobody needs
+            // to wait until it expires. If it is not, this writes nothing.
+            Ended::Stopped(Stop::LeaseLost) => {
+                let back = Release { fault: None, after: Duration::ZERO, record };
+                (self.store.release(lease, &back).await, "lost")
+            }
         };
         metrics::counter!("portcall_gradings_total", "outcome" => outcome).increment(1);
         match write {

@@ -4,14 +4,15 @@
 //! round it
 //!
 //! 1. ends leases that it has itself observed not to be renewed (never by comparing clocks), and
-//!    gradings that take longer than any may;
+//!    gradings that take longer than any may; hands back its own that nothing works under;
 //! 2. wakes what was delayed and ends what waited too long;
 //! 3. takes workers off the list that it has observed to be silent;
 //! 4. removes containers, probers and networks at its engine whose worker or lease is gone.
 //!
 //! ```text
 //!    found by label ── mac does not verify ──────────────► foreign: never touched
-//!          ├── slot, prober: worker on the list ─────────► left alone
+//!          ├── slot, prober: worker on the list ─────────► left alone (if it is this worker:
+//!          │                                               only those of its open slots)
 //!          ├── workload: lease held, or busy here ───────► left alone
 //!          └── otherwise: an orphan; seen so twice in a row ─► removed
 //! ```
@@ -24,6 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt, stream};
 use portcall_shared::{
     domain::{
         ids::{Generation, SubmissionId, WorkerId},
@@ -32,7 +34,7 @@ use portcall_shared::{
     store::{
         StoreError,
         observer::Observer,
-        queue::{Queue, Write},
+        queue::{InFlight, Lease, Queue, Write},
         workers::WorkerObserver,
     },
 };
@@ -40,7 +42,8 @@ use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    fleet::{Found, Kind, Removal},
+    fleet::{Found, Kind, Object, Removal},
+    one::handed_back,
     run::Worker,
 };
 
@@ -50,7 +53,11 @@ pub struct Reaper {
     leases: Observer,
     workers: WorkerObserver,
     suspects: HashSet<String>,
+    strays: HashSet<Lease>,
 }
+
+/// How many orphans are removed at once.
+const REMOVALS: usize = 8;
 
 impl Reaper {
     /// A reaper that has seen nothing yet.
@@ -62,6 +69,7 @@ impl Reaper {
             leases: Observer::new(lease, longest),
             workers: WorkerObserver::new(lease),
             suspects: HashSet::new(),
+            strays: HashSet::new(),
             worker,
         }
     }
@@ -77,26 +85,44 @@ impl Reaper {
                 _ = tick.tick() => {}
                 () = stop.cancelled() => return,
             }
-            if let Err(error) = self.repair().await {
-                tracing::warn!(%error, "the reaper could not finish its round");
-            }
+            self.repair().await;
         }
     }
 
-    async fn repair(&mut self) -> Result<(), StoreError> {
-        self.end_leases().await?;
+    /// Each part for itself: one that fails does not keep the others from their work.
+    async fn repair(&mut self) {
+        let told = |part: &'static str, result: Result<(), StoreError>| {
+            if let Err(error) = result {
+                tracing::warn!(part, %error, "the reaper could not finish");
+            }
+        };
+        told("leases", self.end_leases().await);
+        told("queue", self.sweep().await);
+        match self.live_workers().await {
+            Ok(live) => told("engine", self.remove_orphans(&live).await),
+            Err(error) => told("workers", Err(error)),
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), StoreError> {
         let swept = self.worker.store.sweep(OffsetDateTime::now_utc()).await?;
         count("woken", swept.woken);
         count("overdue", swept.overdue);
-        let live = self.live_workers().await?;
-        self.remove_orphans(&live).await
+        let overdue = self.worker.store.overdue().await?;
+        metrics::gauge!("portcall_overdue").set(u32::try_from(overdue).unwrap_or(u32::MAX));
+        Ok(())
     }
 
     async fn end_leases(&mut self) -> Result<(), StoreError> {
         let flying = self.worker.store.in_flight().await?;
         metrics::gauge!("portcall_grading").set(u32::try_from(flying.len()).unwrap_or(u32::MAX));
         for (seen, why) in self.leases.observe(&flying, Instant::now()) {
-            if self.worker.store.expire(seen, why).await? == Write::Applied {
+            let ended = self.worker.store.expire(seen, why).await;
+            if let Err(error) = &ended {
+                // One that cannot be ended must not keep the others.
+                tracing::error!(submission.id = %seen.lease.submission, %error, "cannot end a lease");
+            }
+            if matches!(ended, Ok(Write::Applied)) {
                 count("lease", 1);
                 tracing::warn!(
                     submission.id = %seen.lease.submission,
@@ -107,21 +133,40 @@ impl Reaper {
                 );
             }
         }
+        self.hand_back_strays(&flying).await;
         Ok(())
+    }
+
+    /// Hands back leases of this very worker that nothing here works under: a claim whose answer was
+    /// lost, or a result that could not be written. Seen so twice in a row.
+    async fn hand_back_strays(&mut self, flying: &[InFlight]) {
+        let own = self.worker.claimant.id;
+        let stray =
+            |f: &&InFlight| f.lease.worker == own && !self.worker.busy.has(f.lease.submission);
+        let strays: HashSet<Lease> = flying.iter().filter(stray).map(|f| f.lease).collect();
+        let before = std::mem::replace(&mut self.strays, strays);
+        for lease in self.strays.intersection(&before) {
+            match self.worker.store.release(*lease, &handed_back()).await {
+                Ok(_) => count("stray", 1),
+                Err(error) => tracing::warn!(%error, "cannot hand a lease back"),
+            }
+        }
     }
 
     async fn live_workers(&mut self) -> Result<HashSet<WorkerId>, StoreError> {
         let listed = self.worker.store.workers().await?;
         let dead = self.workers.observe(&listed, Instant::now());
-        for id in &dead {
-            if *id != self.worker.claimant.id {
-                tracing::warn!(worker.id = %id, "a worker fell silent");
-                self.worker.store.forget_worker(*id).await?;
+        let own = self.worker.claimant.id;
+        let mut live: HashSet<WorkerId> = listed.iter().map(|w| w.id).chain([own]).collect();
+        for worker in dead.iter().filter(|worker| worker.id != own) {
+            // One that beat meanwhile stays.
+            if self.worker.store.forget_silent(worker).await? {
+                tracing::warn!(worker.id = %worker.id, worker.name, "a worker fell silent");
+                live.remove(&worker.id);
                 count("worker", 1);
             }
         }
-        let own = [self.worker.claimant.id];
-        Ok(listed.iter().map(|w| w.id).filter(|id| !dead.contains(id)).chain(own).collect())
+        Ok(live)
     }
 
     async fn remove_orphans(&mut self, live: &HashSet<WorkerId>) -> Result<(), StoreError> {
@@ -147,8 +192,13 @@ impl Reaper {
             sweep.found.iter().filter(|found| self.is_orphan(found, live, &held)).collect();
         let suspects = orphans.iter().map(|found| found.id.clone()).collect();
         let before = std::mem::replace(&mut self.suspects, suspects);
-        for found in orphans.into_iter().filter(|found| before.contains(&found.id)) {
-            self.remove(found).await;
+        let certain = orphans.into_iter().filter(|found| before.contains(&found.id));
+        // Containers first: a network with something in it cannot be removed.
+        let (containers, networks): (Vec<_>, Vec<_>) =
+            certain.partition(|found| found.object == Object::Container);
+        let this = &*self;
+        for kind in [containers, networks] {
+            stream::iter(kind).for_each_concurrent(REMOVALS, |found| this.remove(found)).await;
         }
         Ok(())
     }
@@ -160,6 +210,9 @@ impl Reaper {
         held: &HashSet<(SubmissionId, Generation)>,
     ) -> bool {
         match (found.kind, found.submission) {
+            (Kind::Slot | Kind::Prober, _) if found.worker == self.worker.claimant.id => {
+                !self.worker.open_slots.may_use(&found.name)
+            }
             (Kind::Slot | Kind::Prober, _) => !live.contains(&found.worker),
             (Kind::Workload | Kind::Service, Some(lease)) => {
                 let busy = found.worker == self.worker.claimant.id && self.worker.busy.has(lease.0);

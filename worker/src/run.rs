@@ -12,13 +12,15 @@
 
 use std::{
     collections::HashSet,
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use futures::FutureExt;
 use portcall_shared::{
     domain::{ids::SubmissionId, submission::Submission},
     ops::{Readiness, Ready},
@@ -43,6 +45,8 @@ use crate::{
 const IDLE_LOOK: Duration = Duration::from_secs(5);
 /// How long gradings may go on after the worker was told to stop, before they are handed back.
 pub const FINISH: Duration = Duration::from_secs(20);
+/// How long handing back and cleaning may take after that.
+const HAND_BACK: Duration = Duration::from_secs(60);
 
 /// What the tasks of a worker share.
 #[derive(Clone)]
@@ -61,6 +65,10 @@ pub struct Worker {
     pub ready: Ready,
     /// What is being graded or cleaned here now: the reaper leaves it alone.
     pub busy: Busy,
+    /// The slots that are open: likewise.
+    pub open_slots: OpenSlots,
+    /// Whether the store answered the last beat.
+    pub store_answers: Arc<AtomicBool>,
 }
 
 /// The leases under which this process has something running or to remove.
@@ -93,28 +101,69 @@ impl Drop for BusyGuard {
     }
 }
 
+/// The slots that this process has open, by the name of their network: what else of its own is at
+/// the engine is a leftover of a slot that was lost.
+#[derive(Clone, Debug, Default)]
+pub struct OpenSlots(Arc<Mutex<SlotNames>>);
+
+#[derive(Debug, Default)]
+struct SlotNames {
+    open: HashSet<String>,
+    opening: u32,
+}
+
+impl OpenSlots {
+    fn change(&self, change: impl FnOnce(&mut SlotNames)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether an object of that name may belong to a slot in use: its network, or what is named
+    /// after it. While a slot is being opened its name is not known yet, so anything may.
+    #[must_use]
+    pub fn may_use(&self, name: &str) -> bool {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let network = name.strip_suffix("-prober").unwrap_or(name);
+        names.opening > 0 || names.open.contains(network)
+    }
+
+    fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).open.len()
+    }
+}
+
 type Offer = oneshot::Sender<Submission>;
+
+/// What a waiting slot is given.
+enum Given {
+    /// A submission to grade.
+    One(Box<Submission>),
+    /// A submission, when the slot is no longer good: somebody else shall grade it.
+    Late(Box<Submission>),
+    /// Nothing any more.
+    None,
+}
 
 impl Worker {
     /// Works until `stop`, then finishes or hands back what runs, and closes the slots.
     pub async fn run(&self, stop: CancellationToken) {
         let finish = CancellationToken::new();
         let (offers, offered) = mpsc::channel::<Offer>(self.slots as usize);
-        let open = Arc::new(AtomicU32::new(0));
         let wake = Arc::new(Notify::new());
         let tasks = TaskTracker::new();
         for number in 0..self.slots {
-            let (worker, offers, open) = (self.clone(), offers.clone(), Arc::clone(&open));
+            let (worker, offers) = (self.clone(), offers.clone());
             let (stop, finish) = (stop.clone(), finish.clone());
-            tasks.spawn(async move { worker.tend(number, offers, &open, stop, finish).await });
+            tasks.spawn(async move { worker.tend(number, offers, stop, finish).await });
         }
         drop(offers);
         let (worker, woken, stopped) = (self.clone(), Arc::clone(&wake), stop.clone());
         tasks.spawn(async move { worker.dispatch(offered, &woken, stopped).await });
         let (store, stopped) = (self.store.clone(), stop.clone());
         tasks.spawn(async move { wake::listen(store, &wake, stopped).await });
-        let (worker, stopped) = (self.clone(), stop.clone());
-        tasks.spawn(async move { worker.beat(stopped).await });
+        // It beats until the last grading has ended: others take a worker without a beat for dead.
+        let ended = CancellationToken::new();
+        let (worker, stopped, last) = (self.clone(), stop.clone(), ended.clone());
+        let beating = tokio::spawn(async move { worker.beat(stopped, last).await });
         let (worker, stopped) = (self.clone(), stop.clone());
         tasks.spawn(async move { crate::reaper::Reaper::new(worker).run(stopped).await });
         tasks.close();
@@ -124,7 +173,13 @@ impl Worker {
         if tokio::time::timeout(FINISH, tasks.wait()).await.is_err() {
             tracing::warn!(finish_s = FINISH.as_secs(), "handing back what is still being graded");
             finish.cancel();
-            tasks.wait().await;
+            if tokio::time::timeout(HAND_BACK, tasks.wait()).await.is_err() {
+                tracing::error!("stopping with gradings unfinished: their leases will expire");
+            }
+        }
+        ended.cancel();
+        if let Err(error) = beating.await {
+            tracing::error!(%error, "the task that beats ended early");
         }
         if let Err(error) = self.store.forget_worker(self.claimant.id).await {
             tracing::warn!(%error, "cannot take this worker off the list");
@@ -132,17 +187,20 @@ impl Worker {
     }
 
     /// Shows that this worker lives.
-    async fn beat(&self, stop: CancellationToken) {
+    async fn beat(&self, stop: CancellationToken, ended: CancellationToken) {
         let mut tick = tokio::time::interval(self.times.beat);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
-                () = stop.cancelled() => return,
+                () = ended.cancelled() => return,
             }
-            if let Err(error) = self.store.beat(&self.claimant, self.slots).await {
+            let beat = self.store.beat(&self.claimant, self.slots).await;
+            if let Err(error) = &beat {
                 tracing::warn!(%error, "cannot beat");
             }
+            self.store_answers.store(beat.is_ok(), Ordering::Relaxed);
+            self.tell_readiness(&stop);
         }
     }
 
@@ -187,9 +245,14 @@ impl Worker {
     /// Hands a submission to the slot that it was claimed for; if that went away just then, the
     /// lease is given back.
     async fn hand(&self, offer: Offer, submission: Submission) {
-        let Err(submission) = offer.send(submission) else { return };
-        let lease = self.lease(&submission);
-        if let Err(error) = self.store.give_back(lease, &one::handed_back()).await {
+        if let Err(submission) = offer.send(submission) {
+            self.hand_back(&submission).await;
+        }
+    }
+
+    async fn hand_back(&self, submission: &Submission) {
+        let lease = self.lease(submission);
+        if let Err(error) = self.store.release(lease, &one::handed_back()).await {
             tracing::warn!(%error, "cannot give a lease back; it will expire");
         }
     }
@@ -207,15 +270,17 @@ impl Worker {
         &self,
         number: u32,
         offers: mpsc::Sender<Offer>,
-        open: &AtomicU32,
         stop: CancellationToken,
         finish: CancellationToken,
     ) {
         while let Some(slot) = self.open(number, &stop).await {
-            self.count(open.fetch_add(1, Ordering::Relaxed) + 1);
+            self.tell_readiness(&stop);
             let slot = self.serve(slot, &offers, &stop, &finish).await;
-            self.count(open.fetch_sub(1, Ordering::Relaxed) - 1);
-            if let Err(error) = self.grader.fleet.close_slot(slot).await {
+            let name = slot.network_name().to_owned();
+            let closed = self.grader.fleet.close_slot(slot).await;
+            self.open_slots.change(|slots| _ = slots.open.remove(&name));
+            self.tell_readiness(&stop);
+            if let Err(error) = closed {
                 tracing::warn!(slot.number = number, %error, "a slot is left to the reaper");
             }
             if stop.is_cancelled() {
@@ -224,11 +289,17 @@ impl Worker {
         }
     }
 
-    fn count(&self, open: u32) {
-        metrics::gauge!("portcall_slots_open").set(open);
-        self.ready.set(match open {
-            0 => Readiness::NotReady("no slot is open at the Docker endpoint".to_owned()),
-            _ => Readiness::Ready,
+    fn tell_readiness(&self, stop: &CancellationToken) {
+        let open = self.open_slots.count();
+        metrics::gauge!("portcall_slots_open").set(u32::try_from(open).unwrap_or(u32::MAX));
+        let answers = self.store_answers.load(Ordering::Relaxed);
+        if stop.is_cancelled() {
+            return;
+        }
+        self.ready.set(match (open, answers) {
+            (0, _) => Readiness::NotReady("no slot is open at the Docker endpoint".to_owned()),
+            (_, false) => Readiness::NotReady("the database does not answer".to_owned()),
+            (_, true) => Readiness::Ready,
         });
     }
 
@@ -239,8 +310,19 @@ impl Worker {
             if stop.is_cancelled() {
                 return None;
             }
-            match self.grader.fleet.open_slot(number).await {
+            self.open_slots.change(|slots| slots.opening += 1);
+            let opened = self.grader.fleet.open_slot(number).await;
+            self.open_slots.change(|slots| {
+                slots.opening -= 1;
+                slots.open.extend(opened.as_ref().ok().map(|slot| slot.network_name().to_owned()));
+            });
+            match opened {
                 Ok(slot) => {
+                    // Once for the worker is enough.
+                    if let Some(warning) = self.fleet().warning(slot.node()).filter(|_| number == 0)
+                    {
+                        tracing::warn!(node.name = slot.node().name, "{warning}");
+                    }
                     tracing::info!(slot.number = number, slot.subnet = %slot.subnet(), "slot open");
                     return Some(slot);
                 }
@@ -262,30 +344,58 @@ impl Worker {
         finish: &CancellationToken,
     ) -> Slot {
         while !stop.is_cancelled() && self.alive(&slot).await {
-            let (offer, mut given) = oneshot::channel();
-            if offers.send(offer).await.is_err() {
-                break;
-            }
-            let submission = loop {
-                tokio::select! {
-                    given = &mut given => break given.ok(),
-                    () = stop.cancelled() => {
-                        given.close();
-                        break given.await.ok();
-                    }
-                    () = tokio::time::sleep(IDLE_LOOK) => {}
-                }
-                if !self.alive(&slot).await {
-                    // From here on nothing can be given; what was given just before is taken.
-                    given.close();
-                    break given.await.ok();
-                }
+            let permit = tokio::select! {
+                permit = offers.reserve() => permit,
+                // Behind other offers: look at the slot again before it is offered.
+                () = tokio::time::sleep(IDLE_LOOK) => continue,
+                () = stop.cancelled() => break,
             };
-            if let Some(submission) = submission {
-                self.one(&slot, submission, finish).await;
+            let Ok(permit) = permit else { break };
+            let (offer, given) = oneshot::channel();
+            permit.send(offer);
+            match self.wait(&slot, given, stop).await {
+                Given::One(submission) => self.guarded(&slot, *submission, finish).await,
+                Given::Late(submission) => self.hand_back(&submission).await,
+                Given::None => {}
             }
         }
         slot
+    }
+
+    /// Waits for a submission while the slot is good.
+    async fn wait(
+        &self,
+        slot: &Slot,
+        mut given: oneshot::Receiver<Submission>,
+        stop: &CancellationToken,
+    ) -> Given {
+        loop {
+            tokio::select! {
+                given = &mut given => match given {
+                    Ok(one) if slot.prober().over().is_none() => return Given::One(Box::new(one)),
+                    Ok(one) => return Given::Late(Box::new(one)),
+                    Err(_) => return Given::None,
+                },
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(IDLE_LOOK) => {}
+            }
+            if !self.alive(slot).await {
+                break;
+            }
+        }
+        // From here on nothing can be given; what was given just before must not be lost.
+        given.close();
+        given.await.map_or(Given::None, |one| Given::Late(Box::new(one)))
+    }
+
+    /// Grades one submission; a panic of ours costs the slot, not the worker.
+    async fn guarded(&self, slot: &Slot, submission: Submission, finish: &CancellationToken) {
+        let id = submission.id;
+        let one = AssertUnwindSafe(self.one(slot, submission, finish)).catch_unwind();
+        if one.await.is_err() {
+            slot.doubt();
+            tracing::error!(submission.id = %id, "a grading panicked; its lease is handed back");
+        }
     }
 
     async fn alive(&self, slot: &Slot) -> bool {

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use portcall_shared::settings::{Common, InvalidSettings, Reader};
 
-use crate::{fleet::SubnetPool, lease::LeaseTimes};
+use crate::{
+    fleet::{NodeSettings, SubnetPool},
+    lease::LeaseTimes,
+};
 
 /// Everything that a worker can be told.
 #[derive(Clone, Debug)]
@@ -23,8 +26,8 @@ pub struct Settings {
     pub ops_addr: SocketAddr,
     /// Where the subnets of slots come from.
     pub pool: SubnetPool,
-    /// The runtime of strangers' containers; the engine's default if none.
-    pub runtime: Option<String>,
+    /// What the operator of the node decides about strangers' containers.
+    pub node: NodeSettings,
     /// The times of a lease.
     pub times: LeaseTimes,
 }
@@ -70,7 +73,12 @@ impl Settings {
             prober,
             ops_addr: reader.parsed("PORTCALL_WORKER_OPS_ADDR", unspecified),
             pool: reader.parsed("PORTCALL_SLOT_POOL", whole),
-            runtime: reader.optional("PORTCALL_RUNTIME"),
+            node: NodeSettings {
+                runtime: reader.optional("PORTCALL_RUNTIME"),
+                cgroup_parent: reader.optional("PORTCALL_CGROUP_PARENT"),
+                cpuset: reader.optional("PORTCALL_CPUSET"),
+                ..NodeSettings::default()
+            },
             times,
         };
         Ok((settings, reader.finish()?))

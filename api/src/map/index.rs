@@ -302,5 +302,4 @@ fn subtract(counts: &mut HashMap<String, usize>, key: &str) {
 }
 
 #[cfg(test)]
-#[path = "index_tests.rs"]
 mod tests;

@@ -24,7 +24,7 @@ pub async fn follow(
     State(app): State<AppState>,
     Id(slug): Id<EventSlug>,
 ) -> Result<impl IntoResponse, ApiError> {
-    app.event(&slug).await?;
+    app.is_event(&slug).await?;
     // Followed before the revision is read, so that no change falls between the two.
     let news = app.hub.follow_event(slug.clone())?;
     let revision = app.map.revision(&slug);

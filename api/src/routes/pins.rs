@@ -37,10 +37,7 @@ pub async fn show(
 ) -> Result<impl IntoResponse, ApiError> {
     let bbox = query.bbox.as_deref().map_or(Ok(Bbox::WORLD), bbox)?;
     let zoom = query.zoom.as_deref().map_or(Ok(2), zoom)?;
-    // The map is in memory: only an event without pins is looked up.
-    if app.map.summary(&slug).pins == 0 {
-        app.event(&slug).await?;
-    }
+    app.is_event(&slug).await?;
     Ok(Reply::geo(PinsView::of(&app.map.view(&slug, &bbox, zoom))))
 }
 

@@ -238,13 +238,14 @@ impl Fault {
     /// What is done about it at the `lost`-th lost attempt (from 1).
     #[must_use]
     pub fn disposition(&self, lost: u32) -> Disposition {
-        let backoff = Duration::from_secs(5 * 4u64.pow(lost.clamp(1, 4) - 1));
+        // A registry that limits or fails us does so for minutes; another machine is soon found.
+        let backoff = |first: u64| Duration::from_secs(first * 4u64.pow(lost.clamp(1, 4) - 1));
         match self {
             Self::Participant(fault) => Disposition::Fail(fault.clone()),
             Self::Registry(fault) => Disposition::Release {
-                after: fault.retry_after.unwrap_or(backoff).max(backoff).min(LONGEST_DELAY),
+                after: fault.retry_after.unwrap_or_default().max(backoff(30)).min(LONGEST_DELAY),
             },
-            Self::Platform(_) => Disposition::Release { after: backoff },
+            Self::Platform(_) => Disposition::Release { after: backoff(5) },
         }
     }
 
@@ -378,9 +379,11 @@ mod tests {
         };
         assert_eq!(after(registry(Some(60)), 1), 60);
         assert_eq!(after(registry(Some(3600)), 1), 900);
-        assert_eq!(after(registry(Some(0)), 1), 5);
-        assert_eq!(after(registry(None), 2), 20);
-        assert_eq!(after(registry(None), 99), 320);
+        assert_eq!(after(registry(Some(0)), 1), 30);
+        assert_eq!(after(registry(None), 2), 120);
+        assert_eq!(after(registry(None), 99), 900);
+        let lost = || PlatformFault::new(PlatformCode::NodeLost, "x").into();
+        assert_eq!((after(lost(), 1), after(lost(), 2)), (5, 20));
     }
 
     #[test]

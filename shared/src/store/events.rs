@@ -68,7 +68,7 @@ impl Store {
                 self.call("apply an event", async move { events.insert_one(document).await }).await;
             match inserted {
                 Ok(_) => return Ok(AppliedEvent::Version(next)),
-                Err(error) if error.duplicate().is_some() => {}
+                Err(error) if error.is_duplicate() => {}
                 Err(error) => return Err(error),
             }
         }

@@ -12,8 +12,10 @@ use mongodb::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Store, decode, documents::SubmissionDoc};
+use super::{Store, StoreError, decode, documents::SubmissionDoc};
 use crate::{domain::submission::Submission, retry};
+
+const DOING: &str = "follow the change stream";
 
 /// What a follower is told.
 #[derive(Clone, Debug)]
@@ -41,12 +43,13 @@ impl Store {
         to: mpsc::Sender<Feed>,
         stop: CancellationToken,
     ) {
-        // The stream lives in a task of its own, which is told to stop and never dropped half-way.
+        // The stream lives in a task of its own, which is told to stop; what it was waiting for then
+        // is an idle read of its own connection.
         let store = self.clone();
         let task = tokio::spawn(async move {
             let mut pauses = retry::RECONNECT.pauses();
             while !stop.is_cancelled() && !to.is_closed() {
-                match store.follow_once(interest, &to, &stop).await {
+                match store.follow_once(interest, &to, &stop, &mut pauses).await {
                     Ok(()) => return,
                     Err(error) => {
                         metrics::counter!("portcall_feed_lost_total").increment(1);
@@ -69,7 +72,8 @@ impl Store {
         interest: Interest,
         to: &mpsc::Sender<Feed>,
         stop: &CancellationToken,
-    ) -> Result<(), mongodb::error::Error> {
+        pauses: &mut retry::Pauses,
+    ) -> Result<(), StoreError> {
         let pipeline: Vec<Document> = match interest {
             Interest::All => vec![],
             Interest::Claimable => vec![doc! { "$match": { "$or": [
@@ -79,8 +83,12 @@ impl Store {
         };
         let options =
             ChangeStreamOptions::builder().full_document(Some(FullDocumentType::UpdateLookup));
-        let mut stream =
-            self.submissions.watch().pipeline(pipeline).with_options(options.build()).await?;
+        let submissions = self.submissions.clone();
+        let open = async move {
+            submissions.watch().pipeline(pipeline).with_options(options.build()).await
+        };
+        let mut stream = self.call(DOING, open).await?;
+        pauses.reset();
         if to.send(Feed::Gap).await.is_err() {
             return Ok(());
         }
@@ -90,9 +98,10 @@ impl Store {
                 () = stop.cancelled() => return Ok(()),
             };
             let Some(event) = event else {
-                return Err(mongodb::error::Error::custom("the stream ended"));
+                return Err(StoreError::Task { doing: DOING });
             };
-            let Some(submission) = read(event?) else { continue };
+            let event = event.map_err(|source| StoreError::Driver { doing: DOING, source })?;
+            let Some(submission) = read(event) else { continue };
             if to.send(Feed::Changed(Box::new(submission))).await.is_err() {
                 return Ok(());
             }

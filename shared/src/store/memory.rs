@@ -1,5 +1,5 @@
 //! A queue in memory: the twin of MongoDB's, for tests of the worker's loop and as the model that
-//! the real one is held against (`shared/tests/queue.rs` runs one suite on both), and the queue of
+//! the real one is held against (`shared/tests/store_queue` runs one suite on both), and the queue of
 //! `portcall check`, which grades without a database.
 
 use std::{
@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use super::{
     StoreError,
     mongo_queue::{lost_reason, undetermined, waited_reason},
-    queue::{Claimant, Expiry, InFlight, Lease, Queue, Return, Settlement, Swept, Write},
+    queue::{Claimant, Expiry, InFlight, Lease, Queue, Release, Settlement, Swept, Write},
 };
 use crate::domain::{
     ids::SubmissionId,
@@ -201,7 +201,7 @@ impl Queue for MemoryQueue {
         }))
     }
 
-    async fn give_back(&self, lease: Lease, back: &Return) -> Result<Write, StoreError> {
+    async fn release(&self, lease: Lease, back: &Release) -> Result<Write, StoreError> {
         let generation = lease.generation;
         let (event, outcome) = match back.fault {
             Some(_) => (Event::Release { generation }, AttemptOutcome::Released),

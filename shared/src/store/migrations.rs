@@ -24,20 +24,28 @@ impl Store {
     /// # Errors
     /// When the store cannot.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.migrate_taking_over_after(TAKE_OVER).await
+    }
+
+    /// The same with another patience for a process that died half-way.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn migrate_taking_over_after(&self, patience: Duration) -> Result<(), StoreError> {
         for number in 1..=VERSION {
-            self.migrate_one(number).await?;
+            self.migrate_one(number, patience).await?;
         }
         Ok(())
     }
 
-    async fn migrate_one(&self, number: i32) -> Result<(), StoreError> {
+    async fn migrate_one(&self, number: i32, patience: Duration) -> Result<(), StoreError> {
         let id = format!("migration-{number}");
         let waiting = Instant::now();
         loop {
             let found = self.migration(&id).await?;
             let mine = match &found {
                 Some(d) if d.get_bool("done").unwrap_or(false) => return Ok(()),
-                Some(_) => waiting.elapsed() > TAKE_OVER,
+                Some(_) => waiting.elapsed() > patience,
                 None => self.begin(&id).await?,
             };
             if mine {
@@ -69,7 +77,7 @@ impl Store {
             self.call("begin a migration", async move { meta.insert_one(entry).await }).await;
         match inserted {
             Ok(_) => Ok(true),
-            Err(error) if error.duplicate().is_some() => Ok(false),
+            Err(error) if error.is_duplicate() => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -100,15 +100,13 @@ impl StoreError {
         }
     }
 
-    /// Whether a unique index refused the write, and which one.
-    fn duplicate(&self) -> Option<&str> {
-        let Self::Driver { source, .. } = self else { return None };
+    /// Whether a unique index refused the write.
+    fn is_duplicate(&self) -> bool {
+        let Self::Driver { source, .. } = self else { return false };
         match source.kind.as_ref() {
-            ErrorKind::Write(WriteFailure::WriteError(e)) if e.code == 11000 => {
-                Some(e.message.as_str())
-            }
-            ErrorKind::Command(e) if e.code == 11000 => Some(e.message.as_str()),
-            _ => None,
+            ErrorKind::Write(WriteFailure::WriteError(e)) => e.code == 11000,
+            ErrorKind::Command(e) => e.code == 11000,
+            _ => false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The queue: claims that are leases with a generation.
 //!
 //! [`Queue`] is what the worker sees. MongoDB implements it on [`super::Store`]; [`super::memory`]
-//! is a twin in memory that passes the same conformance suite (`shared/tests/queue.rs`).
+//! is a twin in memory that passes the same conformance suite (`shared/tests/store_queue`).
 //!
 //! Every write by a worker names the generation that it holds, and answers with a [`Write`]: a lost
 //! race is a value, not an error. A write that is repeated answers as it did the first time.
@@ -88,7 +88,7 @@ pub struct Record {
 
 /// Why a lease is given back, and for how long nobody else should try.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Return {
+pub struct Release {
     /// The fault; none when the worker is stopping.
     pub fault: Option<Reason>,
     /// Not before so long from now.
@@ -140,10 +140,10 @@ pub trait Queue: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Write, StoreError>> + Send;
 
     /// Gives the lease back.
-    fn give_back(
+    fn release(
         &self,
         lease: Lease,
-        back: &Return,
+        back: &Release,
     ) -> impl Future<Output = Result<Write, StoreError>> + Send;
 
     /// Notes how long cleaning took, after the verdict.

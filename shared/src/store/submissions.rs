@@ -100,15 +100,14 @@ impl Store {
                 .map(|i| IdempotencyDoc { key: i.key.clone(), body: i.body.clone() });
             match self.insert(encode(&document)?).await {
                 Ok(()) => return Ok(Taken::Stored(Box::new(document.into_domain()?))),
-                Err(error) => match error.duplicate() {
-                    // An earlier try of this very insert, whose answer was lost.
-                    Some(message) if message.contains("_id_") => {
-                        return Ok(Taken::Stored(Box::new(document.into_domain()?)));
+                Err(error) if error.is_duplicate() => {
+                    // An earlier try of this very insert, whose answer was lost; or somebody was
+                    // faster with that lane or key: then all is looked at again.
+                    if let Some(stored) = self.submission(submission.id).await? {
+                        return Ok(Taken::Stored(Box::new(stored)));
                     }
-                    // Somebody was faster with that lane or key: look again.
-                    Some(_) => {}
-                    None => return Err(error),
-                },
+                }
+                Err(error) => return Err(error),
             }
         }
     }

@@ -57,6 +57,19 @@ impl Store {
             .map(drop)
     }
 
+    /// Takes a worker off the list that was observed to be silent; answers whether it was still as
+    /// it was observed.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn forget_silent(&self, seen: &WorkerEntry) -> Result<bool, StoreError> {
+        let workers = self.workers.clone();
+        let filter = doc! { "_id": uuid(seen.id), "beat": seen.beat };
+        let gone = async move { workers.delete_one(filter).await };
+        let gone = self.call("take a silent worker off the list", gone).await?;
+        Ok(gone.deleted_count == 1)
+    }
+
     /// Takes a worker off the list.
     ///
     /// # Errors
@@ -140,7 +153,7 @@ impl WorkerObserver {
     }
 
     /// Takes in the list as read at `now`, and tells who is dead.
-    pub fn observe(&mut self, all: &[WorkerEntry], now: Instant) -> Vec<WorkerId> {
+    pub fn observe(&mut self, all: &[WorkerEntry], now: Instant) -> Vec<WorkerEntry> {
         self.seen.retain(|id, _| all.iter().any(|w| w.id == *id));
         let mut dead = Vec::new();
         for worker in all {
@@ -149,7 +162,7 @@ impl WorkerObserver {
                 *seen = (worker.beat, now);
             }
             if now.duration_since(seen.1) >= self.silence {
-                dead.push(worker.id);
+                dead.push(worker.clone());
             }
         }
         dead

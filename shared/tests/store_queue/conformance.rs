@@ -10,7 +10,7 @@ use portcall_shared::{
         submission::{AttemptOutcome, StepTime, Submission},
         verdict::{Fault, Outcome, ParticipantCode, ParticipantFault, PlatformCode, PlatformFault},
     },
-    store::queue::{Claimant, Expiry, InFlight, Lease, Queue, Record, Return, Settlement, Write},
+    store::queue::{Claimant, Expiry, InFlight, Lease, Queue, Record, Release, Settlement, Write},
 };
 
 use crate::subject::{Subject, now, submission};
@@ -45,9 +45,9 @@ fn failed() -> Settlement {
     Settlement { pass: Pass::No, reason, record: record() }
 }
 
-fn released(after: Duration) -> Return {
+fn released(after: Duration) -> Release {
     let fault = PlatformFault::new(PlatformCode::NodeLost, "the node went away");
-    Return { fault: Some(Fault::from(fault).reason()), after, record: record() }
+    Release { fault: Some(Fault::from(fault).reason()), after, record: record() }
 }
 
 async fn claim<S: Subject>(subject: &S) -> Submission {
@@ -150,7 +150,7 @@ pub(crate) async fn a_stale_holder_changes_nothing(subject: &impl Subject) {
     assert_eq!(queue.advance(old, Step::Probing, now()).await.unwrap(), Write::Stale);
     assert_eq!(queue.pin(old, &before.images).await.unwrap(), Write::Stale);
     assert_eq!(queue.settle(old, &failed()).await.unwrap(), Write::Stale);
-    assert_eq!(queue.give_back(old, &released(Duration::ZERO)).await.unwrap(), Write::Stale);
+    assert_eq!(queue.release(old, &released(Duration::ZERO)).await.unwrap(), Write::Stale);
     assert_eq!(subject.get(old.submission).await, before);
     assert_eq!(before.attempts[0].outcome, Some(AttemptOutcome::Lost));
     assert_eq!(queue.settle(new, &passed()).await.unwrap(), Write::Applied);
@@ -161,8 +161,8 @@ pub(crate) async fn a_released_one_waits_and_is_woken(subject: &impl Subject) {
     let claimed = claim(subject).await;
     let back = released(Duration::from_secs(60));
     let lease = lease(&claimed);
-    assert_eq!(subject.queue().give_back(lease, &back).await.unwrap(), Write::Applied);
-    assert_eq!(subject.queue().give_back(lease, &back).await.unwrap(), Write::Applied);
+    assert_eq!(subject.queue().release(lease, &back).await.unwrap(), Write::Applied);
+    assert_eq!(subject.queue().release(lease, &back).await.unwrap(), Write::Applied);
     let waiting = subject.get(claimed.id).await;
     assert_eq!((waiting.life.state, waiting.life.lost), (State::Queued, 1));
     let delay = waiting.delay.expect("it waits");
@@ -177,8 +177,8 @@ pub(crate) async fn a_released_one_waits_and_is_woken(subject: &impl Subject) {
 pub(crate) async fn a_handed_back_one_costs_no_attempt(subject: &impl Subject) {
     subject.put(submission("a", now())).await;
     let claimed = claim(subject).await;
-    let back = Return { fault: None, after: Duration::ZERO, record: record() };
-    subject.queue().give_back(lease(&claimed), &back).await.unwrap();
+    let back = Release { fault: None, after: Duration::ZERO, record: record() };
+    subject.queue().release(lease(&claimed), &back).await.unwrap();
     let waiting = subject.get(claimed.id).await;
     assert_eq!((waiting.life.state, waiting.life.lost), (State::Queued, 0));
     assert_eq!(waiting.delay, None);
@@ -190,7 +190,7 @@ pub(crate) async fn three_lost_attempts_are_undetermined(subject: &impl Subject)
     subject.put(submission("a", now())).await;
     for lost in 1..=MAX_LOST {
         let claimed = claim(subject).await;
-        subject.queue().give_back(lease(&claimed), &released(Duration::ZERO)).await.unwrap();
+        subject.queue().release(lease(&claimed), &released(Duration::ZERO)).await.unwrap();
         let state = subject.get(claimed.id).await.life.state;
         assert_eq!(state.is_final(), lost == MAX_LOST, "after {lost}");
         if lost == MAX_LOST {

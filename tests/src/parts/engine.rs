@@ -2,13 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bollard::{
     Docker,
-    query_parameters::{ListContainersOptions, ListNetworksOptions, RemoveContainerOptions},
+    errors::Error as Bollard,
+    query_parameters::{
+        ImportImageOptionsBuilder, ListContainersOptions, ListNetworksOptions,
+        RemoveContainerOptions, RemoveImageOptions,
+    },
 };
+use futures::TryStreamExt;
 
 use super::{given, net::Range};
+use crate::image::Recipe;
 
 /// The label that names the worker by its id.
 const WORKER_LABEL: &str = "portcall.worker";
@@ -90,6 +96,52 @@ impl Engine {
             }
         }
         Ok(found)
+    }
+
+    /// The id of the worker that runs the image of that id at the moment, if one does.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn worker_of(&self, image_id: &str) -> Result<Option<String>> {
+        let running = self.docker.list_containers(None::<ListContainersOptions>).await?;
+        let of_it = running.into_iter().find(|c| c.image_id.as_deref() == Some(image_id));
+        Ok(of_it.and_then(|container| container.labels?.remove(WORKER_LABEL)))
+    }
+
+    /// Puts an image on the engine that no registry has; its id.
+    ///
+    /// # Errors
+    /// When the engine does not take it.
+    pub async fn load(&self, name: &str, recipe: &Recipe) -> Result<String> {
+        let packed = recipe.pack()?;
+        let archive = bollard::body_full(packed.archive(name).await?.into());
+        let options = ImportImageOptionsBuilder::new().quiet(true).build();
+        let lines = self.docker.import_image(options, archive, None);
+        let _: Vec<_> = lines.try_collect().await.with_context(|| format!("loading {name}"))?;
+        let found = self.image_id(name).await?;
+        found.filter(|id| id == packed.id()).with_context(|| format!("{name} is not there"))
+    }
+
+    /// The id of an image by its name or id, if it is on the engine.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn image_id(&self, name: &str) -> Result<Option<String>> {
+        match self.docker.inspect_image(name).await {
+            Ok(image) => Ok(image.id),
+            Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes an image off the engine.
+    ///
+    /// # Errors
+    /// When it is not there or in use.
+    pub async fn forget(&self, image: &str) -> Result<()> {
+        let options = RemoveImageOptions { force: true, ..Default::default() };
+        self.docker.remove_image(image, Some(options), None).await?;
+        Ok(())
     }
 
     /// Removes it, as far as that goes: for a test that failed.

@@ -8,4 +8,5 @@ pub mod net;
 pub mod process;
 pub mod proxy;
 pub mod service;
+pub mod sick;
 pub mod stack;

@@ -28,6 +28,28 @@ pub struct Process {
     log: PathBuf,
     /// The part of the log before this start.
     from: usize,
+    /// Where its standard output goes, if not into the log.
+    output: Option<PathBuf>,
+}
+
+/// Where a child's standard output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    /// Into the log, between what goes to standard error.
+    Log,
+    /// Into a file of its own.
+    Apart,
+}
+
+/// What a program that ran to its end left.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub ended: Ended,
+    /// What it wrote to its standard output.
+    pub stdout: String,
+    /// What it wrote to its standard error.
+    pub stderr: String,
 }
 
 /// How a child ended.
@@ -52,9 +74,41 @@ impl Process {
         environment: &[(String, String)],
         dir: &Path,
     ) -> Result<Self> {
+        Self::start_with(name, program, arguments, environment, dir, Output::Log)
+    }
+
+    /// The same, with what it writes to its standard output in `<name>.out` instead.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_apart(
+        name: &str,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+        dir: &Path,
+    ) -> Result<Self> {
+        Self::start_with(name, program, arguments, environment, dir, Output::Apart)
+    }
+
+    fn start_with(
+        name: &str,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+        dir: &Path,
+        output: Output,
+    ) -> Result<Self> {
         let log = dir.join(format!("{name}.log"));
         let from = fs::metadata(&log).map_or(0, |found| found.len() as usize);
         let file = File::options().create(true).append(true).open(&log)?;
+        let (stdout, output) = match output {
+            Output::Log => (file.try_clone()?, None),
+            Output::Apart => {
+                let path = dir.join(format!("{name}.out"));
+                (File::create(&path)?, Some(path))
+            }
+        };
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--"])
@@ -65,11 +119,11 @@ impl Process {
             .envs(environment.iter().cloned())
             .current_dir(dir)
             .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
+            .stdout(stdout)
             .stderr(file)
             .process_group(0);
         let child = spawn(command).with_context(|| format!("starting {}", program.display()))?;
-        Ok(Self { name: name.to_owned(), child, log, from })
+        Ok(Self { name: name.to_owned(), child, log, from, output })
     }
 
     /// What the test calls it.
@@ -89,6 +143,22 @@ impl Process {
     pub fn log(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(bytes.get(self.from..).unwrap_or_default()).into_owned()
+    }
+
+    /// What it has written to its standard output, where that is kept apart.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        let bytes = self.output.as_ref().map(|path| fs::read(path).unwrap_or_default());
+        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until it ends; how, and what it wrote.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn finish(mut self, within: Duration) -> Result<Finished> {
+        let ended = self.wait(within).await.with_context(|| self.log())?;
+        Ok(Finished { ended, stdout: self.stdout(), stderr: self.log() })
     }
 
     /// How it ended, if it did.
@@ -128,6 +198,14 @@ impl Process {
     /// When it is gone already.
     pub fn terminate(&self) -> Result<()> {
         self.signal("TERM")
+    }
+
+    /// Asks it to end, as Ctrl-C does.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn interrupt(&self) -> Result<()> {
+        self.signal("INT")
     }
 
     /// Freezes it.
@@ -185,6 +263,21 @@ pub async fn run(
     let mut process = Process::start("run", program, arguments, environment, dir.path())?;
     let ended = process.wait(within).await.with_context(|| process.log())?;
     Ok((ended, process.log()))
+}
+
+/// The same, with its two outputs apart.
+///
+/// # Errors
+/// When it cannot be started or does not end in time.
+pub async fn ask(
+    program: &Path,
+    arguments: &[&str],
+    environment: &[(String, String)],
+    within: Duration,
+) -> Result<Finished> {
+    let dir = tempfile::tempdir()?;
+    let process = Process::start_apart("ask", program, arguments, environment, dir.path())?;
+    process.finish(within).await
 }
 
 /// Through the shell's own `kill`: a bare machine has no other, and signals from Rust need
@@ -248,5 +341,8 @@ mod tests {
                 .await
                 .unwrap();
         assert_eq!((ended, output.as_str()), (Ended::Code(3), "hello\n"));
+        let asked = ask(Path::new("sh"), &["-c", "echo a; echo b >&2"], &[], within).await.unwrap();
+        assert_eq!(asked.ended, Ended::Code(0));
+        assert_eq!((asked.stdout.as_str(), asked.stderr.as_str()), ("a\n", "b\n"));
     }
 }

@@ -42,8 +42,21 @@ export interface EventDetail extends EventSummary {
     status: number;
     rules: string[];
   }[];
-  limits: Record<string, number>;
+  limits: Limits;
 }
+
+export type Limits = Record<
+  | "memory_mib"
+  | "cpus"
+  | "pids"
+  | "start_s"
+  | "ready_s"
+  | "request_s"
+  | "body_kib"
+  | "grading_s"
+  | "image_mib",
+  number
+>;
 
 export type Totals = Record<State | "submissions", number>;
 

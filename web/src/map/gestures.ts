@@ -21,7 +21,6 @@ export function useGestures(
 ): void {
   const { width, height } = size;
   const { current, jump, fly } = movable;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `current` reads a ref and may change its identity
   useEffect(() => {
     const element = ref.current;
     if (element === null || width === 0) return;
@@ -34,7 +33,7 @@ export function useGestures(
     return () => {
       for (const end of ends) end();
     };
-  }, [ref, width, height, jump, fly]);
+  }, [ref, width, height, current, jump, fly]);
 }
 
 type Current = () => View;

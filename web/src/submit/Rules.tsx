@@ -1,9 +1,9 @@
 // What the event checks, and within which limits, beside the form.
 import type { VNode } from "preact";
-import type { EventDetail } from "../api/types";
+import type { EventDetail, Limits } from "../api/types";
 
 /** The limits that a participant can do something about, in words. */
-const LIMITS: [key: string, words: (value: number) => string][] = [
+const LIMITS: [key: keyof Limits, words: (value: number) => string][] = [
   ["memory_mib", (v) => `${v} MiB of memory`],
   ["cpus", (v) => (v === 1 ? "1 CPU" : `${v} CPUs`)],
   ["pids", (v) => `${v} processes`],
@@ -21,10 +21,7 @@ function which(image: string): string {
 }
 
 export function Rules({ event }: { event: EventDetail }): VNode {
-  const limits = LIMITS.flatMap(([key, words]) => {
-    const value = event.limits?.[key];
-    return value === undefined || value === null ? [] : [words(value)];
-  });
+  const limits = LIMITS.map(([key, words]) => words(event.limits[key]));
   return (
     <aside class="rules" aria-labelledby="rules-title">
       <h2 id="rules-title">What is checked</h2>
@@ -38,7 +35,7 @@ export function Rules({ event }: { event: EventDetail }): VNode {
               <code>
                 {check.method} {check.path}
               </code>{" "}
-              at {which(String(check.image))} answers {check.status}
+              at {which(check.image)} answers {check.status}
             </p>
             {check.rules.length > 0 && (
               <ul>
@@ -64,16 +61,12 @@ export function Rules({ event }: { event: EventDetail }): VNode {
           </ul>
         </>
       )}
-      {limits.length > 0 && (
-        <>
-          <h3>Limits</h3>
-          <ul class="limits">
-            {limits.map((limit) => (
-              <li key={limit}>{limit}</li>
-            ))}
-          </ul>
-        </>
-      )}
+      <h3>Limits</h3>
+      <ul class="limits">
+        {limits.map((limit) => (
+          <li key={limit}>{limit}</li>
+        ))}
+      </ul>
       {event.images.registries.length > 0 && (
         <>
           <h3>Registries</h3>

@@ -1,6 +1,7 @@
 // The form: what it starts with, what it lacks, what it sends.
 import { describe, expect, it } from "vitest";
 import type { EventDetail, Submission } from "../api/types";
+import { viewSnapshot } from "../snapshots/read";
 import {
   curlLine,
   emptyForm,
@@ -13,23 +14,8 @@ import {
 } from "./form";
 import { newKey } from "./keep";
 
-const EVENT = {
-  slug: "birthday-3",
-  title: "Docker Birthday #3",
-  opens: null,
-  closes: null,
-  open: true,
-  version: 1,
-  profile: "ordinary",
-  images: { min: 1, max: 4, aliases: ["vote", "result"], registries: [] },
-  answers: [
-    { name: "vote", label: "Your vote", one_of: ["Cats", "Dogs"], max_length: null },
-    { name: "motto", label: null, one_of: null, max_length: 64 },
-  ],
-  services: [],
-  checks: [],
-  limits: {},
-} satisfies EventDetail;
+const EVENT = viewSnapshot("an_event_with_its_rules") as EventDetail;
+const EARLIER = viewSnapshot("a_submission_that_failed") as Submission;
 
 const FILLED: Form = {
   name: " Gordon ",
@@ -89,15 +75,14 @@ describe("the form", () => {
   });
 
   it("is filled from an earlier submission", () => {
-    const earlier = {
-      participant: { name: "Gordon", handle: "@docker" },
-      place: { label: "San Francisco", lat: 37.77, lng: -122.42, country: "US" },
-      images: [{ ref: "u/app:1", digest: null, platform: null, size: null, alias: null }],
-      answers: { vote: "Dogs", gone: "x" },
-    } as unknown as Submission;
+    const earlier = { ...EARLIER, answers: { vote: "Dogs", gone: "x" } };
     const form = formFrom(EVENT, earlier);
-    expect(form.place.spot).toEqual({ lat: 37.77, lng: -122.42 });
-    expect(form.images).toEqual(["u/app:1"]);
+    expect(form).toMatchObject({ name: "Gordon", handle: "@docker" });
+    expect(form.place).toEqual({
+      label: "San Francisco, CA, USA",
+      spot: { lat: 37.77, lng: -122.42 },
+    });
+    expect(form.images).toEqual(["u/vote:1", "u/result"]);
     expect(form.answers).toEqual({ vote: "Dogs", motto: "" });
   });
 

@@ -129,10 +129,13 @@ impl Grader {
         progress: &impl Progress,
         until: Instant,
     ) -> Result<Prepared, Break> {
-        let within = event.limits.pull.min(until.saturating_duration_since(Instant::now()));
+        // All images share the time for pulling; what comes after it keeps its own.
+        let limits = &event.limits;
+        let rest = limits.start + limits.ready + limits.request;
+        let by = (Instant::now() + limits.pull).min(until - rest);
         let mut pulls = Vec::with_capacity(prepared.specs.len());
         for spec in &prepared.specs {
-            pulls.push(self.pull_one(spec, within));
+            pulls.push(self.pull_one(spec, by));
         }
         let declared = stream::iter(pulls).buffered(PULLS).try_collect::<Vec<ImageDeclares>>();
         let declared = tokio::select! {
@@ -145,11 +148,8 @@ impl Grader {
         Ok(prepared)
     }
 
-    async fn pull_one(
-        &self,
-        spec: &ContainerSpec,
-        within: Duration,
-    ) -> Result<ImageDeclares, Break> {
+    async fn pull_one(&self, spec: &ContainerSpec, by: Instant) -> Result<ImageDeclares, Break> {
+        let within = by.saturating_duration_since(Instant::now());
         let local = spec.image.starts_with("sha256:");
         let pulled = match local {
             true => Ok(()),

@@ -12,7 +12,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use portcall_shared::domain::{
     event::{Event, Method, Target},
     submission::Submission,
-    verdict::{Fault, PlatformCode, PlatformFault},
+    verdict::{Fault, ParticipantFault, PlatformCode, PlatformFault},
 };
 use tokio::time::Instant;
 
@@ -30,6 +30,8 @@ use crate::{
 
 /// Between two looks at a container that does not listen yet.
 const LOOK: Duration = Duration::from_millis(100);
+/// Between two looks at what containers wrote: the engine counts files for it.
+const DISK_LOOK: Duration = Duration::from_secs(1);
 /// For one knock at port 80.
 const KNOCK: Duration = Duration::from_millis(500);
 /// Ports that are tried when port 80 stays silent, for the hint.
@@ -76,7 +78,11 @@ impl Grader {
         until: Instant,
     ) -> Result<Vec<Seen>, Break> {
         let now = Instant::now();
-        let ready = (now + event.limits.ready).min(until);
+        let ready = now + event.limits.ready;
+        if ready + event.limits.request > until {
+            let message = "preparing took so long that no time was left for the questions";
+            return Err(PlatformFault::new(PlatformCode::NodeLost, message).into());
+        }
         let mut seen: Vec<Seen> = Vec::new();
         let mut running = FuturesUnordered::new();
         for (image, (position, alias)) in prepared.images().enumerate() {
@@ -101,15 +107,36 @@ impl Grader {
             };
             running.push(async move { (image, self.see(target).await) });
         }
+        let full = self.watch_disks(workload, prepared);
+        tokio::pin!(full);
         loop {
             let next = tokio::select! {
                 next = running.next() => next,
+                full = &mut full => return Err(full.into()),
                 stop = progress.stopped() => return Err(stop.into()),
             };
             let Some((image, result)) = next else { return Ok(seen) };
             seen[image] = result?;
             if judge::judge(event, submission, &seen).outcome.is_ok() {
                 return Ok(seen);
+            }
+        }
+    }
+
+    /// Completes when an image wrote more to its root than it may. The bound where the node's
+    /// storage has no quota; a look that fails says nothing and is not the image's fault.
+    async fn watch_disks(&self, workload: &Workload, prepared: &Prepared) -> ParticipantFault {
+        loop {
+            tokio::time::sleep(DISK_LOOK).await;
+            let Ok(written) = self.fleet.written(workload).await else { continue };
+            for (position, alias) in prepared.images() {
+                let limit_mib = prepared.specs[position].limits.root_mib;
+                let most = u64::from(limit_mib) * 1024 * 1024;
+                if written.get(position).is_some_and(|bytes| *bytes > most) {
+                    let presence = Presence::DiskFull { limit_mib };
+                    let seen = Seen { alias: alias.to_owned(), presence, answers: Vec::new() };
+                    return judge::absent(&seen, "");
+                }
             }
         }
     }
@@ -131,11 +158,18 @@ impl Grader {
             }
         }
         // An image that died while it was asked is told so.
-        let died = self.presence(&target).await?;
-        if !matches!(died, Presence::Listening) {
-            seen.presence = died;
+        let died = self.presence_of(&target, &self.state(&target).await?);
+        let unreachable = |answer: &Observation| {
+            matches!(answer, Observation::Failed { failure: AskFailure::Unreachable, .. })
+        };
+        match died {
+            Presence::Listening if seen.answers.iter().flat_map(|(_, a)| a).any(unreachable) => {
+                let message = "a container that runs could not be reached in its network";
+                Err(PlatformFault::new(PlatformCode::NodeLost, message).into())
+            }
+            Presence::Listening => Ok(seen),
+            died => Ok(Seen { presence: died, ..seen }),
         }
-        Ok(seen)
     }
 
     /// Waits until port 80 accepts a connection, the process ends, or the time is over.
@@ -169,19 +203,13 @@ impl Grader {
         let states = self.fleet.states(target.workload).await;
         let mut states = states.map_err(|e| super::platform("look at the containers", &e))?;
         if target.position < states.len() {
-            return Ok(states.swap_remove(target.position));
+            let state = states.swap_remove(target.position);
+            if state.phase != Phase::Missing {
+                return Ok(state);
+            }
         }
-        let message = "a container went away while it was graded";
+        let message = "a container was removed while it was graded";
         Err(PlatformFault::new(PlatformCode::NodeLost, message).into())
-    }
-
-    async fn presence(&self, target: &Target80<'_>) -> Result<Presence, Break> {
-        let state = self.state(target).await?;
-        if state.phase == Phase::Missing {
-            let message = "a container went away while it was graded";
-            return Err(PlatformFault::new(PlatformCode::NodeLost, message).into());
-        }
-        Ok(self.presence_of(target, &state))
     }
 
     fn presence_of(&self, target: &Target80<'_>, state: &ContainerState) -> Presence {

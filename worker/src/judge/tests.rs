@@ -166,6 +166,18 @@ fn silence_gets_a_hint_that_helps() {
 }
 
 #[test]
+fn a_strict_event_says_what_to_change() {
+    let strict = Event { profile: Profile::Strict, ..event(JSON) };
+    let exited = seen(Presence::Exited { code: 1 }, &[]);
+    let hint = |event: &Event| {
+        let judgement = judge(event, &submission(), std::slice::from_ref(&exited));
+        judgement.outcome.unwrap_err().hint.unwrap()
+    };
+    assert!(hint(&strict).contains("read-only") && hint(&strict).contains("log lines"));
+    assert!(!hint(&event(JSON)).contains("read-only"));
+}
+
+#[test]
 fn numbers_are_equal_as_people_mean_it() {
     let rule = event("json = [{ path = \"$.n\", equals = 1 }]");
     for body in [r#"{"n":1}"#, r#"{"n":1.0}"#] {

@@ -328,6 +328,10 @@ fn limits(section: &Section<'_>) -> Limits {
         body_kib: section.integer("body_kib", 1..=256).unwrap_or(default.body_kib),
         grading: seconds("grading_s", 180, default.grading),
     };
+    if limits.start + limits.ready + limits.request >= limits.grading {
+        let message = "it must be more than start_s, ready_s and request_s together";
+        section.wrong("grading_s", message);
+    }
     section.finish();
     limits
 }

@@ -102,6 +102,9 @@ fn contradictions() {
     assert!(mistakes(&twice).contains("`vote` is there twice"));
     let closes = GOOD.replace("profile", "closes = 2026-03-19T00:00:00Z\nprofile");
     assert!(mistakes(&closes).contains("closes before it opens"));
+    let short = GOOD.replace("ready_s = 10", "ready_s = 10\ngrading_s = 30");
+    assert!(mistakes(&short).contains("limits.grading_s: it must be more than"));
+    assert!(parse(&short.replace("grading_s = 30", "grading_s = 31")).is_ok());
     let two = GOOD.replace("status = 200", "post = \"/x\"");
     assert!(mistakes(&two).contains("one of get, post or head"));
     let index = GOOD.replace("image = \"any\"", "image = 4");

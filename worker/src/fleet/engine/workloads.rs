@@ -78,7 +78,10 @@ impl EngineFleet {
         for (index, spec) in specs.iter().enumerate() {
             members.push(self.make_member(slot, owner, spec, index).await?);
         }
-        for (index, member) in members.iter().enumerate() {
+        // What the event provides is there before what relies on it.
+        let (services, images): (Vec<_>, Vec<_>) =
+            members.iter().enumerate().partition(|(_, member)| member.role == Role::Service);
+        for (index, member) in services.into_iter().chain(images) {
             self.start_container(&member.id).await.map_err(|error| sort(error, index))?;
         }
         for (index, member) in members.iter_mut().enumerate() {
@@ -149,7 +152,11 @@ impl EngineFleet {
         let state = seen.state.clone().unwrap_or_default();
         match state.status {
             Some(ContainerStateStatusEnum::CREATED) => return Ok(Phase::Created),
-            Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD) => {}
+            // Somebody else is removing it.
+            Some(ContainerStateStatusEnum::DEAD | ContainerStateStatusEnum::REMOVING) => {
+                return Ok(Phase::Missing);
+            }
+            Some(ContainerStateStatusEnum::EXITED) => {}
             _ if state.running == Some(true) => return Ok(Phase::Running),
             _ => {}
         }

@@ -1,0 +1,101 @@
+// The open card: a pin or a spot that somebody clicked, found in the list, or was linked to.
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { getPins } from "../api/client";
+import { type Bbox, type Cell, isPin, type Pin } from "../api/types";
+import type { Card } from "./PinCard";
+import type { Movable } from "./useView";
+import { fitBbox, type Insets, MAX_ZOOM, parseHash, type Size } from "./viewport";
+
+const INSETS: Insets = { top: 90, right: 60, bottom: 60, left: 60 };
+/** The width of the list where it lies over the map. */
+const PANEL_PX = 320;
+/** A box smaller than this (degrees) is one spot for every purpose. */
+const SPOT_DEGREES = 1e-4;
+
+export interface OpenCard {
+  card: Card | null;
+  show: (pin: Pin) => void;
+  /** Shows a pin and brings it into the middle. */
+  visit: (pin: Pin, zoom: number) => void;
+  /** Zooms to what a count holds; where no zoom would split it, its card opens. */
+  enter: (cell: Cell) => void;
+  close: () => void;
+}
+
+export function useCard(
+  slug: string,
+  size: Size,
+  { current, fly }: Movable,
+  features: (Cell | Pin)[],
+): OpenCard {
+  const [card, setCard] = useState<Card | null>(null);
+  const show = useCallback((pin: Pin): void => setCard({ kind: "pin", pin }), []);
+  const close = useCallback((): void => setCard(null), []);
+
+  const visit = useCallback(
+    (pin: Pin, zoom: number): void => {
+      const [lng, lat] = pin.geometry.coordinates;
+      show(pin);
+      fly({ lng, lat, zoom });
+    },
+    [show, fly],
+  );
+
+  const openSpot = useCallback(
+    (cell: Cell): void => {
+      setCard({ kind: "spot", cell, pins: null });
+      lookUp(slug, cell).then((found) => {
+        setCard((now) =>
+          now?.kind === "spot" && now.cell === cell ? { ...now, pins: found } : now,
+        );
+      });
+    },
+    [slug],
+  );
+
+  const enter = useCallback(
+    (cell: Cell): void => {
+      const { bbox } = cell.properties;
+      const { zoom } = current();
+      if (isSpot(bbox) || zoom >= MAX_ZOOM - 0.1) {
+        openSpot(cell);
+        return;
+      }
+      const right = size.width > 900 ? PANEL_PX + INSETS.right : INSETS.right;
+      const target = fitBbox(bbox, size, { ...INSETS, right });
+      setCard(null);
+      // Every click must lead on, also when the box fills the window already.
+      fly({ ...target, zoom: Math.max(target.zoom, Math.min(MAX_ZOOM, zoom + 1)) });
+    },
+    [size, current, fly, openSpot],
+  );
+
+  useLinkedPin(features, show);
+  return { card, show, visit, enter, close };
+}
+
+function isSpot([west, south, east, north]: Bbox): boolean {
+  return Math.abs(east - west) < SPOT_DEGREES && Math.abs(north - south) < SPOT_DEGREES;
+}
+
+/** Whoever stands at a spot, as far as the finest zoom can tell them apart. */
+async function lookUp(slug: string, cell: Cell): Promise<Pin[]> {
+  const [west, south, east, north] = cell.properties.bbox;
+  const bbox: Bbox = [west - 1e-5, south - 1e-5, east + 1e-5, north + 1e-5];
+  return getPins(slug, bbox, MAX_ZOOM).then(
+    ({ features }) => features.filter(isPin),
+    () => [],
+  );
+}
+
+/** A link may name a pin: its card opens once, as soon as the pin is there. */
+function useLinkedPin(features: (Cell | Pin)[], show: (pin: Pin) => void): void {
+  const wanted = useRef(parseHash(location.hash)?.pin ?? null);
+  useEffect(() => {
+    if (wanted.current === null) return;
+    const pin = features.filter(isPin).find((p) => p.properties.submission === wanted.current);
+    if (pin === undefined) return;
+    wanted.current = null;
+    show(pin);
+  }, [features, show]);
+}

@@ -1,0 +1,54 @@
+// Moving to another view: at once, or as a short flight that anything newer interrupts.
+import { useCallback, useEffect, useRef } from "preact/hooks";
+import { between, type View } from "./viewport";
+
+const FLIGHT_MS = 450;
+
+export function motionReduced(): boolean {
+  return globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
+}
+
+export interface Flight {
+  jump: (view: View) => void;
+  fly: (view: View) => void;
+}
+
+/** `show` draws a view, `current` is the one that is drawn, `allowed` the nearest that fits the window. */
+export function useFlight(
+  show: (view: View) => void,
+  current: () => View,
+  allowed: (view: View) => View,
+): Flight {
+  const frame = useRef(0);
+
+  const jump = useCallback(
+    (next: View): void => {
+      cancelAnimationFrame(frame.current);
+      show(next);
+    },
+    [show],
+  );
+
+  const fly = useCallback(
+    (target: View): void => {
+      cancelAnimationFrame(frame.current);
+      if (motionReduced()) {
+        show(target);
+        return;
+      }
+      const from = current();
+      const to = allowed(target);
+      const start = performance.now();
+      const tick = (now: number): void => {
+        const t = Math.min(1, Math.max(0, (now - start) / FLIGHT_MS));
+        show(between(from, to, 1 - (1 - t) ** 3));
+        if (t < 1) frame.current = requestAnimationFrame(tick);
+      };
+      frame.current = requestAnimationFrame(tick);
+    },
+    [show, current, allowed],
+  );
+
+  useEffect(() => () => cancelAnimationFrame(frame.current), []);
+  return { jump, fly };
+}

@@ -1,0 +1,249 @@
+// The shape of every answer that the page reads, field by field as in api/types.ts.
+import type {
+  Accepted,
+  Attempt,
+  Bbox,
+  Cell,
+  EventDetail,
+  Evidence,
+  Pin,
+  Reason,
+  State,
+  Stats,
+  Submission,
+  Totals,
+} from "../api/types";
+import { STEPS } from "../api/types";
+import {
+  anything,
+  type Fields,
+  list,
+  maybe,
+  nullable,
+  number,
+  object,
+  oneOf,
+  optional,
+  record,
+  type Shape,
+  text,
+  time,
+  tuple,
+  yesNo,
+} from "./shape";
+
+const state = oneOf<State>("queued", "grading", "passed", "failed", "undetermined", "cancelled");
+const step = oneOf(...STEPS);
+
+export const eventDetail = object<EventDetail>({
+  slug: text,
+  title: text,
+  opens: maybe(time),
+  closes: maybe(time),
+  open: yesNo,
+  version: number,
+  profile: text,
+  images: object({ min: number, max: number, aliases: list(text), registries: list(text) }),
+  answers: list(
+    object({
+      name: text,
+      label: maybe(text),
+      one_of: nullable(list(text)),
+      max_length: maybe(number),
+    }),
+  ),
+  services: list(object({ alias: text, image: text })),
+  checks: list(
+    object({
+      name: text,
+      image: text,
+      method: text,
+      path: text,
+      status: number,
+      rules: list(text),
+    }),
+  ),
+  limits: object({
+    memory_mib: number,
+    cpus: number,
+    pids: number,
+    start_s: number,
+    ready_s: number,
+    request_s: number,
+    body_kib: number,
+    grading_s: number,
+    image_mib: number,
+  }),
+});
+
+const totals = object<Totals>({
+  queued: number,
+  grading: number,
+  passed: number,
+  failed: number,
+  undetermined: number,
+  cancelled: number,
+  submissions: number,
+});
+
+export const stats = object<Stats>({
+  event: text,
+  totals,
+  pins: number,
+  places: number,
+  participants: number,
+  reasons: list(object({ code: text, count: number })),
+});
+
+const reason = object<Reason>({
+  code: text,
+  owner: oneOf("participant", "registry", "platform"),
+  message: text,
+  hint: maybe(text),
+  limit: nullable(
+    object({ name: text, value: anything as Shape<number | string>, unit: maybe(text) }),
+  ),
+});
+
+const evidence = object<Evidence>({
+  checks: optional(
+    list(
+      object({
+        name: text,
+        image: maybe(number),
+        passed: yesNo,
+        transcripts: list(
+          object({
+            request: text,
+            address: text,
+            status: maybe(number),
+            headers: list(tuple(text, text)),
+            body: text,
+            body_bytes: number,
+            truncated: yesNo,
+            ms: maybe(number),
+            error: maybe(text),
+          }),
+        ),
+        failures: list(object({ path: text, expected: anything, got: anything, message: text })),
+        skipped: maybe(text),
+      }),
+    ),
+  ),
+  containers: optional(
+    list(
+      object({
+        image: maybe(number),
+        alias: text,
+        exit_code: maybe(number),
+        oom_killed: yesNo,
+        log: text,
+      }),
+    ),
+  ),
+  reproduce: optional(list(text)),
+});
+
+const attempt = object<Attempt>({
+  n: number,
+  worker: text,
+  node: maybe(text),
+  generation: number,
+  started_at: time,
+  ended_at: maybe(time),
+  steps: list(object({ step, at: time, ms: maybe(number) })),
+  outcome: maybe(text),
+  reason: nullable(reason),
+  evidence: nullable(evidence),
+});
+
+export const delayed = object<NonNullable<Submission["delayed"]>>({
+  reason: text,
+  detail: text,
+  next_try: time,
+});
+
+const submissionFields: Fields<Submission> = {
+  id: text,
+  event: text,
+  event_title: text,
+  state,
+  step: maybe(step),
+  created_at: time,
+  updated_at: time,
+  deadline: maybe(time),
+  queue: nullable(
+    object({ position: number, eta: nullable(object({ p50_s: number, p90_s: number })) }),
+  ),
+  delayed: nullable(delayed),
+  participant: object({ name: text, handle: maybe(text) }),
+  place: object({ label: text, lat: maybe(number), lng: maybe(number), country: maybe(text) }),
+  images: list(
+    object({
+      ref: text,
+      digest: maybe(text),
+      platform: maybe(text),
+      size: maybe(number),
+      alias: maybe(text),
+    }),
+  ),
+  answers: record(text),
+  verdict: nullable(
+    object({
+      outcome: state,
+      reason: nullable(reason),
+      at: time,
+      attempt: number,
+      grading_ms: maybe(number),
+    }),
+  ),
+  attempts: list(attempt),
+  links: object({ self: text, live: text, page: text }),
+};
+
+export const submission = object<Submission>(submissionFields);
+export const accepted = object<Accepted>({ ...submissionFields, secret: maybe(text) });
+
+const bbox: Shape<Bbox> = (value, path, { wrong }) => {
+  const is =
+    Array.isArray(value) && value.length === 4 && value.every((v) => typeof v === "number");
+  if (!is) wrong.push(`${path} is not a box of four numbers`);
+};
+
+const point = object<Cell["geometry"]>({
+  type: oneOf("Point"),
+  coordinates: tuple(number, number),
+});
+
+export const cell = object<Cell>({
+  type: oneOf("Feature"),
+  id: text,
+  geometry: point,
+  properties: object<Cell["properties"]>({
+    count: number,
+    bbox,
+    members: optional(list(object({ name: text, submission: text }))),
+  }),
+});
+
+export const pin = object<Pin>({
+  type: oneOf("Feature"),
+  id: text,
+  geometry: point,
+  properties: object({
+    count: oneOf(1),
+    name: text,
+    handle: maybe(text),
+    place: text,
+    submission: text,
+    at: time,
+  }),
+});
+
+/** The frame of the map's answer; its features are looked at one by one. */
+export const pins = object({
+  type: oneOf("FeatureCollection"),
+  features: list(anything),
+  total: number,
+  revision: number,
+});
