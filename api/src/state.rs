@@ -87,6 +87,18 @@ impl Shared {
         Ok(event)
     }
 
+    /// Reads the pins and which events there are into memory.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn read_map(&self) -> Result<Vec<EventSlug>, StoreError> {
+        let (pins, events) = tokio::try_join!(self.store.pins(), self.store.events())?;
+        for version in events {
+            self.seen.keep(&version.event.slug, ()).await;
+        }
+        Ok(self.map.replace(pins))
+    }
+
     /// That there is such an event. Once it was seen the store is not asked again: the map goes on
     /// from memory while the store is away.
     ///

@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Everything that ./infra/up and ./infra/test share. ROOT is the folder of the checkout.
 
+export HOME=${HOME:-~}   # a service or a bare container may have none
+
 # shellcheck source=say.sh
 source "$ROOT/infra/lib/say.sh"
 # shellcheck source=run.sh

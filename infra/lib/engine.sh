@@ -6,6 +6,16 @@ DOCKER_HOST_URL=   # where the engine in use answers
 OWN_ENGINE=no
 HTTP_REGISTRIES=${PORTCALL_HTTP_REGISTRIES:-}   # hosts that the engine may speak plain HTTP to
 
+# machine_engine_is_near: whether the machine's own engine lives in our network, so that it
+# reaches the registry on our loopback. It does not when this runs in a container, or in a
+# network namespace of its own, that is merely given the engine's socket. The kernel lists a
+# Unix socket in the one network namespace that it was opened in.
+machine_engine_is_near() {
+  local socket
+  socket=$(readlink -f /var/run/docker.sock) && [[ -S $socket ]] &&
+    "${INSIDE[@]}" grep -qE " (/var)?$socket\$" /proc/net/unix
+}
+
 # use_engine: takes the engine at PORTCALL_DOCKER_HOST, or the machine's, or starts one.
 use_engine() {
   if [[ -n ${PORTCALL_DOCKER_HOST:-} ]]; then
@@ -15,7 +25,9 @@ use_engine() {
     return
   fi
   DOCKER_HOST_URL=unix:///var/run/docker.sock
-  if engine_answers; then
+  if [[ -S /var/run/docker.sock ]] && ! machine_engine_is_near; then
+    say "Docker engine: not the one at $DOCKER_HOST_URL, which lives in another network and would not reach the registry here"
+  elif engine_answers; then
     say "Docker engine: the one that runs on this machine ($DOCKER_HOST_URL)"
     return
   fi

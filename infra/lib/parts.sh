@@ -7,7 +7,7 @@
 
 PARTS=$STATE/parts
 WANTED=()    # Debian packages to install
-PATH=$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin
+PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
 
 # want COMMAND PACKAGE WHY: asks for PACKAGE when COMMAND is not on the path.
 want() { command -v "$1" >/dev/null || ask_for "$1" "$2" "$3"; }
@@ -32,37 +32,61 @@ install_wanted() {
   fi
   hold_services
   apt_install "${packages[@]}" || code=$NOT_THERE
+  # An open registry on all addresses is not for the next start of this machine either.
+  if [[ -d /run/systemd/system && " ${packages[*]} " == *" docker-registry "* ]]; then
+    systemctl disable --quiet docker-registry 2>/dev/null
+  fi
   release_services
   return "$code"
 }
 
+# apt_install PACKAGE…: downloads, which may be interrupted, and then installs, which may not.
 # The package lists are fetched only when they are missing or too old to install from.
 apt_install() {
-  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get --yes --no-install-recommends)
-  if apt-cache show "$@" >/dev/null 2>&1 &&
-    attend "${apt[@]}" install "$@" >"$RUN/log/apt.log" 2>&1; then
-    say "  installed: $*"
-    return
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get --yes --no-install-recommends -o DPkg::Lock::Timeout=300)
+  if ! apt_knows "$@" || ! attend_into "$RUN/log/apt.log" "${apt[@]}" --download-only install "$@"; then
+    fetch_lists && quietly "downloading $*" "${apt[@]}" --download-only install "$@" || return
   fi
-  quietly "fetching the package lists (apt-get update)" apt-get update || return "$NOT_THERE"
-  quietly "installing $*" "${apt[@]}" install "$@"
+  undisturbed quietly "installing $*" "${apt[@]}" install "$@" && return
+  compgen -G '/var/lib/dpkg/updates/[0-9]*' >/dev/null || return
+  undisturbed quietly "finishing an installation that was interrupted (dpkg --configure -a)" \
+    env DEBIAN_FRONTEND=noninteractive dpkg --configure -a &&
+    undisturbed quietly "installing $*" "${apt[@]}" install "$@"
 }
 
+# apt_knows PACKAGE…: whether the package lists have them all.
+apt_knows() {
+  local package
+  for package; do apt-cache show "$package" >/dev/null 2>&1 || return; done
+}
+
+fetch_lists() { quietly "fetching the package lists (apt-get update)" apt-get -o DPkg::Lock::Timeout=300 update; }
+
 # Packages of servers start them as services of the machine, on the very ports that are
-# wanted here. While we install, they may not.
+# wanted here. While we install, they may not. The file says whose it is, so that the next run
+# can clear it away after one that was killed.
+HOLD=/usr/sbin/policy-rc.d
+HOLD_MARK='# No service starts while Portcall installs packages, process'
+HELD_SERVICES=no
+
 hold_services() {
-  [[ -e /usr/sbin/policy-rc.d ]] && return
-  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-  chmod +x /usr/sbin/policy-rc.d
+  [[ -e $HOLD ]] && return
   HELD_SERVICES=yes
+  printf '#!/bin/sh\n%s %s %s\nexit 101\n' "$HOLD_MARK" $$ "$(start_time $$)" >"$HOLD"
+  chmod +x "$HOLD"
 }
 
 release_services() {
-  [[ ${HELD_SERVICES:-no} == yes ]] || return 0
-  rm -f /usr/sbin/policy-rc.d
+  [[ $HELD_SERVICES == yes ]] || return 0
+  rm -f "$HOLD"
   HELD_SERVICES=no
-  # An open registry on all addresses is not for the next start of this machine either.
-  if [[ -d /run/systemd/system ]]; then systemctl disable --quiet docker-registry 2>/dev/null; fi
+}
+
+# clear_hold: called by `recover`.
+clear_hold() {
+  local pid began
+  read -r pid began < <(sed -n "s/^$HOLD_MARK //p" "$HOLD" 2>/dev/null) || return 0
+  is_same "$pid" "$began" || rm -f "$HOLD"
 }
 
 # ---- what building takes
@@ -91,6 +115,21 @@ need_rust() {
   }
 }
 
+need_rustfmt() { need_component fmt rustfmt; }
+need_clippy() { need_component clippy clippy; }
+
+# need_component COMMAND COMPONENT: `cargo COMMAND`, which a minimal installation lacks.
+need_component() {
+  cargo "$1" --version >/dev/null 2>&1 && return
+  if command -v rustup >/dev/null; then
+    say "  missing: cargo $1: the component $2 of Rust"
+    quietly "adding it (rustup component add $2)" rustup component add "$2"
+    cargo "$1" --version >/dev/null 2>&1 && return
+  fi
+  complain "cargo $1 is missing: please install the component $2 of Rust $(cargo --version | cut -d' ' -f2)"
+  return "$NOT_THERE"
+}
+
 # at_least FOUND WANTED: compares versions.
 at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
 
@@ -107,7 +146,7 @@ need_basics() {
 
 need_engine() {
   want docker docker.io "the client of the Docker engine"
-  if [[ -z ${PORTCALL_DOCKER_HOST:-} && ! -S /var/run/docker.sock ]]; then
+  if [[ -z ${PORTCALL_DOCKER_HOST:-} ]] && ! machine_engine_is_near; then
     want dockerd docker.io "the Docker engine"
     want iptables iptables "the engine's packet filter"
   fi
@@ -141,9 +180,7 @@ need_mongod() {
 # need_node: Node 20 or newer with npm. Debian 12's own is older.
 need_node() {
   node_will_do && return
-  local candidate
-  candidate=$(apt-cache policy nodejs 2>/dev/null | sed -n 's/^ *Candidate: //p')
-  if at_least "${candidate:-0}" 20; then
+  if at_least "$(candidate nodejs)" 20; then
     ask_for node nodejs "builds the page"
     ask_for npm npm "fetches the page's libraries"
     install_wanted || return
@@ -159,6 +196,15 @@ need_node() {
   ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$PARTS/node-22.20.0/bin/npm"
   ln -sf ../lib/node_modules/npm/bin/npx-cli.js "$PARTS/node-22.20.0/bin/npx"
   node_will_do || { complain "Node 20 with npm could not be had"; return "$NOT_THERE"; }
+}
+
+# candidate PACKAGE: the version that apt would install, or 0.
+candidate() {
+  local found
+  command -v apt-get >/dev/null || { printf 0; return; }
+  apt_knows "$1" || { ((EUID == 0)) && fetch_lists >&2; }
+  found=$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9].*\)/\1/p')
+  printf '%s' "${found:-0}"
 }
 
 node_will_do() {
@@ -185,16 +231,19 @@ unpack_wheel() {
 
 # ---- what the tests take
 
+CARGO_TOOL=(env CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 cargo install --locked --debug)   # quickest to build
+
 need_nextest() {
   cargo nextest --version >/dev/null 2>&1 && return
-  say "  missing: cargo-nextest (runs the Rust tests); from crates, a few minutes"
-  quietly "building cargo-nextest" cargo install --locked --debug cargo-nextest --version 0.9.143
+  say "  missing: cargo-nextest (runs the Rust tests); from crates, about two minutes"
+  # Without its updater, which is half of it.
+  quietly "building cargo-nextest" "${CARGO_TOOL[@]}" --no-default-features cargo-nextest --version 0.9.143
 }
 
 need_deny() {
   cargo deny --version >/dev/null 2>&1 && return
   say "  missing: cargo-deny (checks licences and sources of libraries); from crates, about a minute"
-  quietly "building cargo-deny" cargo install --locked --debug cargo-deny --version 0.20.2
+  quietly "building cargo-deny" "${CARGO_TOOL[@]}" cargo-deny --version 0.20.2
 }
 
 need_own_engine() {
@@ -202,6 +251,10 @@ need_own_engine() {
   want docker docker.io "the client of the Docker engine"
   want iptables iptables "the engine's packet filter"
   want docker-registry docker-registry "a registry for local images"
+  install_wanted
+}
+
+need_debootstrap() {
   want debootstrap debootstrap "builds images from Debian packages"
   install_wanted
 }

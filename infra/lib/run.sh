@@ -10,6 +10,7 @@ STATE=$ROOT/.portcall
 RUN=
 STARTED=()   # names, in the order of their start
 ATTENDED=    # the group of the command that is being waited for
+MAY_END=yes  # no: that command is left to end by itself, see `undisturbed`
 INSIDE=()    # prefix that puts a command into the run's own network, see `open_network`
 
 # open_run NAME: makes this run's folder and sees to it that everything is stopped at the end.
@@ -28,7 +29,8 @@ close_run() {
   local code=$1 name i
   trap '' INT TERM HUP
   trap - EXIT
-  [[ -z $ATTENDED ]] || end_group "$ATTENDED" 5
+  if [[ -n $ATTENDED ]]; then end_attended; fi
+  release_services
   if declare -F before_stopping >/dev/null; then before_stopping "$code"; fi
   for ((i = ${#STARTED[@]} - 1; i >= 0; i--)); do
     name=${STARTED[i]}
@@ -36,6 +38,15 @@ close_run() {
   done
   rm -rf --one-file-system -- "${RUN:?}"
   exit "$code"
+}
+
+end_attended() {
+  if [[ $MAY_END == yes ]]; then
+    end_group "$ATTENDED" 5
+  else
+    say "Stopping as soon as the package manager has finished, so that it leaves nothing half done ..."
+    wait "$ATTENDED"
+  fi
 }
 
 start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
@@ -116,12 +127,33 @@ await() {
 
 # attend COMMAND…: runs a long command so that Ctrl-C and SIGTERM are obeyed at once.
 attend() {
-  local code
   setsid "${INSIDE[@]}" "$@" </dev/null &
+  wait_for_attended
+}
+
+# attend_into LOG COMMAND…: the same, with the output in LOG only. The redirection is the
+# command's alone, so that what is said at the end of an interrupted run is seen.
+attend_into() {
+  setsid "${INSIDE[@]}" "${@:2}" </dev/null >"$1" 2>&1 &
+  wait_for_attended
+}
+
+wait_for_attended() {
+  local code
   ATTENDED=$!
   wait "$ATTENDED"
   code=$?
   ATTENDED=
+  return "$code"
+}
+
+# undisturbed COMMAND…: whatever COMMAND attends to is not ended halfway, also when we stop.
+undisturbed() {
+  local code
+  MAY_END=no
+  "$@"
+  code=$?
+  MAY_END=yes
   return "$code"
 }
 
@@ -137,7 +169,7 @@ quietly() {
   shift
   log=$RUN/log/quietly.log
   say "  $what ..."
-  attend "$@" >"$log" 2>&1
+  attend_into "$log" "$@"
   code=$?
   if ((code != 0)); then
     complain "failed ($what): $*"
@@ -172,6 +204,7 @@ network_is_up() { nsenter "--net=/proc/$(pid_of network)/ns/net" -- ip link show
 # recover: ends and removes what earlier runs left whose script was killed.
 recover() {
   local folder pid began file
+  clear_hold
   for folder in "$STATE"/run/*-*/; do
     [[ -d $folder ]] || continue
     read -r pid began 2>/dev/null <"$folder/owner" && is_same "$pid" "$began" && continue

@@ -123,7 +123,7 @@ await_pin() {
   while ((SECONDS <= deadline)); do
     pins=$(ask "http://$PORTCALL_API_ADDR/api/v1/events/birthday-3/pins?bbox=-180,-85,180,85&zoom=2")
     if jq -e '.total >= 1 and ([.features[].properties.count] | add) >= 1' <<<"$pins" >/dev/null 2>&1; then
-      say "  $(seconds_since "$began") s later the pin is on the map"
+      say "  $(seconds_since "$began") s later the pin is on the map: $PORTCALL_PUBLIC_URL/"
       return
     fi
     sleep 0.1

@@ -16,7 +16,7 @@ SUITES=(
   "store|server|the store on a real MongoDB"
   "system|server|the whole system on a real engine, registry and MongoDB"
   "browser|server|the page in a real browser, on a whole system"
-  "up|server|./infra/up --check"
+  "up|server|./infra/up --check, and ./infra/up until Ctrl-C with its ports taken"
 )
 
 FEATURES=(--workspace --features portcall-worker/faults)
@@ -27,9 +27,11 @@ STORE_TESTS='binary(/^store/)'
 SYSTEM_TESTS='(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/)'
 UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS)"
 
+GIVEN_ENGINE=${PORTCALL_TEST_DOCKER_HOST:-}
+
 suite_fmt() {
   local scripts
-  need_rust || return
+  need_rust && need_rustfmt || return
   step "cargo fmt --all --check (what is listed differs)" cargo fmt --all --check -- -l
   want shellcheck shellcheck "checks the shell scripts"
   outside install_wanted || return
@@ -39,7 +41,7 @@ suite_fmt() {
 }
 
 suite_clippy() {
-  once need_build_tools || return
+  once need_build_tools && once need_clippy || return
   step "cargo clippy" cargo clippy --locked "${FEATURES[@]}" --all-targets --no-deps -- -D warnings
 }
 
@@ -81,8 +83,8 @@ suite_browser() {
   once use_test_parts && once build_page && once need_chromium || return
   export PORTCALL_MONGODB_URI=$PORTCALL_TEST_MONGODB_URI PORTCALL_MONGODB_DATABASE=browser-$$
   if start_portcall && apply_event "$ROOT/infra/events/birthday-3.toml" && push_sample; then
-    counted read_node "npm run e2e" env PORTCALL_BASE_URL="$PORTCALL_PUBLIC_URL" PORTCALL_TEST_IMAGE="$SAMPLE" \
-      PORTCALL_CHROMIUM="$CHROMIUM" npm --prefix web run e2e -- "${PASS_ON[@]}"
+    counted read_node "npm run e2e" env PORTCALL_TEST_BASE_URL="$PORTCALL_PUBLIC_URL" PORTCALL_TEST_IMAGE="$SAMPLE" \
+      PORTCALL_TEST_CHROMIUM="$CHROMIUM" npm --prefix web run e2e -- "${PASS_ON[@]}"
   else
     failed 1 "browser: the system did not start"
   fi
@@ -92,10 +94,87 @@ suite_browser() {
 }
 
 suite_up() {
-  once use_test_network && once build_tests && once build_static && once build_page || return
+  local up
+  once need_basics && once need_own_engine && once need_mongod && once use_test_network &&
+    once build_tests && once build_static && once build_page || return
   stop_servers   # so that it finds its preferred ports, as on a fresh machine
-  step "./infra/up --check" env PORTCALL_BIN="$BIN" PORTCALL_STATIC_BIN="$STATIC_BIN" \
-    PORTCALL_WEB_DIR="$ROOT/web/dist" "$ROOT/infra/up" --check
+  up=(env --default-signal=INT PORTCALL_BIN="$BIN" PORTCALL_STATIC_BIN="$STATIC_BIN" PORTCALL_WEB_DIR="$ROOT/web/dist"
+    ${GIVEN_ENGINE:+PORTCALL_DOCKER_HOST="$GIVEN_ENGINE"} "$ROOT/infra/up")
+  step "./infra/up --check" "${up[@]}" --check
+  say "- ./infra/up with its ports taken, until Ctrl-C"
+  if interrupted_up; then passed; else failed 1 "$SUITE: ./infra/up with its ports taken, until Ctrl-C"; fi
+  stop taken-5000
+  stop taken-8080
+}
+
+# interrupted_up: while others hold the ports that ./infra/up prefers, it takes and prints free
+# ones; what it prints for another terminal works there; Ctrl-C ends it well and leaves nothing.
+interrupted_up() {
+  local port pid log code=0
+  for port in 8080 5000; do
+    port_listens "$port" && continue
+    start "taken-$port" "$STATIC_BIN/app" "listen:127.0.0.1:$port"
+    await "taken-$port" 5 "it listens" port_listens "$port" || return
+  done
+  start up "${up[@]}"
+  pid=$(pid_of up)
+  log=$(log_of up)
+  await up 180 "it says that it is up" grep -q 'Ctrl-C stops and removes everything' "$log" || return
+  sed -n '/^== Portcall is up/,$p' "$log"
+  for port in 8080 5000; do
+    grep "^Port $port is taken: .* listens on 127.0.0.1:[0-9]" "$log" || { complain "nothing is said of port $port"; code=1; }
+  done
+  printed_lines_work "$log" || code=1
+  kill -INT "$pid"
+  ends_well up 60 || code=1
+  nothing_is_left_of "$pid" || code=1
+  if ((code != 0)); then show_end "$log"; fi
+  stop up
+  return "$code"
+}
+
+# printed_lines_work LOG: the lines that are indented for copying, in a shell that knows nothing.
+printed_lines_work() {
+  local lines answer
+  lines=$(sed -n '/^== Portcall is up/,$s/^    //p' "$1")
+  answer=$("${INSIDE[@]}" env -i HOME="$HOME" PATH="$PATH" bash -euc "$lines
+    portcall status >&2" 2>"$(log_of printed)") &&
+    jq -e '.state == "queued" or .state == "grading"' <<<"${answer##*$'\n'}" >/dev/null && return
+  complain "the printed lines do not work: $answer"
+  show_end "$(log_of printed)"
+  return 1
+}
+
+# ends_well NAME SECONDS: whether it ends within that time with exit code 0.
+ends_well() {
+  local code deadline=$((SECONDS + $2))
+  while is_alive "$1"; do
+    ((SECONDS < deadline)) || { complain "$1 has not ended after $2 s"; return 1; }
+    sleep 0.1
+  done
+  wait "$(pid_of "$1")"
+  code=$?
+  ((code == OK)) || complain "$1 ended with exit code $code"
+  return "$code"
+}
+
+# nothing_is_left_of PID: of the ./infra/up that was PID; those who held its ports still do.
+nothing_is_left_of() {
+  local left
+  left=$(
+    compgen -G "$STATE/run/up-$1"
+    compgen -G "/run/portcall-$1"
+    cut -d' ' -f5 /proc/self/mountinfo | grep -e "/portcall-$1/" -e "/up-$1/"
+    if ((${#INSIDE[@]})); then
+      running_inside | grep -v ' listen:'
+      "${INSIDE[@]}" ip -o link show type bridge
+    fi
+    port_listens 8080 && port_listens 5000 || echo "no listener on the ports that others held"
+  )
+  [[ -z $left ]] && return
+  complain "left of ./infra/up:"
+  printf '%s\n' "$left" >&2
+  return 1
 }
 
 # ---- what they need
@@ -146,16 +225,34 @@ use_test_network() {
   open_network && say "Network: one of its own, with nothing but a loopback"
 }
 
-# use_ordinary: the layer of Debian packages that some test images share.
-use_ordinary() {
+# begin_early: what takes long and needs nothing that is built is begun before the first suite,
+# so that it downloads and unpacks while the compiler works.
+begin_early() {
+  is_chosen system server && once need_own_engine && once begin_ordinary
+}
+
+# begin_ordinary: the layer of Debian packages that some test images share.
+begin_ordinary() {
   [[ -n ${PORTCALL_TEST_ORDINARY:-} ]] && return
-  say "Images of ordinary web servers (the first time takes two minutes) ..."
-  outside attend "$ROOT/tests/images/ordinary" "$PARTS" >"$RUN/ordinary" || {
+  once need_debootstrap || return
+  say "Making the images of ordinary web servers meanwhile (the first time takes two minutes)"
+  start ordinary nice "$ROOT/tests/images/ordinary" "$PARTS"
+}
+
+use_ordinary() {
+  local log
+  once begin_ordinary || return
+  [[ -n ${PORTCALL_TEST_ORDINARY:-} ]] && return
+  log=$(log_of ordinary)
+  if is_alive ordinary; then say "Waiting for the images of ordinary web servers ..."; fi
+  if ! wait "$(pid_of ordinary)"; then
     complain "the ordinary images could not be made"
+    show_end "$log"
     return "$NOT_THERE"
-  }
+  fi
+  stop ordinary
   export PORTCALL_TEST_ORDINARY
-  PORTCALL_TEST_ORDINARY=$(tail -n 1 "$RUN/ordinary")
+  PORTCALL_TEST_ORDINARY=$(tail -n 1 "$log")
 }
 
 declare -A ONCE
@@ -215,19 +312,25 @@ nothing_on_engine() {
 # nothing_runs: in the run's own network there may be no process any more but its keeper.
 nothing_runs() {
   ((${#INSIDE[@]})) || return 0
-  local keeper process pid left=()
-  keeper=$(pid_of network)
-  for process in /proc/[0-9]*; do
-    pid=${process#/proc/}
-    [[ $pid != "$keeper" && $(readlink "$process/ns/net") == "$(readlink "/proc/$keeper/ns/net")" ]] || continue
-    left+=("$pid: $(tr '\0' ' ' <"$process/cmdline" | cut -c1-100)")
-    kill -KILL "$pid"
-  done 2>/dev/null
+  local left
+  mapfile -t left < <(running_inside)
   if ((${#left[@]})); then
     printf '  %s\n' "${left[@]}" >&2
+    kill -KILL "${left[@]%%:*}" 2>/dev/null
     failed 1 "left running: ${#left[@]} processes"
   else
     passed
     say "Left running: nothing"
   fi
+}
+
+# running_inside: what runs in the run's own network beside its keeper, as "pid: command line".
+running_inside() {
+  local keeper process pid
+  keeper=$(pid_of network)
+  for process in /proc/[0-9]*; do
+    pid=${process#/proc/}
+    [[ $pid != "$keeper" && $(readlink "$process/ns/net") == "$(readlink "/proc/$keeper/ns/net")" ]] || continue
+    printf '%s: %s\n' "$pid" "$(tr '\0' ' ' <"$process/cmdline" | cut -c1-100)"
+  done 2>/dev/null
 }

@@ -247,6 +247,38 @@ fn without_secret(value: &str) -> String {
     }
 }
 
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Directives as `tracing_subscriber::EnvFilter` reads them, such as `info,portcall_api=debug`.
+    pub filter: String,
+    /// How a line is written.
+    pub format: LogFormat,
+}
+
+impl LogSettings {
+    /// Takes them from a reader.
+    #[must_use]
+    pub fn read(reader: &Reader) -> Self {
+        let filter = reader.text("PORTCALL_LOG");
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&filter) {
+            reader.contradiction("PORTCALL_LOG", &format!("`{filter}`: {error}"));
+        }
+        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        let format = reader.one_of("PORTCALL_LOG_FORMAT", &formats, LogFormat::Text);
+        Self { filter, format }
+    }
+}
+
 /// What both processes need.
 #[derive(Clone, Debug)]
 pub struct Common {
@@ -255,7 +287,7 @@ pub struct Common {
     /// The database.
     pub database: String,
     /// What is logged.
-    pub log: crate::telemetry::LogSettings,
+    pub log: LogSettings,
     /// Registries that are spoken to in plain HTTP, beside those on loopback.
     pub http_registries: Vec<crate::domain::image::RegistryHost>,
 }
@@ -277,7 +309,7 @@ impl Common {
         Self {
             mongodb_uri: uri,
             database,
-            log: crate::telemetry::LogSettings::read(reader),
+            log: LogSettings::read(reader),
             http_registries: reader.list("PORTCALL_HTTP_REGISTRIES"),
         }
     }

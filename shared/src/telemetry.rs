@@ -3,39 +3,7 @@
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-use crate::settings::Reader;
-
-/// How a log line is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// What is logged and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogSettings {
-    /// Directives as `tracing_subscriber::EnvFilter` reads them, such as `info,portcall_api=debug`.
-    pub filter: String,
-    /// How a line is written.
-    pub format: LogFormat,
-}
-
-impl LogSettings {
-    /// Takes them from a reader.
-    #[must_use]
-    pub fn read(reader: &Reader) -> Self {
-        let filter = reader.text("PORTCALL_LOG");
-        if let Err(error) = EnvFilter::try_new(&filter) {
-            reader.contradiction("PORTCALL_LOG", &format!("`{filter}`: {error}"));
-        }
-        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-        let format = reader.one_of("PORTCALL_LOG_FORMAT", &formats, LogFormat::Text);
-        Self { filter, format }
-    }
-}
+use crate::settings::{LogFormat, LogSettings};
 
 /// Sends log lines to stderr from now on. A second call does nothing.
 pub fn log(settings: &LogSettings) {

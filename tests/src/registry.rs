@@ -194,6 +194,9 @@ mod tests {
                     "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
                 );
                 stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.shutdown().await.unwrap();
+                // To the end, since what is left unread would break the connection.
+                tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.unwrap();
             }
         });
         registry

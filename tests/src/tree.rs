@@ -1,5 +1,7 @@
 //! The checkout as files of text, for the tests of what holds for the whole tree.
 
+pub mod nesting;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,6 +11,9 @@ use crate::parts::given::checkout;
 
 /// What is not part of the sources.
 pub const LEFT_OUT: &[&str] = &[".git", ".portcall", "target", "node_modules", "dist", ".shots"];
+
+/// What a run of the fuzz targets leaves.
+const GENERATED: &[&str] = &["tests/fuzz/artifacts", "tests/fuzz/corpus", "tests/fuzz/coverage"];
 
 /// A file by its path from the top.
 #[derive(Clone, Debug)]
@@ -35,7 +40,7 @@ impl Source {
     /// Whether all of it is tests.
     #[must_use]
     pub fn is_test(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+        self.path.ends_with("tests.rs") || self.path.contains("/tests/")
     }
 
     /// The lines before the test module, with their numbers.
@@ -52,6 +57,13 @@ impl Source {
     /// The same without comments.
     pub fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         self.own_lines().map(|(n, line)| (n, line.split("//").next().unwrap_or_default()))
+    }
+
+    /// The lines before the test module, without comments and texts.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        let own: String = self.own_lines().flat_map(|(_, line)| [line, "\n"]).collect();
+        nesting::plain(&own)
     }
 
     /// A complaint about a line.
@@ -78,11 +90,13 @@ fn walk(folder: &Path, found: &mut Vec<Source>) {
         if LEFT_OUT.contains(&name.as_ref()) {
             continue;
         }
+        let short = path.strip_prefix(checkout()).unwrap_or(&path).to_string_lossy();
         if path.is_dir() {
-            walk(&path, found);
+            if !GENERATED.contains(&short.as_ref()) {
+                walk(&path, found);
+            }
         } else if let Ok(text) = fs::read_to_string(&path) {
-            let path = path.strip_prefix(checkout()).unwrap_or(&path);
-            found.push(Source { path: path.to_string_lossy().into_owned(), text });
+            found.push(Source { path: short.into_owned(), text });
         }
     }
 }

@@ -8,7 +8,11 @@ use std::{collections::BTreeSet, fs};
 
 use portcall_tests::{
     parts::given::checkout,
-    tree::{LEFT_OUT, Source, tree},
+    tree::{
+        LEFT_OUT, Source,
+        nesting::{around, line_of},
+        tree,
+    },
 };
 
 /// Longest file, in lines without its test module.
@@ -66,6 +70,61 @@ const PACKAGE_HOSTS: &[&str] = &[
     concat!("index.cra", "tes.io"),
     concat!("npm.pkg.git", "hub.com"),
     concat!("proxy.gol", "ang.org"),
+];
+
+/// What the worker never asks of the engine: to run something in a stranger's container, to reach
+/// into its files, to give it the machine's.
+const NEVER: &[(&str, &str)] = &[
+    ("create_exec", "nothing is executed inside a stranger's container"),
+    ("start_exec", "nothing is executed inside a stranger's container"),
+    ("download_from_container", "nothing of ours touches a stranger's files"),
+    ("upload_to_container", "nothing of ours touches a stranger's files"),
+    ("export_container", "nothing of ours touches a stranger's files"),
+    ("privileged: Some(true)", "no container is privileged"),
+    ("publish_all_ports: Some(true)", "no port is published"),
+];
+
+/// Fields of a container request that stay empty.
+const EMPTY: &[&str] =
+    &["binds", "port_bindings", "volumes_from", "devices", "device_requests", "links"];
+
+/// Methods of the driver that ask the server.
+const DRIVER: &[&str] = &[
+    "find_one",
+    "find",
+    "find_one_and_update",
+    "find_one_and_replace",
+    "find_one_and_delete",
+    "insert_one",
+    "insert_many",
+    "update_one",
+    "update_many",
+    "replace_one",
+    "delete_one",
+    "delete_many",
+    "aggregate",
+    "distinct",
+    "count_documents",
+    "estimated_document_count",
+    "create_index",
+    "create_indexes",
+    "run_command",
+    "watch",
+];
+
+/// Whose arguments run in a task of their own, which nobody drops half-way.
+const TASKS: &[&str] = &["call", "persist", "spawn"];
+
+/// What may ask the driver directly, and why.
+const DIRECT: &[(&str, &str)] = &[("initiate", "a client of its own, for a set that is made")];
+
+/// Where something may be waited for with an end to it, in the store.
+const MAY_GIVE_UP: &[&str] = &["shared/src/store/mod.rs", "shared/src/store/feed.rs"];
+
+/// Dependencies of members that are not the workspace's, and why.
+const OWN_DEPENDENCIES: &[(&str, &str, &str)] = &[
+    ("worker/Cargo.toml", "hyper", "fewer features, for the prober"),
+    ("worker/Cargo.toml", "tokio", "fewer features, for the prober"),
 ];
 
 /// Whether the word stands there by itself and is a path or an import.
@@ -226,6 +285,196 @@ fn of_a_machine(sources: &[Source]) -> Vec<String> {
     complaints
 }
 
+fn reaching_in(sources: &[Source]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for source in sources.iter().filter(production).filter(|s| s.path.starts_with("worker/src/")) {
+        let plain = source.plain();
+        for (n, line) in plain.lines().enumerate() {
+            let never = NEVER.iter().filter(|(word, _)| line.contains(word));
+            complaints.extend(never.map(|(_, why)| source.complain(n + 1, why)));
+            let filled = EMPTY.iter().filter(|field| {
+                let value = line.trim_start().strip_prefix(**field);
+                let value = value.and_then(|rest| rest.strip_prefix(": "));
+                value.is_some_and(|value| value.trim_end() != "None,")
+            });
+            complaints.extend(filled.map(|f| source.complain(n + 1, &format!("{f} stays empty"))));
+        }
+    }
+    complaints
+}
+
+/// A future of the driver that is dropped half-way can break its pool (RUST-937), so each is made
+/// inside a task. A function that returns the driver's error is part of what runs there, and is
+/// itself called only there.
+fn driver_outside_tasks(sources: &[Source]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let store = |s: &&Source| s.path.starts_with("shared/src/store/");
+    for source in sources.iter().filter(production).filter(store) {
+        let plain = source.plain();
+        let driving: Vec<String> = plain
+            .match_indices("fn ")
+            .filter(|(at, _)| drives(plain[*at..].split('{').next().unwrap_or_default()))
+            .map(|(at, _)| plain[at + 3..].split(['(', '<']).next().unwrap_or_default().to_owned())
+            .collect();
+        let methods = DRIVER.iter().map(|name| format!(".{name}("));
+        for wanted in methods.chain(driving.iter().map(|name| format!("{name}("))) {
+            for (at, heads) in around(&plain, &wanted) {
+                let (before, after) = (&plain[..at], plain[at + wanted.len()..].trim_start());
+                let part = |c: char| c.is_alphanumeric() || c == '_';
+                let other = before.ends_with("fn ")
+                    || !wanted.starts_with('.') && before.ends_with(part)
+                    // A method of iterators has the same name.
+                    || wanted == ".find(" && (after.starts_with('|') || after.starts_with("fits"));
+                if !other && !heads.iter().any(|head| is_task(head)) {
+                    let line = line_of(&plain, at);
+                    complaints.push(source.complain(line, &format!("{wanted}…) outside a task")));
+                }
+            }
+        }
+    }
+    complaints
+}
+
+/// Whether a function returns the driver's error.
+fn drives(signature: &str) -> bool {
+    let returned = signature.split_once("->").map_or("", |(_, returned)| returned);
+    let returned = returned.split("where").next().unwrap_or_default();
+    ["DriverError", "mongodb::error::Error"].iter().any(|error| returned.contains(error))
+}
+
+fn is_task(head: &str) -> bool {
+    let named = |name: &str| {
+        let before = head.strip_suffix(name);
+        before.is_some_and(|b| !b.ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+    };
+    let direct = |name: &str| head.contains(&format!("fn {name}("));
+    TASKS.iter().any(|name| named(name))
+        || head.contains("fn ") && drives(head)
+        || DIRECT.iter().any(|(name, _)| direct(name))
+}
+
+fn giving_up(sources: &[Source]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let store = |s: &&Source| {
+        s.path.starts_with("shared/src/store/") && !MAY_GIVE_UP.contains(&s.path.as_str())
+    };
+    for source in sources.iter().filter(production).filter(store) {
+        let plain = source.plain();
+        for word in ["timeout(", "timeout_at(", "select!", "select_biased!", ".abort()"] {
+            for (at, _) in plain.match_indices(word) {
+                let what = format!("{word} may drop a call half-way: use Store::call");
+                complaints.push(source.complain(line_of(&plain, at), &what));
+            }
+        }
+    }
+    complaints
+}
+
+/// Each dependency of a member with its line, from all tables of dependencies.
+fn dependencies(source: &Source) -> Vec<(usize, &str, &str)> {
+    let mut table = "";
+    let mut found = Vec::new();
+    for (n, line) in source.text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if let Some(name) = line.strip_prefix('[') {
+            table = name.trim_end_matches(']');
+        } else if table.ends_with("dependencies")
+            && let Some((name, value)) = line.split_once('=')
+        {
+            found.push((n + 1, name.trim(), value.trim()));
+        } else if let Some((_, name)) = table.split_once("dependencies.") {
+            // A table of its own for one of them; its first line is enough.
+            found.push((n + 1, name, line));
+            table = "";
+        }
+    }
+    found
+}
+
+fn version(value: &str) -> Option<&str> {
+    let after = value.split_once("version = ").map_or(value, |(_, after)| after);
+    after.strip_prefix('"')?.split('"').next()
+}
+
+fn own_dependencies(sources: &[Source]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let root = sources.iter().find(|s| s.path == "Cargo.toml").map(dependencies);
+    let root = root.unwrap_or_default();
+    let member =
+        |s: &&Source| s.path.ends_with("/Cargo.toml") && !s.path.starts_with("tests/fuzz/");
+    for source in sources.iter().filter(member) {
+        for (n, name, value) in dependencies(source) {
+            let excused =
+                OWN_DEPENDENCIES.iter().any(|(p, d, _)| (source.path.as_str(), name) == (*p, *d));
+            let shared = name.ends_with(".workspace") && value == "true"
+                || value.contains("workspace = true");
+            if !shared && !excused {
+                complaints.push(source.complain(n, &format!("{name} is not the workspace's")));
+            }
+            let theirs = root.iter().find(|(_, other, _)| *other == name);
+            let differs = theirs.is_some_and(|(_, _, of)| version(of) != version(value));
+            if !shared && excused && differs {
+                complaints.push(source.complain(n, &format!("{name} has another version")));
+            }
+        }
+    }
+    complaints
+}
+
+/// The names in calls of the macros of `metrics`, with their lines; none where a name is not
+/// written there.
+fn metrics_of(source: &Source) -> Vec<(usize, Option<&str>)> {
+    let plain = source.plain();
+    let mut found = Vec::new();
+    for makes in ["counter!(", "gauge!(", "histogram!("] {
+        for (at, _) in plain.match_indices(makes) {
+            if !plain[..at].ends_with("describe_") {
+                let after = source.text[at + makes.len()..].trim_start();
+                let name = after.strip_prefix('"').and_then(|rest| rest.split('"').next());
+                found.push((line_of(&plain, at), name));
+            }
+        }
+    }
+    found
+}
+
+/// Each metric is described where people look it up, each that is described is counted, and tests
+/// ask only for such: a name that is wrong there reads as zero.
+fn undescribed(sources: &[Source]) -> Vec<String> {
+    const TELEMETRY: &str = "shared/src/telemetry.rs";
+    let table = sources.iter().find(|s| s.path == TELEMETRY).map(|s| s.text.as_str());
+    let table = table.unwrap_or_default().split_once("DESCRIPTIONS").map_or("", |(_, rest)| rest);
+    let table = table.split("];").next().unwrap_or_default();
+    let names = table.match_indices("(\"portcall_").map(|(at, _)| &table[at + 2..]);
+    let described: BTreeSet<&str> = names.filter_map(|rest| rest.split('"').next()).collect();
+    let mut used = BTreeSet::new();
+    let mut complaints = Vec::new();
+    for source in sources.iter().filter(production).filter(|s| s.path != TELEMETRY) {
+        for (n, name) in metrics_of(source) {
+            match name {
+                None => complaints.push(source.complain(n, "a metric's name is written out")),
+                Some(name) if !described.contains(name) => {
+                    complaints.push(source.complain(n, &format!("{name} is not described")));
+                }
+                Some(_) => {}
+            }
+            used.extend(name);
+        }
+    }
+    for source in sources.iter().filter(|s| s.path.starts_with("tests/tests/")) {
+        for (at, asks) in source.text.match_indices(concat!(".met", "ric(\"")) {
+            let name = source.text[at + asks.len()..].split('"').next().unwrap_or_default();
+            if !described.contains(name) {
+                let line = line_of(&source.text, at);
+                complaints.push(source.complain(line, &format!("there is no metric {name}")));
+            }
+        }
+    }
+    let unused = described.iter().filter(|name| !used.contains(*name));
+    complaints.extend(unused.map(|name| format!("{TELEMETRY}: {name} is counted nowhere")));
+    complaints
+}
+
 type Check = fn(&[Source]) -> Vec<String>;
 
 /// The check is silent about the checkout, and complains once about the planted file.
@@ -306,6 +555,8 @@ fn no_file_is_too_long() {
 fn nothing_is_unwrapped_outside_tests() {
     let tested = "fn f() {}\n#[cfg(test)]\nmod tests {\n  fn g() { h().unwrap(); }\n}";
     assert!(unwraps(&[Source::new("api/src/a.rs", tested)]).is_empty());
+    let named = Source::new("api/src/a/tests.rs", "fn g() { h().unwrap(); }");
+    assert!(unwraps(&[named]).is_empty());
     holds(unwraps, "api/src/a.rs", "fn f() { g().unwrap(); }");
 }
 
@@ -344,4 +595,82 @@ fn nothing_is_tied_to_one_machine() {
     let inside = format!("$HERE{}x a{0}x", MACHINE[0]);
     assert!(of_a_machine(&[Source::new("infra/up", &inside)]).len() <= 1);
     holds(of_a_machine, "infra/up", &format!("cd {}main", MACHINE[0]));
+}
+
+#[test]
+fn the_worker_never_reaches_into_a_container() {
+    let quiet = "//! create_exec is not used.\nbinds: None,\nprivileged: Some(false),\n";
+    assert_eq!(reaching_in(&[Source::new("worker/src/a.rs", quiet)]), [""; 0]);
+    for (word, _) in NEVER {
+        let planted = Source::new("worker/src/a.rs", &format!("    {word},\n"));
+        assert_eq!(reaching_in(&[planted]).len(), 1, "{word}");
+    }
+    for field in EMPTY {
+        let planted = format!("    {field}: Some(vec![mine]),\n");
+        assert_eq!(reaching_in(&[Source::new("worker/src/a.rs", &planted)]).len(), 1, "{field}");
+    }
+    holds(reaching_in, "worker/src/fleet/a.rs", "docker.create_exec(id, options).await");
+}
+
+#[test]
+fn the_driver_is_asked_in_tasks_only() {
+    let inside = "impl Store { async fn f(&self) -> Result<(), StoreError> {\n\
+        let first = all.iter().find(|one| one.is_first());\n\
+        self.persist(policy, \"ask (it)\", move || { let c = c.clone(); async move { c.find_one(x).await } }).await\n\
+        } }\n\
+        async fn g(d: Database) -> Result<(), DriverError> { d.run_command(x).await }\n\
+        fn h(error: &DriverError) {}\n";
+    assert_eq!(driver_outside_tasks(&[Source::new("shared/src/store/a.rs", inside)]), [""; 0]);
+    for name in DRIVER {
+        let planted = format!("async fn f(&self) -> X {{ self.call(a).await; c.{name}(x).await }}");
+        let found = driver_outside_tasks(&[Source::new("shared/src/store/a.rs", &planted)]);
+        assert_eq!(found.len(), 1, "{name}: {found:?}");
+    }
+    let indirect = "fn g() -> Result<(), DriverError> {}\nfn f() { g(1); recall(g(2)) }\n";
+    let found = driver_outside_tasks(&[Source::new("shared/src/store/a.rs", indirect)]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    holds(driver_outside_tasks, "shared/src/store/a.rs", "fn f() { c.update_one(a, b).await }");
+}
+
+#[test]
+fn the_store_gives_up_in_two_places() {
+    let there = Source::new("shared/src/store/feed.rs", "tokio::select! {}");
+    assert_eq!(giving_up(&[there]), [""; 0]);
+    holds(giving_up, "shared/src/store/pins.rs", "tokio::time::timeout(SHORT, future).await");
+}
+
+#[test]
+fn dependencies_are_the_workspaces() {
+    let root = "[workspace.dependencies]\nhyper = { version = \"1.12\" }\nbytes = \"1\"\n";
+    let root = || Source::new("Cargo.toml", root);
+    let good = "[package]\nname = \"a\"\n[dependencies]\nbytes.workspace = true\n\
+        hyper = { version = \"1.12\", features = [] }\ntar = { workspace = true, optional = true }\n";
+    assert_eq!(own_dependencies(&[root(), Source::new("worker/Cargo.toml", good)]), [""; 0]);
+    assert_eq!(own_dependencies(&[root(), Source::new("api/Cargo.toml", good)]).len(), 1);
+    let other = good.replace("1.12", "1.13");
+    assert_eq!(own_dependencies(&[root(), Source::new("worker/Cargo.toml", &other)]).len(), 1);
+    let table = "[dev-dependencies.bytes]\nversion = \"1\"\nfeatures = []\n";
+    assert_eq!(own_dependencies(&[Source::new("api/Cargo.toml", table)]).len(), 1);
+    let manifests = tree();
+    for (path, name, _) in OWN_DEPENDENCIES {
+        let source = manifests.iter().find(|s| s.path == *path).expect("a manifest");
+        let own = dependencies(source).into_iter().any(|(_, other, _)| other == *name);
+        assert!(own, "{name} in {path} needs no excuse any more");
+    }
+    holds(own_dependencies, "api/Cargo.toml", "[dependencies]\nbytes = \"1\"\n");
+}
+
+#[test]
+fn each_metric_is_described_and_counted() {
+    let table = "DESCRIPTIONS: &[(&str, &str)] = &[(\"portcall_a_total\", \"A\")];\n";
+    let table = || Source::new("shared/src/telemetry.rs", table);
+    let counted = "metrics::counter!(\n  \"portcall_a_total\", \"b\" => c).increment(1);";
+    let counted = || Source::new("api/src/a.rs", counted);
+    assert_eq!(undescribed(&[table(), counted()]), [""; 0]);
+    assert_eq!(undescribed(&[table()]).len(), 1, "described and never counted");
+    let unnamed = Source::new("api/src/b.rs", "gauge!(NAME).set(1.0)");
+    assert_eq!(undescribed(&[table(), counted(), unnamed]).len(), 1);
+    let asked = Source::new("tests/tests/a.rs", concat!("w.met", "ric(\"portcall_b_total\")"));
+    assert_eq!(undescribed(&[table(), counted(), asked]).len(), 1);
+    holds(undescribed, "worker/src/a.rs", "metrics::gauge!(\"portcall_new\").set(1);");
 }

@@ -2,19 +2,23 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use futures::future::try_join_all;
 use portcall_tests::{
-    Event, Recipe, Submission, World,
+    Event, Recipe, Registry, Submission, World,
     parts::{
-        client::Answer,
+        client::{Accepted, Answer, time_at},
         given, net,
         process::{self, Ended},
+        sick::{Illness, SickRegistry},
     },
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Promised for the answer to a POST.
+const ANSWER: Duration = Duration::from_secs(2);
 const REFUSED: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 /// A change to a good submission, and the field that the answer names.
@@ -95,7 +99,7 @@ async fn an_image_that_cannot_be_graded_is_refused_at_once() -> Result<()> {
         if checked.is_err() || errors.get("/images/0").map(String::as_str) != Some(code) {
             wrong.push(format!("{code}: {} {}", answer.status, answer.text));
         }
-        if answer.took >= Duration::from_secs(2) {
+        if answer.took >= ANSWER {
             wrong.push(format!("{code}: only after {:?}", answer.took));
         }
     }
@@ -106,6 +110,108 @@ async fn an_image_that_cannot_be_graded_is_refused_at_once() -> Result<()> {
     let edge = world.push(&Recipe::app("ok")?.repeat_layer(63)).await?;
     world.client.submit(&Submission::of("Gordon").image(&edge)).await?;
     Ok(())
+}
+
+/// How a registry can be ill, the reason that is shown, and how long it is left alone at least.
+const ILL: [(Illness, &str, i64); 3] = [
+    (Illness::Silent, "registry_down", 4),
+    (Illness::Limited(7), "registry_limited", 7),
+    (Illness::Down, "registry_down", 4),
+];
+
+async fn ill() -> Result<Vec<SickRegistry>> {
+    let behind = Registry::given()?;
+    try_join_all(ILL.map(|(illness, ..)| SickRegistry::start(illness, behind.host()))).await
+}
+
+/// What is the registry's is not found out at the participant's expense: the answer keeps its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_is_ill_refuses_nobody() -> Result<()> {
+    let sick = ill().await?;
+    let plan = sick.iter().fold(World::of(Event::config()), |p, s| p.allow_registry(&s.host()));
+    let world = plan.workers(0).start().await?;
+    let image = world.app("ok", "Gordon").await?;
+    for (sick, (illness, ..)) in sick.iter().zip(ILL) {
+        let submission = Submission::of(&format!("{illness:?}")).reference(&sick.reference(&image));
+        let accepted = in_time(&world, &submission).await?;
+        let document = world.client.document(&accepted.id).await?;
+        for document in [&accepted.document, &document] {
+            assert_eq!(document["state"], "queued", "{illness:?}: {document:#}");
+            assert_eq!(document["images"][0]["digest"], Value::Null, "{illness:?}: {document:#}");
+            assert_eq!(document["verdict"], Value::Null, "{illness:?}: {document:#}");
+        }
+    }
+    // All of them in one submission share the one budget.
+    let submission = Submission::of("Molly").reference(&sick[0].reference(&image));
+    let submission = submission.reference(&sick[2].reference(&image)).image(&image);
+    let accepted = in_time(&world, &submission).await?;
+    let digests = (0..3).map(|n| accepted.document["images"][n]["digest"].as_str());
+    assert_eq!(digests.collect::<Vec<_>>(), [None, None, Some(image.digest.as_str())]);
+    world.leave().await
+}
+
+/// Accepted within the promised time; three times are enough for a moment in which the machine had
+/// other things to do.
+async fn in_time(world: &World, submission: &Submission) -> Result<Accepted> {
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        let accepted = world.client.submit(submission).await?;
+        if accepted.took < ANSWER {
+            return Ok(accepted);
+        }
+        took.push(accepted.took);
+    }
+    bail!("answered only after {took:?}")
+}
+
+/// The worker waits for it, says so and until when, and charges nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_gets_well_is_asked_again() -> Result<()> {
+    let sick = ill().await?;
+    let plan = sick.iter().fold(World::of(Event::config()), |p, s| p.allow_registry(&s.host()));
+    let world = plan.worker_setting("PORTCALL_SLOTS", 3).start().await?;
+    let gradings = sick.iter().zip(ILL).map(|(sick, (illness, reason, seconds))| {
+        let world = &world;
+        async move {
+            let name = format!("{illness:?}");
+            let image = world.app("ok", &name).await?;
+            let submission = Submission::of(&name).reference(&sick.reference(&image));
+            let id = world.client.submit(&submission).await?.id;
+            let delayed = |document: &Value| document["delayed"]["reason"] == reason;
+            let document = world.client.wait_state(&id, PATIENCE, delayed).await?;
+            ensure!(document["state"] == "queued", "{document:#}");
+            ensure!(document["delayed"]["detail"].as_str().is_some_and(|d| d.len() > 10));
+            let lost = &document["attempts"][0];
+            ensure!(lost["outcome"] == "released", "nobody is charged: {document:#}");
+            ensure!(lost["reason"]["code"] == reason, "{document:#}");
+            ensure!(lost["reason"]["owner"] == "registry", "{document:#}");
+            let ended = time_at(&document, "/attempts/0/ended_at")?;
+            let wait = time_at(&document, "/delayed/next_try")? - ended;
+            ensure!(wait.as_seconds_f64() > seconds as f64 - 0.5, "only {wait}: {document:#}");
+            sick.heal();
+            let passed = world.client.wait_passed(&id, PATIENCE).await.context(name)?;
+            ensure!(passed["images"][0]["digest"] == image.digest.as_str(), "{passed:#}");
+            ensure!(passed["delayed"].is_null(), "{passed:#}");
+            Ok(passed["attempts"].as_array().map(Vec::len))
+        }
+    });
+    let attempts: Vec<_> = try_join_all(gradings).await?;
+    assert_eq!(attempts, [Some(2); 3]);
+    assert_eq!(world.client.of_event("/stats").await?["totals"]["failed"], 0);
+    world.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_operators_is_not_on_the_public_side() -> Result<()> {
+    let world = World::of(Event::config()).workers(0).start().await?;
+    let ops = world.apis[0].ops;
+    for path in ["/metrics", "/livez", "/readyz"] {
+        let answer = world.client.get(path).await?;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}: {}", answer.text);
+        let there = world.client.get(&format!("http://{ops}{path}")).await?;
+        assert_eq!(there.status, StatusCode::OK, "the control: {path}: {}", there.text);
+    }
+    world.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +236,7 @@ async fn bodies_that_are_none_are_refused() -> Result<()> {
     let nowhere = post(
         "/api/v1/events/nowhere/submissions",
         &[("content-type", "application/json")],
-        b"{}".to_vec(),
+        Submission::of("Gordon").reference("u/app:1").body().to_string().into_bytes(),
     )
     .await?;
     assert_eq!(nowhere.status, StatusCode::NOT_FOUND, "{}", nowhere.text);

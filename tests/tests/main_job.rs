@@ -58,7 +58,10 @@ async fn the_document_tells_the_whole_story() -> Result<()> {
     world.client.wait_passed(&id, PATIENCE).await?;
     // The cleaning is noted after the verdict.
     let cleaned = |d: &Value| d["attempts"][0]["steps"][5]["step"] == "cleaning";
-    let document = world.client.wait_state(&id, PATIENCE, cleaned).await?;
+    let document = portcall_tests::wait::until("its cleaning is noted", PATIENCE, || async {
+        Ok(Some(world.client.document(&id).await?).filter(cleaned))
+    })
+    .await?;
     assert_eq!(document["images"][0]["digest"], image.digest.as_str());
     assert_eq!(document["images"][0]["platform"], "linux/amd64");
     assert!(document["images"][0]["size"].as_u64().is_some_and(|size| size > 1000));

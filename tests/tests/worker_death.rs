@@ -7,7 +7,10 @@ use anyhow::{Result, ensure};
 use futures::future::try_join_all;
 use portcall_tests::{
     Event, Recipe, Submission, World,
-    parts::{client::is_final, stack::generations},
+    parts::{
+        client::is_final,
+        stack::{Plan, generations},
+    },
     wait,
 };
 use serde_json::Value;
@@ -21,8 +24,18 @@ const SWEPT: Duration = Duration::from_secs(90);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_each_step_another_worker_finishes() -> Result<()> {
-    let mut world =
-        World::of(Event::config().limits("ready_s = 15")).workers(0).short_leases().start().await?;
+    killed_at_each_step(Plan::short_leases).await
+}
+
+/// With the times that a worker has unless it is told otherwise; `--full` alone runs it.
+#[tokio::test(flavor = "multi_thread")]
+async fn full_killed_at_each_step_with_the_default_times() -> Result<()> {
+    killed_at_each_step(|plan| plan).await
+}
+
+async fn killed_at_each_step(times: fn(Plan) -> Plan) -> Result<()> {
+    let plan = World::of(Event::config().limits("ready_s = 15")).workers(0);
+    let mut world = times(plan).start().await?;
     let all = POINTS.join(",");
     let dying = world.start_worker(&[("PORTCALL_HOLD_AT", &all), ("PORTCALL_SLOTS", "8")]).await?;
 

@@ -167,6 +167,7 @@ test("a submission passes, its pin arrives live, and zooming out counts it", {
   const [pin] = await Promise.all([arrived, seeState(page, "passed")]);
   assert.ok(pin);
 
+  assert.match(await page.title(), /^Passed · /);
   const states = await page.evaluate(() => globalThis.states);
   assert.equal(states.at(-1), "passed");
   assert.ok(states.length > 1, `the page went through ${states.join(", ")} only`);
@@ -240,6 +241,22 @@ test("a wrong form is answered beside its fields, and nothing is sent away", asy
   await page.waitForSelector(one("error-images.0"));
   assert.ok(page.url().endsWith("/submit"));
   assert.equal(await page.inputValue('[name="images.0"]'), "Not an image name");
+  await closePage(page);
+});
+
+test("what a browser asks for by itself is there", async () => {
+  for (const path of ["/favicon.ico", "/"]) {
+    const response = await fetch(BASE + path);
+    assert.equal(response.status, 200, path);
+    await response.arrayBuffer();
+  }
+  const page = await openPage(`/events/${event.slug}`);
+  assert.match(await page.textContent(one("credits")), /GeoNames.*CC BY 4.0.*Natural Earth/);
+  for (const href of await page.$$eval('link[rel="icon"]', (links) => links.map((l) => l.href))) {
+    const response = await fetch(href);
+    assert.equal(response.status, 200, href);
+    assert.match(response.headers.get("content-type"), /^image\//);
+  }
   await closePage(page);
 });
 

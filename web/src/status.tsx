@@ -83,7 +83,11 @@ function Status({ submission }: { submission: Submission }): VNode {
         <Timeline submission={submission} />
       </section>
       {attempt?.evidence != null && (
-        <Evidence evidence={attempt.evidence} images={submission.images.length} />
+        <Evidence
+          evidence={attempt.evidence}
+          images={submission.images.length}
+          logs={attempt.outcome === "passed" ? "not kept" : "kept"}
+        />
       )}
       <EarlierAttempts attempts={earlier} />
       <Sent submission={submission} />

@@ -27,3 +27,5 @@ pub mod run;
 pub mod settings;
 #[cfg(feature = "worker")]
 pub mod wake;
+#[cfg(feature = "worker")]
+pub mod worker;

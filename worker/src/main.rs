@@ -16,8 +16,8 @@ use portcall_shared::{
 use portcall_worker::{
     fleet::{EngineSettings, Fleet, Images, LabelKey},
     grade::Grader,
-    run::Worker,
     settings::Settings,
+    worker::Worker,
 };
 
 const HELP: &str = "portcall-worker: claims, grades and settles submissions

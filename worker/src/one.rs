@@ -21,7 +21,7 @@ use crate::{
     hold,
     judge::Judgement,
     lease::{Holder, Stop, fenced, millis},
-    run::Worker,
+    worker::Worker,
 };
 
 /// What a lease is given back with that nothing was done under.

@@ -44,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     fleet::{Found, Kind, Object, Removal},
     one::handed_back,
-    run::Worker,
+    worker::Worker,
 };
 
 /// What one reaper knows from its earlier rounds.

@@ -11,34 +11,26 @@
 //! database may go away and come back at any time.
 
 use std::{
-    collections::HashSet,
     panic::AssertUnwindSafe,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use futures::FutureExt;
 use portcall_shared::{
-    domain::{ids::SubmissionId, submission::Submission},
-    ops::{Readiness, Ready},
+    domain::submission::Submission,
+    ops::Readiness,
     retry::{self, Again},
-    store::{
-        Store,
-        queue::{Claimant, Lease, Queue},
-    },
+    store::queue::Queue,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    fleet::{Fleet, FleetError, Slot, SlotHealth},
-    grade::Grader,
-    lease::LeaseTimes,
+    fleet::{FleetError, Slot, SlotHealth},
     one,
     wake::{self, Pace},
+    worker::Worker,
 };
 
 /// How often an idle slot is looked at.
@@ -47,89 +39,6 @@ const IDLE_LOOK: Duration = Duration::from_secs(5);
 pub const FINISH: Duration = Duration::from_secs(20);
 /// How long handing back and cleaning may take after that.
 const HAND_BACK: Duration = Duration::from_secs(60);
-
-/// What the tasks of a worker share.
-#[derive(Clone)]
-pub struct Worker {
-    /// The store.
-    pub store: Store,
-    /// The grading story.
-    pub grader: Grader,
-    /// Who claims.
-    pub claimant: Claimant,
-    /// How many submissions at once.
-    pub slots: u32,
-    /// The times of a lease.
-    pub times: LeaseTimes,
-    /// The process's readiness.
-    pub ready: Ready,
-    /// What is being graded or cleaned here now: the reaper leaves it alone.
-    pub busy: Busy,
-    /// The slots that are open: likewise.
-    pub open_slots: OpenSlots,
-    /// Whether the store answered the last beat.
-    pub store_answers: Arc<AtomicBool>,
-}
-
-/// The leases under which this process has something running or to remove.
-#[derive(Clone, Debug, Default)]
-pub struct Busy(Arc<Mutex<HashSet<Lease>>>);
-
-impl Busy {
-    /// Adds one, until the guard is dropped.
-    #[must_use]
-    pub fn enter(&self, lease: Lease) -> BusyGuard {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(lease);
-        BusyGuard(self.clone(), lease)
-    }
-
-    /// Whether anything of that submission is.
-    #[must_use]
-    pub fn has(&self, submission: SubmissionId) -> bool {
-        let leases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        leases.iter().any(|lease| lease.submission == submission)
-    }
-}
-
-/// Takes its lease off the list of what is busy.
-#[derive(Debug)]
-pub struct BusyGuard(Busy, Lease);
-
-impl Drop for BusyGuard {
-    fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
-    }
-}
-
-/// The slots that this process has open, by the name of their network: what else of its own is at
-/// the engine is a leftover of a slot that was lost.
-#[derive(Clone, Debug, Default)]
-pub struct OpenSlots(Arc<Mutex<SlotNames>>);
-
-#[derive(Debug, Default)]
-struct SlotNames {
-    open: HashSet<String>,
-    opening: u32,
-}
-
-impl OpenSlots {
-    fn change(&self, change: impl FnOnce(&mut SlotNames)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Whether an object of that name may belong to a slot in use: its network, or what is named
-    /// after it. While a slot is being opened its name is not known yet, so anything may.
-    #[must_use]
-    pub fn may_use(&self, name: &str) -> bool {
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let network = name.strip_suffix("-prober").unwrap_or(name);
-        names.opening > 0 || names.open.contains(network)
-    }
-
-    fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).open.len()
-    }
-}
 
 type Offer = oneshot::Sender<Submission>;
 
@@ -254,14 +163,6 @@ impl Worker {
         let lease = self.lease(submission);
         if let Err(error) = self.store.release(lease, &one::handed_back()).await {
             tracing::warn!(%error, "cannot give a lease back; it will expire");
-        }
-    }
-
-    pub(crate) fn lease(&self, submission: &Submission) -> Lease {
-        Lease {
-            submission: submission.id,
-            worker: self.claimant.id,
-            generation: submission.life.generation,
         }
     }
 
@@ -407,11 +308,6 @@ impl Worker {
                 false
             }
         }
-    }
-
-    /// The fleet.
-    pub(crate) fn fleet(&self) -> &Fleet {
-        &self.grader.fleet
     }
 }
 

@@ -94,12 +94,12 @@ pub async fn reload(app: &AppState) {
     let mut pauses = retry::RECONNECT.pauses();
     loop {
         let read = tokio::select! {
-            read = app.store.pins() => read,
+            read = app.read_map() => read,
             () = app.stop.cancelled() => return,
         };
         match read {
-            Ok(pins) => {
-                for event in app.map.replace(pins) {
+            Ok(changed) => {
+                for event in changed {
                     reset(app, &event);
                 }
                 count(app);

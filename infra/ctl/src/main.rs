@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcall_shared::{
-    settings::{Common, EXIT_USAGE, Reader},
+    settings::{Common, EXIT_USAGE, LogSettings, Reader},
     store::Store,
     telemetry, tls,
 };
@@ -81,7 +81,7 @@ async fn run(command: Command) -> Result<(), Failure> {
 async fn open(reader: Reader) -> Result<Store, Failure> {
     let common = Common::read(&reader);
     reader.finish().map_err(|e| Failure::Usage(e.to_string()))?;
-    telemetry::log(&telemetry::LogSettings { filter: "error".to_owned(), ..common.log });
+    telemetry::log(&LogSettings { filter: "error".to_owned(), ..common.log });
     let store = Store::open(&common.mongodb_uri, &common.database, "portcall").await?;
     store.migrate().await?;
     Ok(store)

@@ -1,10 +1,11 @@
-//! Taking submissions in, on MongoDB: the cap, the fair order, repetition, migrations, the index.
+//! Taking submissions in, on MongoDB: the cap, the fair order, repetition, the index; and that
+//! whatever is overdue is counted.
 
 use portcall_shared::{
     domain::{
         event_file,
         ids::WorkerId,
-        state::{Pass, State},
+        state::{MAX_AGE, Pass, State},
     },
     store::{
         Store,
@@ -107,21 +108,6 @@ async fn an_idempotency_key_makes_one_submission() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn migrations_run_once_whoever_comes_first() {
-    let subject = InMongo::open().await;
-    let again = (0..8).map(|_| {
-        let store = subject.0.clone();
-        tokio::spawn(async move { store.migrate().await })
-    });
-    for one in again.collect::<Vec<_>>() {
-        one.await.unwrap().unwrap();
-    }
-    let key = subject.0.label_key().await.unwrap();
-    assert_eq!(subject.0.label_key().await.unwrap(), key);
-    subject.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn events_have_versions() {
     let subject = InMongo::open().await;
     let file = "slug = \"e\"\ntitle = \"One\"\n[[checks]]\nname = \"c\"\nget = \"/\"\n";
@@ -188,5 +174,19 @@ async fn a_claim_goes_by_its_index() {
     assert_eq!(plan, "IXSCAN { ready: 1, order: 1, _id: 1 }");
     assert_eq!(claim.get_i32("docsExamined").unwrap(), 1);
     assert_eq!(claim.get_i32("keysExamined").unwrap(), 1);
+    subject.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_overdue_is_counted_until_it_is_swept() {
+    let subject = InMongo::open().await;
+    let long_ago = now() - MAX_AGE - time::Duration::minutes(10);
+    let late = subject.put(submission("late", long_ago)).await;
+    subject.put(submission("in time", now())).await;
+    assert_eq!(subject.0.overdue().await.unwrap(), 1);
+    assert_eq!(subject.0.sweep(now()).await.unwrap().overdue, 1);
+    assert_eq!(subject.0.overdue().await.unwrap(), 0);
+    assert_eq!(subject.get(late.id).await.life.state, State::Undetermined);
+    assert_eq!(subject.0.sweep(now()).await.unwrap().overdue, 0, "once");
     subject.close().await;
 }

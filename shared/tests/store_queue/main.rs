@@ -3,7 +3,9 @@
 //! Needs `PORTCALL_TEST_MONGODB_URI`, a replica set; without it the tests of MongoDB fail.
 
 mod conformance;
+mod dropped;
 mod intake;
+mod migrations;
 mod subject;
 
 use subject::{InMemory, InMongo, Subject};

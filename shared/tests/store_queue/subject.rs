@@ -92,12 +92,23 @@ pub(crate) struct InMongo(pub(crate) Store, String);
 
 impl InMongo {
     pub(crate) async fn open() -> Self {
+        let bare = Self::open_bare().await;
+        bare.0.migrate().await.unwrap();
+        bare
+    }
+
+    /// As a database is before the first process came.
+    pub(crate) async fn open_bare() -> Self {
         portcall_shared::tls::install_provider();
         let name = format!("store-{}", uuid::Uuid::new_v4().simple());
         let name = name[..30].to_owned();
         let store = Store::open(&Self::uri(), &name, "store tests").await.unwrap();
-        store.migrate().await.unwrap();
         Self(store, name)
+    }
+
+    /// The store of another process, with connections of its own.
+    pub(crate) async fn another(&self) -> Store {
+        Store::open(&Self::uri(), &self.1, "another").await.unwrap()
     }
 
     fn uri() -> String {

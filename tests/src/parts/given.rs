@@ -11,6 +11,19 @@
 //! | `PORTCALL_TEST_MONGODB_URI` | optional: a replica set for the tests that break none; otherwise one is started |
 //! | `PORTCALL_TEST_ORDINARY` | optional: folder that `tests/images/ordinary` made; otherwise it is asked |
 //! | `PORTCALL_TEST_DEBIAN_MIRROR` | optional, for that script: where its packages come from |
+//!
+//! The page's tests in a browser (`web/e2e`) are given:
+//!
+//! | variable | what it is |
+//! | --- | --- |
+//! | `PORTCALL_TEST_BASE_URL` | where the page is served |
+//! | `PORTCALL_TEST_CHROMIUM` | the browser |
+//! | `PORTCALL_TEST_IMAGE` | an image that passes |
+//! | `PORTCALL_TEST_BAD_IMAGE` | optional: one that does not |
+//! | `PORTCALL_TEST_EVENT` | optional: the event's slug |
+//! | `PORTCALL_TEST_NAME` | optional: the name that the image answers with |
+//! | `PORTCALL_TEST_VOTE` | optional: the vote that the image answers with |
+//! | `PORTCALL_TEST_API` | optional, for Vite's own server while developing: the api beside it |
 
 use std::path::{Path, PathBuf};
 

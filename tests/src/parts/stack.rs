@@ -341,9 +341,13 @@ impl World {
     /// # Errors
     /// When it did.
     pub async fn finish(self) -> Result<()> {
-        let stats = self.client.of_event("/stats").await?;
-        let totals = &stats["totals"];
-        ensure!(totals["queued"] == 0 && totals["grading"] == 0, "work is left: {totals}");
+        // The numbers may be a second old.
+        wait::until("no work left", Duration::from_secs(3), || async {
+            let stats = self.client.of_event("/stats").await?;
+            let totals = &stats["totals"];
+            Ok((totals["queued"] == 0 && totals["grading"] == 0).then_some(()))
+        })
+        .await?;
         self.leave().await
     }
 
@@ -360,8 +364,10 @@ impl World {
             }
         }
         for service in self.workers.iter().chain(&self.apis) {
-            if service.process.log().contains("panicked at") {
-                bail!("{} panicked", service.process.name());
+            let log = service.process.log();
+            if let Some(at) = log.find("panicked at") {
+                let told: String = log[at..].lines().take(12).collect::<Vec<_>>().join("\n");
+                bail!("{} {told}", service.process.name());
             }
         }
         let left = wait::until("nothing left in the engine", Duration::from_secs(5), || async {

@@ -70,7 +70,7 @@ export function useCard(
     [size, current, fly, openSpot],
   );
 
-  useLinkedPin(features, show);
+  useLinkedPin(features, show, enter);
   return { card, show, visit, enter, close };
 }
 
@@ -88,14 +88,25 @@ async function lookUp(slug: string, cell: Cell): Promise<Pin[]> {
   );
 }
 
-/** A link may name a pin: its card opens once, as soon as the pin is there. */
-function useLinkedPin(features: (Cell | Pin)[], show: (pin: Pin) => void): void {
+/** A link may name a pin: its card opens once, as soon as the pin, or the spot that it shares, is there. */
+function useLinkedPin(
+  features: (Cell | Pin)[],
+  show: (pin: Pin) => void,
+  enter: (cell: Cell) => void,
+): void {
   const wanted = useRef(parseHash(location.hash)?.pin ?? null);
   useEffect(() => {
-    if (wanted.current === null) return;
-    const pin = features.filter(isPin).find((p) => p.properties.submission === wanted.current);
-    if (pin === undefined) return;
-    wanted.current = null;
-    show(pin);
-  }, [features, show]);
+    const id = wanted.current;
+    if (id === null) return;
+    for (const feature of features) {
+      if (isPin(feature)) {
+        if (feature.properties.submission !== id) continue;
+        show(feature);
+      } else if (feature.properties.members?.some(({ submission }) => submission === id)) {
+        enter(feature);
+      } else continue;
+      wanted.current = null;
+      return;
+    }
+  }, [features, show, enter]);
 }

@@ -34,6 +34,7 @@ export function clock(at: Date, now = new Date()): string {
 
 /** 640 → "640 ms", 2150 → "2.2 s", 75000 → "1 min 15 s". */
 export function duration(ms: number): string {
+  if (ms < 0.5) return "< 1 ms";
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
   const seconds = Math.round(ms / 1000);

@@ -2,6 +2,7 @@
 import type { VNode } from "preact";
 import type { Attempt } from "../api/types";
 import { Time } from "../parts/time";
+import { Words } from "../parts/Words";
 import { sentence } from "./words";
 
 export function EarlierAttempts({ attempts }: { attempts: Attempt[] }): VNode | null {
@@ -15,7 +16,8 @@ export function EarlierAttempts({ attempts }: { attempts: Attempt[] }): VNode | 
             <Time at={attempt.started_at} kind="clock" />, {attempt.outcome ?? "unfinished"}
             {attempt.reason !== null && (
               <>
-                : {sentence(attempt.reason.message)} <code>{attempt.reason.code}</code>
+                : <Words text={sentence(attempt.reason.message)} />{" "}
+                <code>{attempt.reason.code}</code>
               </>
             )}
           </li>

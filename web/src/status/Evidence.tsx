@@ -3,15 +3,18 @@ import type { VNode } from "preact";
 import type { Check, CheckFailure, ContainerEnd, Evidence as Proof } from "../api/types";
 import { CopyBlock } from "../parts/Copy";
 import { Pre } from "../parts/Pre";
+import { Words } from "../parts/Words";
 import { Transcript } from "./Transcript";
-import { shown } from "./words";
+import { distinct, saysNoMore, sentence, shown } from "./words";
 
 interface Props {
   evidence: Proof;
   images: number;
+  /** Of a success no logs are kept, so their absence says nothing. */
+  logs: "kept" | "not kept";
 }
 
-export function Evidence({ evidence, images }: Props): VNode {
+export function Evidence({ evidence, images, logs }: Props): VNode {
   const { checks = [], containers = [], reproduce = [] } = evidence;
   return (
     <>
@@ -27,7 +30,7 @@ export function Evidence({ evidence, images }: Props): VNode {
         <section aria-labelledby="containers-title">
           <h2 id="containers-title">Containers</h2>
           {containers.map((container) => (
-            <ContainerBox key={container.alias} container={container} />
+            <ContainerBox key={container.alias} container={container} logs={logs} />
           ))}
         </section>
       )}
@@ -46,16 +49,20 @@ function CheckBox({ check, images }: { check: Check; images: number }): VNode {
   const { name, image, passed, skipped, failures, transcripts } = check;
   const outcome = skipped !== null ? "skipped" : passed ? "passed" : "failed";
   return (
-    <details class={`check check-${outcome}`} data-testid="check" open={outcome === "failed"}>
+    <details class={`check check-${outcome}`} data-testid="check" open={outcome !== "passed"}>
       <summary>
         <span class={`mark mark-${outcome}`}>{outcome}</span>
         <strong>{name}</strong>{" "}
         {image !== null && images > 1 && <span class="quiet">image {image + 1}</span>}
       </summary>
-      {skipped !== null && <p class="quiet">{skipped}</p>}
+      {skipped !== null && (
+        <p class="quiet">
+          <Words text={sentence(skipped)} />
+        </p>
+      )}
       {failures.length > 0 && <Failures failures={failures} />}
-      {transcripts.map((exchange, index) => (
-        <Transcript key={index} exchange={exchange} />
+      {distinct(transcripts).map(({ exchange, times }, index) => (
+        <Transcript key={index} exchange={exchange} times={times} />
       ))}
     </details>
   );
@@ -66,7 +73,11 @@ function Failures({ failures }: { failures: CheckFailure[] }): VNode {
     <ul class="failures" data-testid="failures">
       {failures.map((failure) => (
         <li key={`${failure.path} ${failure.message}`}>
-          {failure.message !== "" && <p>{failure.message}</p>}
+          {!saysNoMore(failure) && (
+            <p>
+              <Words text={sentence(failure.message)} />
+            </p>
+          )}
           {failure.path !== "" && (
             <dl class="compare">
               <div>
@@ -95,7 +106,11 @@ function Failures({ failures }: { failures: CheckFailure[] }): VNode {
   );
 }
 
-function ContainerBox({ container }: { container: ContainerEnd }): VNode {
+interface ContainerProps extends Pick<Props, "logs"> {
+  container: ContainerEnd;
+}
+
+function ContainerBox({ container, logs }: ContainerProps): VNode {
   const { image, alias, exit_code, oom_killed, log } = container;
   return (
     <div class="container" data-testid="container">
@@ -108,7 +123,8 @@ function ContainerBox({ container }: { container: ContainerEnd }): VNode {
         )}
         {oom_killed && <span class="status-code bad">, out of memory</span>}
       </p>
-      {log !== "" ? <Pre testid="log" text={log} /> : <p class="quiet">It wrote no log lines.</p>}
+      {log !== "" && <Pre testid="log" text={log} />}
+      {log === "" && logs === "kept" && <p class="quiet">It wrote no log lines.</p>}
     </div>
   );
 }

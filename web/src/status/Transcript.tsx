@@ -4,13 +4,20 @@ import type { Transcript as Exchange } from "../api/types";
 import { Pre } from "../parts/Pre";
 import { duration } from "../parts/time";
 
-export function Transcript({ exchange }: { exchange: Exchange }): VNode {
+interface Props {
+  exchange: Exchange;
+  /** How often it was asked with this very answer. */
+  times: number;
+}
+
+export function Transcript({ exchange, times }: Props): VNode {
   const { request, address, status, headers, body, body_bytes, truncated, ms, error } = exchange;
   const shownHeaders = headers.map(([name, value]) => `${name}: ${value}`).join("\n");
   return (
     <div class="exchange" data-testid="transcript">
       <p class="exchange-line">
         <code>{request}</code> <span class="quiet">to {address}</span>
+        {times > 1 && <span class="quiet">asked {times} times, the same answer each time</span>}
       </p>
       <p class="exchange-line">
         {status !== null && (

@@ -2,6 +2,7 @@
 import type { VNode } from "preact";
 import type { Reason, Submission } from "../api/types";
 import { duration, Time } from "../parts/time";
+import { Words } from "../parts/Words";
 import { limitName, sentence, verdictSentence } from "./words";
 
 const OWNERS: Record<Reason["owner"], string> = {
@@ -24,7 +25,7 @@ export function Verdict({ submission }: { submission: Submission }): VNode | nul
   return (
     <section class={`verdict verdict-${verdict.outcome}`} aria-labelledby="verdict-title">
       <h2 id="verdict-title" data-testid="verdict" dir="auto">
-        {verdictSentence(submission)}
+        <Words text={verdictSentence(submission)} />
       </h2>
       {verdict.reason !== null && <ReasonText reason={verdict.reason} outcome={verdict.outcome} />}
       <p class="quiet">
@@ -33,7 +34,7 @@ export function Verdict({ submission }: { submission: Submission }): VNode | nul
         {verdict.attempt > 1 && <>, attempt {verdict.attempt}</>}.
       </p>
       <p class="actions">
-        {verdict.outcome === "passed" && (
+        {verdict.outcome === "passed" && submission.place.lat !== null && (
           <a class="button primary" href={mapLink(submission)} data-testid="map-link">
             See it on the map
           </a>
@@ -55,8 +56,16 @@ function ReasonText({ reason, outcome }: { reason: Reason; outcome: string }): V
   return (
     <div class="reason">
       {/* A failure's message is the headline already. */}
-      {outcome !== "failed" && <p>{sentence(message)}</p>}
-      {hint !== null && <p class="hint-line">{sentence(hint)}</p>}
+      {outcome !== "failed" && (
+        <p>
+          <Words text={sentence(message)} />
+        </p>
+      )}
+      {hint !== null && (
+        <p class="hint-line">
+          <Words text={sentence(hint)} />
+        </p>
+      )}
       <dl class="facts">
         <div>
           <dt>Reason</dt>

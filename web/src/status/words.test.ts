@@ -1,9 +1,18 @@
 // What the status page says of a submission in each of its states.
 import { describe, expect, it } from "vitest";
-import type { Attempt, Submission } from "../api/types";
+import type { Attempt, Submission, Transcript } from "../api/types";
 import { ago, duration } from "../parts/time";
 import { newer } from "./useSubmission";
-import { limitName, ordinal, queueSentence, sentence, timeline, verdictSentence } from "./words";
+import {
+  distinct,
+  limitName,
+  ordinal,
+  queueSentence,
+  saysNoMore,
+  sentence,
+  timeline,
+  verdictSentence,
+} from "./words";
 
 const ATTEMPT: Attempt = {
   n: 1,
@@ -84,7 +93,9 @@ describe("sentences", () => {
     const verdict = { outcome: "passed", reason: null, at: "", attempt: 1, grading_ms: 1 } as const;
     expect(verdictSentence({ ...GRADING, verdict })).toBe("Gordon has passed and is on the map.");
     const nowhere = { ...GRADING.place, lat: null, lng: null };
-    expect(verdictSentence({ ...GRADING, verdict, place: nowhere })).toBe("Gordon has passed.");
+    expect(verdictSentence({ ...GRADING, verdict, place: nowhere })).toMatch(
+      /^Gordon has passed\..* no pin\.$/,
+    );
   });
 
   it("begin and end as sentences do, and leave names alone", () => {
@@ -116,12 +127,43 @@ describe("sentences", () => {
     const now = new Date("2026-11-20T12:00:00Z");
     expect(ago(new Date("2026-11-20T11:59:57Z"), now)).toBe("just now");
     expect(ago(new Date("2026-11-20T11:55:00Z"), now)).toBe("5 minutes ago");
-    expect([640, 2150, 75_000, 120_000].map(duration)).toEqual([
+    expect([0, 640, 2150, 75_000, 120_000].map(duration)).toEqual([
+      "< 1 ms",
       "640 ms",
       "2.1 s",
       "1 min 15 s",
       "2 min",
     ]);
+  });
+});
+
+describe("evidence", () => {
+  const exchange: Transcript = {
+    request: "GET / HTTP/1.1",
+    address: "vote:80",
+    status: 200,
+    headers: [],
+    body: "{}",
+    body_bytes: 2,
+    truncated: false,
+    ms: 3,
+    error: null,
+  };
+
+  it("shows answers that agree once", () => {
+    const other = { ...exchange, body: "[]" };
+    expect(distinct([exchange, { ...exchange, ms: 9 }, other])).toEqual([
+      { exchange, times: 2 },
+      { exchange: other, times: 1 },
+    ]);
+  });
+
+  it("does not say a comparison twice", () => {
+    const failure = { path: "$.vote", expected: '"Cats"', got: '"Dogs"', message: "" };
+    expect(saysNoMore(failure)).toBe(true);
+    expect(saysNoMore({ ...failure, message: '`$.vote` must be "Cats" but is "Dogs"' })).toBe(true);
+    expect(saysNoMore({ ...failure, message: "the path leads nowhere" })).toBe(false);
+    expect(saysNoMore({ ...failure, path: "", message: "no body" })).toBe(false);
   });
 });
 

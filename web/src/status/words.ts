@@ -1,5 +1,13 @@
 // What the status page says, as plain sentences and rows. No markup here.
-import { type Attempt, isFinal, STEPS, type Step, type Submission } from "../api/types";
+import {
+  type Attempt,
+  type CheckFailure,
+  isFinal,
+  STEPS,
+  type Step,
+  type Submission,
+  type Transcript,
+} from "../api/types";
 
 export const STATE_WORDS: Record<Submission["state"], string> = {
   queued: "Queued",
@@ -79,7 +87,7 @@ export function verdictSentence(submission: Submission): string {
   switch (verdict?.outcome ?? submission.state) {
     case "passed":
       return place.lat === null
-        ? `${participant.name} has passed.`
+        ? `${participant.name} has passed. The place is not known to us, so there is no pin.`
         : `${participant.name} has passed and is on the map.`;
     case "failed":
       return sentence(reason ?? "The submission did not pass.");
@@ -128,6 +136,24 @@ export function limitName(name: string, unit: string | null): string {
   const end = `_${(unit ?? "").toLowerCase()}`;
   const bare = unit !== null && name.endsWith(end) ? name.slice(0, -end.length) : name;
   return bare.replaceAll("_", " ");
+}
+
+/** Whether a failure's message only repeats the comparison that stands below it. */
+export function saysNoMore({ path, expected, got, message }: CheckFailure): boolean {
+  if (message === "") return true;
+  return path !== "" && message.includes(shown(expected)) && message.includes(shown(got));
+}
+
+/** Every check is asked more than once; answers that agree are shown once. */
+export function distinct(transcripts: Transcript[]): { exchange: Transcript; times: number }[] {
+  const found = new Map<string, { exchange: Transcript; times: number }>();
+  for (const exchange of transcripts) {
+    const key = JSON.stringify({ ...exchange, ms: null });
+    const same = found.get(key);
+    if (same === undefined) found.set(key, { exchange, times: 1 });
+    else same.times += 1;
+  }
+  return [...found.values()];
 }
 
 /** A value of an answer as people can compare it. */

@@ -1,0 +1,202 @@
+//! Whoever waits for the store may go away at any moment: a time limit, a shutdown, a client that
+//! hung up. Nothing may be half-done by it, and the driver's pool must survive.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use bson::{Document, doc};
+use futures::future::{join_all, try_join_all};
+use portcall_shared::{
+    domain::{
+        ids::{SubmissionId, WorkerId},
+        state::{Pass, State},
+        submission::Submission,
+    },
+    store::{
+        Store,
+        queue::{Claimant, Expiry, InFlight, Lease, Queue, Record, Settlement, Write},
+    },
+};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+
+use crate::subject::{InMongo, Subject, now, submission};
+
+const SUBMISSIONS: usize = 30;
+const TASKS: u64 = 4;
+const CALLS: usize = 50;
+const PINGS: usize = 50;
+/// For fifty pings over a pool of as many connections.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Waits for the call for a random time, up to twice what one takes; whether it came to its end.
+async fn impatiently<T>(
+    random: &mut StdRng,
+    usual: Duration,
+    call: impl Future<Output = T>,
+) -> Option<T> {
+    let patience = usual.mul_f64(random.random_range(0.0..2.0));
+    tokio::select! {
+        done = call => Some(done),
+        () = tokio::time::sleep(patience) => None,
+    }
+}
+
+fn settlement() -> Settlement {
+    let record = Record {
+        at: now(),
+        node: None,
+        grading_ms: 1,
+        steps: Vec::new(),
+        evidence: Default::default(),
+    };
+    Settlement { pass: Pass::Yes, reason: None, record }
+}
+
+/// Claims, renews and settles, and drops most of it; how many calls ended and how many were
+/// dropped.
+async fn somebody_impatient(store: Store, seed: u64, usual: Duration) -> (usize, usize) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let by = Claimant { id: WorkerId::new(), name: format!("impatient {seed}") };
+    let (mut ended, mut dropped) = (0, 0);
+    let mut held: Vec<Lease> = Vec::new();
+    for _ in 0..CALLS {
+        let choice = random.random_range(0..3);
+        let lease = held.last().copied();
+        let done = match (choice, lease) {
+            (1, Some(lease)) => {
+                let renewed = impatiently(&mut random, usual, store.renew(lease)).await;
+                renewed.map(|write| _ = write.unwrap())
+            }
+            (2, Some(lease)) => {
+                held.pop();
+                let settlement = settlement();
+                let settled = impatiently(&mut random, usual, store.settle(lease, &settlement));
+                settled.await.map(|write| assert_eq!(write.unwrap(), Write::Applied))
+            }
+            _ => {
+                let claimed = impatiently(&mut random, usual, store.claim(&by)).await;
+                claimed.map(|claimed| held.extend(claimed.unwrap().as_ref().map(lease_of)))
+            }
+        };
+        match done {
+            Some(()) => ended += 1,
+            None => dropped += 1,
+        }
+    }
+    (ended, dropped)
+}
+
+fn lease_of(submission: &Submission) -> Lease {
+    let State::Grading { worker, .. } = submission.life.state else { panic!("not claimed") };
+    Lease { submission: submission.id, worker, generation: submission.life.generation }
+}
+
+async fn all_of(subject: &InMongo, ids: &[SubmissionId]) -> BTreeMap<SubmissionId, Submission> {
+    join_all(ids.iter().map(|id| subject.get(*id))).await.into_iter().map(|s| (s.id, s)).collect()
+}
+
+/// The submissions once the calls that were dropped have ended in their tasks.
+async fn settled_down(
+    subject: &InMongo,
+    ids: &[SubmissionId],
+) -> BTreeMap<SubmissionId, Submission> {
+    let began = Instant::now();
+    let mut before = all_of(subject, ids).await;
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let after = all_of(subject, ids).await;
+        if before == after {
+            return after;
+        }
+        assert!(began.elapsed() < SOON, "it never comes to rest");
+        before = after;
+    }
+}
+
+/// How long a call takes here and now.
+async fn usual(store: &Store) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..9 {
+        let began = Instant::now();
+        store.in_flight().await.unwrap();
+        times.push(began.elapsed());
+    }
+    times.sort();
+    // A write waits for a majority and its journal.
+    times[times.len() / 2] * 4
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_may_be_dropped_at_any_point() {
+    let subject = InMongo::open().await;
+    let mut ids = Vec::new();
+    for n in 0..SUBMISSIONS {
+        ids.push(subject.put(submission(&format!("p{n}"), now())).await.id);
+    }
+    let usual = usual(&subject.0).await;
+    let tasks = (0..TASKS).map(|n| tokio::spawn(somebody_impatient(subject.0.clone(), n, usual)));
+    let counts = try_join_all(tasks).await.unwrap();
+    let ended: usize = counts.iter().map(|c| c.0).sum();
+    let dropped: usize = counts.iter().map(|c| c.1).sum();
+    println!("{ended} calls ended, {dropped} were dropped");
+    assert!(ended > 10 && dropped > 10, "{ended} ended, {dropped} dropped: nothing was tried");
+
+    // The pool gives as many connections as it has, and each of them answers.
+    let pings = try_join_all((0..PINGS).map(|_| subject.0.ping()));
+    tokio::time::timeout(SOON, pings).await.expect("the pool is exhausted").unwrap();
+
+    let all = settled_down(&subject, &ids).await;
+    let flying = subject.0.in_flight().await.unwrap();
+    let seen: BTreeSet<SubmissionId> = flying.iter().map(|one| one.lease.submission).collect();
+    for one in all.values() {
+        let grading = matches!(one.life.state, State::Grading { .. });
+        assert_eq!(grading, seen.contains(&one.id), "claimed is in flight: {one:#?}");
+        let generations: Vec<_> = one.attempts.iter().map(|a| a.generation).collect();
+        assert!(
+            generations.is_sorted() && generations.last().is_none_or(|g| *g == one.life.generation)
+        );
+        assert_eq!(
+            one.attempts.len() as i64,
+            one.life.generation.0,
+            "a claim is an attempt: {one:#?}"
+        );
+        assert_eq!(one.verdict.is_some(), one.life.state.is_final(), "{one:#?}");
+        assert_eq!(one.life.deadline.is_none(), one.life.state.is_final(), "{one:#?}");
+    }
+    nothing_is_claimable_but_the_queued(&subject, &all).await;
+    everybody_passes(&subject, flying).await;
+    for one in all_of(&subject, &ids).await.values() {
+        assert_eq!(one.life.state, State::Passed, "{one:#?}");
+        let passed =
+            one.attempts.iter().filter(|a| a.outcome.is_some_and(|o| o.as_str() == "passed"));
+        assert_eq!(passed.count(), 1, "one verdict: {one:#?}");
+    }
+    subject.close().await;
+}
+
+/// Past the store: the field that claims go by says the same as the state.
+async fn nothing_is_claimable_but_the_queued(
+    subject: &InMongo,
+    all: &BTreeMap<SubmissionId, Submission>,
+) {
+    let queued = all.values().filter(|one| one.life.state == State::Queued).count();
+    let submissions = subject.database().await.collection::<Document>("submissions");
+    for filter in [doc! { "ready": true }, doc! { "ready": true, "state": "queued" }] {
+        let ready = submissions.count_documents(filter).await.unwrap();
+        assert_eq!(ready, queued as u64);
+    }
+}
+
+/// What the impatient left is taken over and ended by somebody with time.
+async fn everybody_passes(subject: &InMongo, flying: Vec<InFlight>) {
+    for seen in flying {
+        assert_eq!(subject.0.expire(seen, Expiry::Silent).await.unwrap(), Write::Applied);
+    }
+    let by = Claimant { id: WorkerId::new(), name: "patient".into() };
+    while let Some(claimed) = subject.0.claim(&by).await.unwrap() {
+        let settled = subject.0.settle(lease_of(&claimed), &settlement()).await.unwrap();
+        assert_eq!(settled, Write::Applied);
+    }
+}
