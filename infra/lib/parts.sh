@@ -7,7 +7,7 @@
 
 PARTS=$STATE/parts
 WANTED=()    # Debian packages to install
-PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
+export PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
 
 # want COMMAND PACKAGE WHY: asks for PACKAGE when COMMAND is not on the path.
 want() { command -v "$1" >/dev/null || ask_for "$1" "$2" "$3"; }
@@ -44,14 +44,18 @@ install_wanted() {
 # The package lists are fetched only when they are missing or too old to install from.
 apt_install() {
   local apt=(env DEBIAN_FRONTEND=noninteractive apt-get --yes --no-install-recommends -o DPkg::Lock::Timeout=300)
-  if ! apt_knows "$@" || ! attend_into "$RUN/log/apt.log" "${apt[@]}" --download-only install "$@"; then
-    fetch_lists && quietly "downloading $*" "${apt[@]}" --download-only install "$@" || return
+  apt_knows "$@" || fetch_lists || return
+  if ! attend_into "$RUN/log/apt.log" "${apt[@]}" --download-only install "$@"; then
+    finish_interrupted && fetch_lists && quietly "downloading $*" "${apt[@]}" --download-only install "$@" || return
   fi
-  undisturbed quietly "installing $*" "${apt[@]}" install "$@" && return
-  compgen -G '/var/lib/dpkg/updates/[0-9]*' >/dev/null || return
-  undisturbed quietly "finishing an installation that was interrupted (dpkg --configure -a)" \
-    env DEBIAN_FRONTEND=noninteractive dpkg --configure -a &&
-    undisturbed quietly "installing $*" "${apt[@]}" install "$@"
+  undisturbed quietly "installing $*" "${apt[@]}" install "$@"
+}
+
+# finish_interrupted: what somebody's dpkg was killed over, without which apt-get does nothing.
+finish_interrupted() {
+  compgen -G '/var/lib/dpkg/updates/[0-9]*' >/dev/null || return 0
+  undisturbed quietly "finishing an interrupted installation (dpkg --configure -a)" \
+    env DEBIAN_FRONTEND=noninteractive dpkg --configure -a
 }
 
 # apt_knows PACKAGE…: whether the package lists have them all.
@@ -60,7 +64,12 @@ apt_knows() {
   for package; do apt-cache show "$package" >/dev/null 2>&1 || return; done
 }
 
-fetch_lists() { quietly "fetching the package lists (apt-get update)" apt-get -o DPkg::Lock::Timeout=300 update; }
+# fetch_lists: once in a run.
+FETCHED_LISTS=no
+fetch_lists() {
+  [[ $FETCHED_LISTS == no ]] || return 0
+  quietly "fetching the package lists (apt-get update)" apt-get -o DPkg::Lock::Timeout=300 update && FETCHED_LISTS=yes
+}
 
 # Packages of servers start them as services of the machine, on the very ports that are
 # wanted here. While we install, they may not. The file says whose it is, so that the next run

@@ -322,10 +322,12 @@ fn driver_outside_tasks(sources: &[Source]) -> Vec<String> {
                 let (before, after) = (&plain[..at], plain[at + wanted.len()..].trim_start());
                 let part = |c: char| c.is_alphanumeric() || c == '_';
                 let other = before.ends_with("fn ")
+                    // The store's own of that name.
+                    || before.ends_with("self")
                     || !wanted.starts_with('.') && before.ends_with(part)
                     // A method of iterators has the same name.
                     || wanted == ".find(" && (after.starts_with('|') || after.starts_with("fits"));
-                if !other && !heads.iter().any(|head| is_task(head)) {
+                if !other && !heads.iter().any(|head| is_task(head) || is_given(&plain, head)) {
                     let line = line_of(&plain, at);
                     complaints.push(source.complain(line, &format!("{wanted}…) outside a task")));
                 }
@@ -351,6 +353,15 @@ fn is_task(head: &str) -> bool {
     TASKS.iter().any(|name| named(name))
         || head.contains("fn ") && drives(head)
         || DIRECT.iter().any(|(name, _)| direct(name))
+}
+
+/// Whether it is a block that gets a name and, by it, is given to a task.
+fn is_given(plain: &str, head: &str) -> bool {
+    let name = head.strip_prefix("let ").and_then(|rest| rest.strip_suffix(" = async move"));
+    name.is_some_and(|name| {
+        let uses = around(plain, &format!(" {name})"));
+        uses.iter().any(|(_, heads)| heads.first().is_some_and(|head| is_task(head)))
+    })
 }
 
 fn giving_up(sources: &[Source]) -> Vec<String> {
@@ -616,7 +627,9 @@ fn the_worker_never_reaches_into_a_container() {
 fn the_driver_is_asked_in_tasks_only() {
     let inside = "impl Store { async fn f(&self) -> Result<(), StoreError> {\n\
         let first = all.iter().find(|one| one.is_first());\n\
-        self.persist(policy, \"ask (it)\", move || { let c = c.clone(); async move { c.find_one(x).await } }).await\n\
+        self.persist(policy, \"ask (it)\", move || { let c = c.clone(); async move { c.find_one(x).await } }).await;\n\
+        let asked = async move { c.delete_one(x).await };\n\
+        self.call(\"ask\", asked).await; self.aggregate(x).await\n\
         } }\n\
         async fn g(d: Database) -> Result<(), DriverError> { d.run_command(x).await }\n\
         fn h(error: &DriverError) {}\n";
@@ -626,6 +639,9 @@ fn the_driver_is_asked_in_tasks_only() {
         let found = driver_outside_tasks(&[Source::new("shared/src/store/a.rs", &planted)]);
         assert_eq!(found.len(), 1, "{name}: {found:?}");
     }
+    let named = "async fn f() { let asked = async move { c.watch().await }; asked.await }";
+    let found = driver_outside_tasks(&[Source::new("shared/src/store/a.rs", named)]);
+    assert_eq!(found.len(), 1, "{found:?}");
     let indirect = "fn g() -> Result<(), DriverError> {}\nfn f() { g(1); recall(g(2)) }\n";
     let found = driver_outside_tasks(&[Source::new("shared/src/store/a.rs", indirect)]);
     assert_eq!(found.len(), 2, "{found:?}");

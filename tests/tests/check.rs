@@ -112,8 +112,8 @@ async fn a_good_image_that_no_registry_has_passes() -> Result<()> {
     let id = machine.engine.load(&name, &recipe).await?;
     let told = machine.check(&id, &[&name]).await?;
     assert_eq!(told.ended, Ended::Code(0), "{told:#?}");
-    assert_eq!(told.stdout, "passed: 1 checks held\n", "{told:#?}");
-    let steps = ["resolving", "pulling", "starting", "probing", "judging", "cleaning"];
+    assert!(told.stdout.starts_with("passed: 1 check"), "{told:#?}");
+    let steps = ["pulling", "starting", "probing", "judging", "cleaning"];
     let at: Vec<_> = steps.iter().map(|step| told.stderr.find(&format!("{step} …"))).collect();
     assert!(at.is_sorted() && at[0].is_some(), "it says what it does: {told:#?}");
 
@@ -208,7 +208,7 @@ async fn without_an_engine_it_says_so() -> Result<()> {
     machine.host = format!("unix://{}", machine.dir.path().join("nobody.sock").display());
     let told = machine.start(&["u/app:1"])?.finish(PATIENCE).await?;
     assert_eq!(told.ended, Ended::Code(69), "{told:#?}");
-    assert!(told.stderr.contains("Docker engine") && told.stdout.is_empty(), "{told:#?}");
+    assert!(told.stderr.contains("engine") && told.stdout.is_empty(), "{told:#?}");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Every program says how it is used, and refuses what it does not know, before anything else.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::Result;
 use portcall_tests::parts::{
@@ -49,7 +49,11 @@ async fn help_is_given_and_what_is_unknown_is_refused() -> Result<()> {
 }
 
 /// Asks one command for its help and for what it does not know; its help.
-async fn told(program: &PathBuf, words: &[&str], wrong: &mut Vec<String>) -> Result<String> {
+async fn told(
+    program: &std::path::Path,
+    words: &[&str],
+    wrong: &mut Vec<String>,
+) -> Result<String> {
     let run = |last: &'static str| {
         let arguments: Vec<&str> = words[1..].iter().copied().chain([last]).collect();
         async move { ask(program, &arguments, &[], PATIENCE).await }

@@ -176,6 +176,9 @@ test("a submission passes, its pin arrives live, and zooming out counts it", {
   for (const step of ["queued", "probing", "judging"]) {
     await page.waitForSelector(`[data-step="${step}"][data-step-state="done"]`);
   }
+  await page.click(one("map-link"));
+  await page.waitForSelector(one("pin-card"));
+  assert.ok((await page.textContent(one("pin-card"))).includes(NAME));
   await closePage(page);
 
   await watcher.click(`${one("pin-list")} [data-submission="${id}"] button`);

@@ -104,7 +104,7 @@ function Spot({ cell, pins, onPin }: SpotProps): VNode {
                 {pin.properties.name}
               </button>{" "}
               <span class="quiet" dir="auto">
-                {pin.properties.place}
+                {[pin.properties.handle, pin.properties.place].filter(Boolean).join(", ")}
               </span>
             </li>
           ))}

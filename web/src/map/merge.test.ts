@@ -4,6 +4,7 @@ import { type Cell, isPin, type Pin } from "../api/types";
 import { mergeOverlaps, union } from "./merge";
 import { areaName, nearestCity } from "./naming";
 import { spreadApart } from "./spread";
+import { findLinked } from "./useLinkedPin";
 
 const NOBODY: ReadonlySet<string> = new Set();
 
@@ -105,5 +106,30 @@ describe("names", () => {
       name: "Berlin",
       detail: "Ada, Gordon, Grace and 2 more",
     });
+  });
+});
+
+describe("a linked pin", () => {
+  const linked = { id: "me", lng: 10, lat: 20 };
+
+  it("is found alone, named at a spot, or inside a count", () => {
+    const alone = pin("me", 10, 20);
+    expect(findLinked([cell("a", 10, 20, 3), alone], linked)).toEqual({ as: "pin", pin: alone });
+    const spot = cell("x", 10, 20, 2);
+    spot.properties.members = [{ name: "Me", submission: "me" }];
+    expect(findLinked([spot], linked)).toEqual({ as: "member", cell: spot });
+    const around = cell("a", 10, 20, 3);
+    expect(findLinked([around], linked)).toEqual({ as: "counted", cell: around });
+    expect(findLinked([cell("a", 11, 20, 3), pin("you", 10, 20)], linked)).toBeNull();
+  });
+
+  it("is looked for across the antimeridian", () => {
+    const wide = cell("a", 180, 20, 3);
+    wide.properties.bbox = [179, 19, -179, 21];
+    expect(findLinked([wide], { id: "me", lng: -179.5, lat: 20 })).toEqual({
+      as: "counted",
+      cell: wide,
+    });
+    expect(findLinked([wide], linked)).toBeNull();
   });
 });

@@ -1,10 +1,11 @@
 // The open card: a pin or a spot that somebody clicked, found in the list, or was linked to.
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useState } from "preact/hooks";
 import { getPins } from "../api/client";
 import { type Bbox, type Cell, isPin, type Pin } from "../api/types";
 import type { Card } from "./PinCard";
+import { useLinkedPin } from "./useLinkedPin";
 import type { Movable } from "./useView";
-import { fitBbox, type Insets, MAX_ZOOM, parseHash, type Size } from "./viewport";
+import { fitBbox, type Insets, MAX_ZOOM, type Size } from "./viewport";
 
 const INSETS: Insets = { top: 90, right: 60, bottom: 60, left: 60 };
 /** The width of the list where it lies over the map. */
@@ -70,7 +71,7 @@ export function useCard(
     [size, current, fly, openSpot],
   );
 
-  useLinkedPin(features, show, enter);
+  useLinkedPin(features, { show, enter, current, fly });
   return { card, show, visit, enter, close };
 }
 
@@ -86,27 +87,4 @@ async function lookUp(slug: string, cell: Cell): Promise<Pin[]> {
     ({ features }) => features.filter(isPin),
     () => [],
   );
-}
-
-/** A link may name a pin: its card opens once, as soon as the pin, or the spot that it shares, is there. */
-function useLinkedPin(
-  features: (Cell | Pin)[],
-  show: (pin: Pin) => void,
-  enter: (cell: Cell) => void,
-): void {
-  const wanted = useRef(parseHash(location.hash)?.pin ?? null);
-  useEffect(() => {
-    const id = wanted.current;
-    if (id === null) return;
-    for (const feature of features) {
-      if (isPin(feature)) {
-        if (feature.properties.submission !== id) continue;
-        show(feature);
-      } else if (feature.properties.members?.some(({ submission }) => submission === id)) {
-        enter(feature);
-      } else continue;
-      wanted.current = null;
-      return;
-    }
-  }, [features, show, enter]);
 }

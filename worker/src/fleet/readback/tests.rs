@@ -1,3 +1,5 @@
+//! Read-back: every field that is dropped or changed is found.
+
 use bollard::models::{ContainerConfig, EndpointSettings, HostConfig, MountPoint, NetworkSettings};
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Requests, whole, as snapshots.
+
 use portcall_shared::domain::ids::{Generation, SubmissionId, WorkerId};
 use serde_json::{Value, json};
 use uuid::Uuid;
