@@ -183,11 +183,13 @@ quietly() {
 # free_port PREFERRED: that port of 127.0.0.1 when nobody listens there, else another one.
 free_port() {
   local port=$1
-  while "${INSIDE[@]}" ss -Hltn "sport = :$port" | grep -q .; do
+  while port_listens "$port"; do
     port=$((20000 + RANDOM % 10000))
   done
   printf '%s' "$port"
 }
+
+port_listens() { [[ -n $("${INSIDE[@]}" ss -Hltn "sport = :$1") ]]; }
 
 # open_network: gives this run a network namespace with nothing but a loopback in it. All that
 # is started from then on has its own ports, bridges and packet filter rules, reaches nothing
@@ -198,7 +200,7 @@ open_network() {
   INSIDE=(nsenter "--net=/proc/$(pid_of network)/ns/net" --)
 }
 
-network_is_up() { nsenter "--net=/proc/$(pid_of network)/ns/net" -- ip link show up dev lo | grep -q LOOPBACK \
+network_is_up() { nsenter "--net=/proc/$(pid_of network)/ns/net" -- ip link show up dev lo | grep LOOPBACK >/dev/null \
   && [[ $(readlink "/proc/$(pid_of network)/ns/net") != $(readlink /proc/self/ns/net) ]]; }
 
 # recover: ends and removes what earlier runs left whose script was killed.

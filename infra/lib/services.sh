@@ -13,8 +13,6 @@ chosen_port() {
   printf '%s' "$port"
 }
 
-port_listens() { "${INSIDE[@]}" ss -Hltn "sport = :$1" | grep -q .; }
-
 # use_mongod: the database at PORTCALL_MONGODB_URI, or a replica set of one member.
 use_mongod() {
   local port

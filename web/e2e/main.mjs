@@ -12,7 +12,7 @@ import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
 import { startBrowser, watchPage } from "./browser.mjs";
 
-const BASE = (process.env.PORTCALL_TEST_BASE_URL ?? "http://127.0.0.1:8080").replace(/\/$/, "");
+const BASE = (process.env.PORTCALL_TEST_BASE_URL || "http://127.0.0.1:8080").replace(/\/$/, "");
 const IMAGE = process.env.PORTCALL_TEST_IMAGE;
 const BAD_IMAGE = process.env.PORTCALL_TEST_BAD_IMAGE ?? IMAGE;
 const NAME = process.env.PORTCALL_TEST_NAME ?? "Gordon";

@@ -109,10 +109,17 @@ function Waiting({ submission }: { submission: Submission }): VNode {
       {state === "queued" && queue !== null && <p data-testid="queue">{queueSentence(queue)}</p>}
       {deadline !== null && (
         <p class="quiet" data-testid="deadline">
-          {state === "grading"
-            ? "If this attempt gets stuck, it will be retried by "
-            : "If nothing happens, it will be retried by "}
-          <Time at={deadline} kind="clock" />.
+          {state === "grading" ? (
+            <>
+              This attempt ends by <Time at={deadline} kind="clock" />. Should it get stuck, another
+              one follows.
+            </>
+          ) : (
+            <>
+              Should it not be graded by <Time at={deadline} kind="clock" />, it ends undecided, and
+              that is not your fault.
+            </>
+          )}
         </p>
       )}
     </div>

@@ -67,6 +67,15 @@ describe("the timeline", () => {
     expect(timeline(GRADING)[0]?.ms).toBe(2_000);
   });
 
+  it("knows how long a step took as soon as the next one runs", () => {
+    const steps: Attempt["steps"] = [
+      { step: "resolving", at: "2026-11-20T12:00:02.000Z", ms: null },
+      { step: "starting", at: "2026-11-20T12:00:02.250Z", ms: null },
+    ];
+    const lengths = timeline({ ...GRADING, attempts: [{ ...ATTEMPT, steps }] }).map(({ ms }) => ms);
+    expect(lengths.slice(1, 4)).toEqual([250, null, null]);
+  });
+
   it("waits at the start while queued again after an attempt", () => {
     const states = rows({ ...GRADING, state: "queued", step: null });
     expect(states[0]).toBe("queued now");

@@ -59,16 +59,24 @@ export function timeline(submission: Submission): Row[] {
 }
 
 function stepRow(submission: Submission, attempt: Attempt | null, step: Step): Row {
-  const times = attempt?.steps.findLast((time) => time.step === step);
+  const all = attempt?.steps ?? [];
+  const index = all.findLastIndex((time) => time.step === step);
+  const times = all[index];
   const running = submission.state === "grading" && submission.step === step;
   const [now, done] = STEP_WORDS[step];
   if (running) {
     return { step, text: now, state: "now", at: times?.at ?? null, ms: null };
   }
   if (times !== undefined) {
-    return { step, text: done, state: "done", at: times.at, ms: times.ms };
+    const ms = times.ms ?? between(times.at, all[index + 1]?.at);
+    return { step, text: done, state: "done", at: times.at, ms };
   }
   return { step, text: now, state: absence(submission, attempt, step), at: null, ms: null };
+}
+
+/** Until the end of an attempt no step has its length, but each ends where the next begins. */
+function between(at: string, next: string | undefined): number | null {
+  return next === undefined ? null : Math.max(0, Date.parse(next) - Date.parse(at));
 }
 
 /** Why a step has no time: it is still to come, was not needed, or was never reached. */
