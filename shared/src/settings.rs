@@ -49,7 +49,8 @@ pub const ALL: &[(&str, &str)] = &[
 ];
 
 /// Variables of builds for fault tests and of the scripts: allowed, not read here.
-const ELSEWHERE: &[&str] = &["PORTCALL_HOLD_AT", "PORTCALL_REGISTRY"];
+const ELSEWHERE: &[&str] =
+    &["PORTCALL_HOLD_AT", "PORTCALL_REGISTRY", "PORTCALL_BIN", "PORTCALL_STATIC_BIN"];
 const ELSEWHERE_PREFIXES: &[&str] = &["PORTCALL_TEST_"];
 
 /// One mistake.

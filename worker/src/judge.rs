@@ -239,7 +239,7 @@ fn at_image(
     shown.failures = failures;
     if passed > 0 {
         let message = format!(
-            "asked {total} times, `{}` was answered differently: {passed} answers held, others did not ({})",
+            "asked {total} times, `{}` was answered differently: {passed} of the answers held ({})",
             check.path, fault.message
         );
         let fault = ParticipantFault::new(ParticipantCode::UnstableAnswer, message)
