@@ -91,6 +91,8 @@ clear_engine() {
   # (their command line has the engine's folder).
   for id in "${folder%/}"/engine/data/containers/*; do
     id=${id##*/}
+    # Nothing but an id: with no container left the pattern stands for itself.
+    [[ $id =~ ^[0-9a-f]{64}$ ]] || continue
     while read -r pid; do kill -KILL "$pid" 2>/dev/null; done < <(
       grep -ls -- "/docker/$id" /proc/[0-9]*/cgroup | cut -d/ -f3)
     rmdir /sys/fs/cgroup/*/docker/"$id" /sys/fs/cgroup/docker/"$id" 2>/dev/null

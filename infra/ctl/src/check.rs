@@ -142,19 +142,24 @@ impl Progress {
         } else {
             ProgressBar::hidden()
         };
-        bar.set_message("making a slot");
-        Self { bar }
+        let progress = Self { bar };
+        progress.tell("making a slot");
+        progress
+    }
+
+    #[expect(clippy::print_stderr, reason = "this is what the command says to its user")]
+    fn tell(&self, what: &'static str) {
+        if self.bar.is_hidden() {
+            eprintln!("{what} …");
+        } else {
+            self.bar.set_message(what);
+        }
     }
 }
 
 impl Listener for Progress {
-    #[expect(clippy::print_stderr, reason = "this is what the command says to its user")]
     fn step(&self, step: Step) {
-        if self.bar.is_hidden() {
-            eprintln!("{} …", step.as_str());
-        } else {
-            self.bar.set_message(step.as_str());
-        }
+        self.tell(step.as_str());
     }
 }
 
@@ -175,7 +180,8 @@ fn show_json(checked: &Checked) -> Result<(), Failure> {
 fn show(checked: &Checked) -> Result<(), Failure> {
     match &checked.outcome {
         Ok(()) => {
-            println!("passed: {} checks held", checked.evidence.checks.len());
+            let held = checked.evidence.checks.iter().filter(|check| check.passed).count();
+            println!("passed: {held} {} held", if held == 1 { "check" } else { "checks" });
             Ok(())
         }
         Err(fault) => {

@@ -272,13 +272,6 @@ impl FromStr for ImageRef {
             return Err(InvalidImage::BareId);
         }
         let (name, tag) = split_tag(rest)?;
-        if name.len() > MAX_NAME {
-            return Err(InvalidImage::TooLong {
-                part: "name",
-                length: name.len(),
-                limit: MAX_NAME,
-            });
-        }
         let (host, path) = split_host(name)?;
         for component in path.split('/') {
             check_component(component)?;
@@ -288,6 +281,15 @@ impl FromStr for ImageRef {
         } else {
             path.to_owned()
         };
+        // As engines count it: with the host and the `library/` that they add.
+        let length = host.as_str().len() + 1 + path.len();
+        if length > MAX_NAME {
+            return Err(InvalidImage::TooLong {
+                part: "name with its registry",
+                length,
+                limit: MAX_NAME,
+            });
+        }
         Ok(Self { host, path, tag: tag.map(str::to_owned), digest, written: text.to_owned() })
     }
 }
@@ -496,7 +498,11 @@ mod tests {
 
     #[test]
     fn lengths_are_exact() {
-        assert!("a".repeat(255).parse::<ImageRef>().is_ok());
+        // docker.io/library/ takes 18 of the 255.
+        assert!("a".repeat(237).parse::<ImageRef>().is_ok());
+        assert!("a".repeat(238).parse::<ImageRef>().is_err());
+        assert!(format!("h.tld/{}", "a".repeat(249)).parse::<ImageRef>().is_ok());
+        assert!(format!("h.tld/{}", "a".repeat(250)).parse::<ImageRef>().is_err());
         assert!(format!("u/app:{}", "t".repeat(128)).parse::<ImageRef>().is_ok());
     }
 
