@@ -72,7 +72,7 @@ pub async fn serve(listener: TcpListener, app: AppState, ready: Ready) -> std::i
     let watcher = tokio::spawn(watch(app.clone(), ready));
     let addr = listener.local_addr()?;
     tracing::info!(%addr, places, pins = app.map.total(), "listening");
-    let stop = app.stop.clone();
+    let (stop, store) = (app.stop.clone(), app.store.clone());
     let listener = listener.tap_io(|io| {
         // Live news are small and must not wait for more to send.
         if let Err(error) = io.set_nodelay(true) {
@@ -90,6 +90,7 @@ pub async fn serve(listener: TcpListener, app: AppState, ready: Ready) -> std::i
             tracing::error!(%error, "a task ended early");
         }
     }
+    store.close(ANSWER).await;
     result.map(|()| drained)
 }
 

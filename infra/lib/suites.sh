@@ -110,7 +110,8 @@ suite_up() {
 # interrupted_up: while others hold the ports that ./infra/up prefers, it takes and prints free
 # ones; what it prints for another terminal works there; Ctrl-C ends it well and leaves nothing.
 interrupted_up() {
-  local port pid log code=0
+  local port pid log bridges code=0
+  bridges=$(bridges_inside)   # of the engine that earlier suites used
   for port in 8080 5000; do
     port_listens "$port" && continue
     start "taken-$port" "$STATIC_BIN/app" "listen:127.0.0.1:$port"
@@ -127,7 +128,7 @@ interrupted_up() {
   printed_lines_work "$log" || code=1
   kill -INT "$pid"
   ends_well up 60 || code=1
-  nothing_is_left_of "$pid" || code=1
+  nothing_is_left_of "$pid" "$bridges" || code=1
   if ((code != 0)); then show_end "$log"; fi
   stop up
   return "$code"
@@ -158,7 +159,13 @@ ends_well() {
   return "$code"
 }
 
-# nothing_is_left_of PID: of the ./infra/up that was PID; those who held its ports still do.
+# bridges_inside: the names of the bridges in the tests' own network.
+bridges_inside() {
+  if ((${#INSIDE[@]})); then "${INSIDE[@]}" ip -o link show type bridge | sed -E 's/^[0-9]+: ([^:@]+).*/\1/'; fi
+}
+
+# nothing_is_left_of PID BRIDGES: of the ./infra/up that was PID, with these bridges there before;
+# those who held its ports still do.
 nothing_is_left_of() {
   local left
   left=$(
@@ -167,7 +174,7 @@ nothing_is_left_of() {
     cut -d' ' -f5 /proc/self/mountinfo | grep -e "/portcall-$1/" -e "/up-$1/"
     if ((${#INSIDE[@]})); then
       running_inside | grep -v ' listen:'
-      "${INSIDE[@]}" ip -o link show type bridge
+      bridges_inside | grep -vxF -e "$2"
     fi
     port_listens 8080 && port_listens 5000 || echo "no listener on the ports that others held"
   )

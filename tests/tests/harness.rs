@@ -41,7 +41,7 @@ async fn a_world_that_leaves_work_does_not_finish() -> Result<()> {
     let image = world.app("ok", "Gordon").await?;
     world.client.submit(&Submission::of("Gordon").image(&image)).await?;
     let error = world.finish().await.err().map(|e| e.to_string()).unwrap_or_default();
-    assert!(error.contains("work is left"), "{error}");
+    assert!(error.contains("no work left"), "{error}");
     Ok(())
 }
 

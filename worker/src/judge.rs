@@ -103,11 +103,48 @@ impl Judgement {
     /// The same with this fault as its outcome.
     #[must_use]
     pub fn with_fault(self, event: &Event, fault: ParticipantFault) -> Self {
+        let fault = match (&fault.hint, next_step(fault.code)) {
+            (None, Some(step)) => fault.hint(step),
+            _ => fault,
+        };
         let fault = match event.profile {
             Profile::Ordinary => fault,
             Profile::Strict => under_strict(fault),
         };
         Self { outcome: Err(fault), ..self }
+    }
+}
+
+/// What to try next, where nothing better is known than what the reason itself says.
+fn next_step(code: ParticipantCode) -> Option<&'static str> {
+    use ParticipantCode as C;
+    match code {
+        C::RuleFailed => Some("compare what was expected with what your app answered, below"),
+        C::UnstableAnswer => Some("ask it twice with the lines below and compare the answers"),
+        C::JsonInvalid | C::JsonTooDeep | C::JsonDuplicateKey => {
+            Some("answer with one JSON document and nothing else, as application/json")
+        }
+        C::AnswerStatus => Some("ask it with the lines below; its log may say why"),
+        C::AnswerTimeout => Some("ask it with the lines below and see how long it takes"),
+        C::AnswerTooLarge | C::AnswerHeadersTooLarge => Some("answer with less"),
+        C::AnswerNotHttp | C::AnswerTruncated => {
+            Some("see with `curl -v` and the lines below what it sends")
+        }
+        C::OomKilled => Some("make it use less memory, or start fewer processes"),
+        C::DiskLimit => Some("write less, or to /tmp"),
+        C::NotListening | C::Exited | C::StartFailed => Some("run the lines below and see its log"),
+        C::AnswerRedirect
+        | C::AnswerEncoding
+        | C::ImageNameInvalid
+        | C::ImageHostDenied
+        | C::ImageNotFound
+        | C::ImagePrivate
+        | C::ImageTooLarge
+        | C::ImageTooManyLayers
+        | C::ImageManifestInvalid
+        | C::ImageForeignLayer
+        | C::ImageWrongPlatform
+        | C::ImageConfigRefused => None,
     }
 }
 

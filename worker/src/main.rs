@@ -1,6 +1,6 @@
 //! The worker process: settings, telemetry, store, fleet, work, drain.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use portcall_shared::{
@@ -20,6 +20,8 @@ use portcall_worker::{
     worker::Worker,
 };
 
+/// How long calls of the store may take to end when everything else has.
+const CLOSE: Duration = Duration::from_secs(5);
 const HELP: &str = "portcall-worker: claims, grades and settles submissions
 
 It takes no arguments. Settings are PORTCALL_ variables; infra/env.sample lists them all.
@@ -89,6 +91,7 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
     };
     tracing::info!(worker.id = %worker.claimant.id, worker.name = worker.claimant.name, "working");
     worker.run(stop).await;
+    worker.store.close(CLOSE).await;
     tracing::info!("worker stopped");
     Ok(())
 }

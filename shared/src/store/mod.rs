@@ -31,6 +31,7 @@ use mongodb::{
     },
 };
 use serde::de::DeserializeOwned;
+use tokio_util::task::TaskTracker;
 
 use crate::retry::{Again, Policy};
 
@@ -143,6 +144,7 @@ pub struct Store {
     events: Collection<Document>,
     workers: Collection<Document>,
     meta: Collection<Document>,
+    calls: TaskTracker,
 }
 
 impl Store {
@@ -173,6 +175,7 @@ impl Store {
             events: database.collection("events"),
             workers: database.collection("workers"),
             meta: database.collection("meta"),
+            calls: TaskTracker::new(),
             database,
         }
     }
@@ -199,13 +202,22 @@ impl Store {
         self.call("drop the database", async move { database.drop().await }).await
     }
 
+    /// Waits until no call is under way, at most so long. Before a process ends: a driver call that
+    /// is caught by the end of the runtime panics.
+    pub async fn close(&self, within: Duration) {
+        self.calls.close();
+        if tokio::time::timeout(within, self.calls.wait()).await.is_err() {
+            tracing::warn!(calls = self.calls.len(), "calls of the store are still under way");
+        }
+    }
+
     /// One driver call: in a task of its own, so that whoever waits may go away, with a time limit.
     async fn call<T: Send + 'static>(
         &self,
         doing: &'static str,
         call: impl Future<Output = Result<T, DriverError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(CALL, tokio::spawn(call)).await {
+        match tokio::time::timeout(CALL, self.calls.spawn(call)).await {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(source))) => Err(StoreError::Driver { doing, source }),
             Ok(Err(_)) => Err(StoreError::Task { doing }),

@@ -118,6 +118,16 @@ fn failures(#[case] failure: AskFailure, #[case] expected: &str) {
 }
 
 #[test]
+fn every_failed_check_says_what_to_try_next() {
+    for (status, body) in [(200, WRONG), (200, "<p>"), (500, GOOD), (302, GOOD)] {
+        let one = answer(status, "application/json", body);
+        let seen = seen(Presence::Listening, &[one.clone(), one]);
+        let fault = judge(&event(JSON), &submission(), &[seen]).outcome.unwrap_err();
+        assert!(fault.hint.is_some(), "{fault:?}");
+    }
+}
+
+#[test]
 fn an_answer_that_changes_is_unstable() {
     let (good, wrong) =
         (answer(200, "application/json", GOOD), answer(200, "application/json", WRONG));
