@@ -202,11 +202,16 @@ impl Store {
         self.call("drop the database", async move { database.drop().await }).await
     }
 
-    /// Waits until no call is under way, at most so long. Before a process ends: a driver call that
-    /// is caught by the end of the runtime panics.
+    /// Waits until no call is under way and every cursor is given back, at most so long. Before a
+    /// process ends: a driver task that is caught by the end of the runtime panics.
     pub async fn close(&self, within: Duration) {
         self.calls.close();
-        if tokio::time::timeout(within, self.calls.wait()).await.is_err() {
+        let client = self.database.client().clone();
+        let ended = async {
+            self.calls.wait().await;
+            client.shutdown().await;
+        };
+        if tokio::time::timeout(within, ended).await.is_err() {
             tracing::warn!(calls = self.calls.len(), "calls of the store are still under way");
         }
     }
