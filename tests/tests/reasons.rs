@@ -132,6 +132,25 @@ async fn late_noisy_and_slow_within_the_limits_passes() -> Result<()> {
     world.finish().await
 }
 
+/// The writable root is bounded: a little below the limit of 256 MiB passes, a little above is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn writing_too_much_is_told() -> Result<()> {
+    let world = World::of(Event::config().limits("ready_s = 25")).start().await?;
+    for (mib, delay, state) in [("240", "0", "passed"), ("280", "15000", "failed")] {
+        let recipe = Recipe::app("fill")?.env("APP_FILL_MIB", mib).env("APP_DELAY_MS", delay);
+        let image = world.push(&recipe).await?;
+        let accepted = world.client.submit(&Submission::of("Gordon").image(&image)).await?;
+        let document = world.client.wait_final(&accepted.id, PATIENCE).await?;
+        ensure!(document["state"] == state, "{mib} MiB: {document:#}");
+        if state == "failed" {
+            ensure!(reason(&document) == "disk_limit", "{document:#}");
+            let limit = &document["verdict"]["reason"]["limit"];
+            ensure!(limit["value"] == 256 && limit["unit"] == "MiB", "{limit}");
+        }
+    }
+    world.finish().await
+}
+
 /// What is wrong with the document, if anything is.
 async fn grade(world: &World, case: &Case) -> Result<Option<String>> {
     let mut recipe = Recipe::app(case.mode)?.env("APP_NAME", case.mode);

@@ -2,7 +2,7 @@
 //! ones that must fail for a reason of their own.
 //!
 //! The mode comes from the first argument or from `APP_MODE`. Nothing here is hostile; the
-//! worst that a mode does is to exit, to keep silent, to answer late or to log a lot.
+//! worst that a mode does is to exit, to keep silent, to answer late, to log or to write a lot.
 //!
 //! | mode | what it does |
 //! | --- | --- |
@@ -16,6 +16,7 @@
 //! | `port-8080`, `localhost` | listens where nobody asks |
 //! | `silent` | never listens |
 //! | `exit` | three log lines, then exit code `APP_EXIT` (1) |
+//! | `fill` | writes `APP_FILL_MIB` (1) to its root, then as `late-listen`; only inside its image |
 //! | `log-flood` | `ok`, while it logs without end |
 //! | `peer` | asks `APP_PEER` by alias and counts in the Redis at `APP_REDIS` |
 //! | `redis` | a Redis of four commands |
@@ -56,6 +57,7 @@ struct App {
     vote: String,
     exit: u8,
     delay: Duration,
+    fill_mib: u32,
     peer: String,
     redis: String,
     asked: AtomicU64,
@@ -70,6 +72,7 @@ impl App {
             vote: setting("APP_VOTE", "Cats"),
             exit: setting("APP_EXIT", "1").parse().unwrap_or(1),
             delay: Duration::from_millis(setting("APP_DELAY_MS", "8000").parse().unwrap_or(8000)),
+            fill_mib: setting("APP_FILL_MIB", "1").parse().unwrap_or(1),
             peer: setting("APP_PEER", "app"),
             redis: setting("APP_REDIS", "redis"),
             asked: AtomicU64::new(0),
@@ -85,6 +88,11 @@ impl App {
             "port-8080" => self.listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080))),
             "localhost" => self.listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 80))),
             "late-listen" => {
+                thread::sleep(self.delay);
+                self.listen(everywhere)
+            }
+            "fill" => {
+                fill(self.fill_mib)?;
                 thread::sleep(self.delay);
                 self.listen(everywhere)
             }
@@ -185,6 +193,19 @@ fn flood() {
     loop {
         say(&line);
     }
+}
+
+/// Writes to the root file system, and to nobody's but its own image's.
+fn fill(mib: u32) -> io::Result<()> {
+    if std::env::current_exe()? != std::path::Path::new("/app") {
+        return Err(io::Error::other("this mode runs only inside its image"));
+    }
+    let mut file = std::fs::File::create("/filled")?;
+    let piece = vec![0x5a; 1024 * 1024];
+    for _ in 0..mib {
+        file.write_all(&piece)?;
+    }
+    Ok(())
 }
 
 fn park() -> ! {
