@@ -22,6 +22,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("serve") => serve(arguments.get(1).map_or("hello", String::as_str)),
+        Some("report") => print!("{}{}", refused(), limits()),
         Some("exit") => {
             println!("first line");
             eprintln!("last words \u{1b}[31m");

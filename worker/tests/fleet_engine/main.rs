@@ -2,6 +2,7 @@
 //! `PORTCALL_TEST_REGISTRY` (host:port) and `PORTCALL_PROBER_BIN`; fails without them, so it
 //! belongs into suites that start an engine.
 
+mod control;
 mod interrupted;
 mod push;
 mod refusals;
