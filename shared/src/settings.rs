@@ -300,6 +300,10 @@ impl Common {
         let uri = reader.text("PORTCALL_MONGODB_URI");
         if !(uri.starts_with("mongodb://") || uri.starts_with("mongodb+srv://")) {
             reader.wrong("PORTCALL_MONGODB_URI", "it must begin with mongodb:// or mongodb+srv://");
+        } else if crate::store::check_address(&uri).is_err() {
+            // The driver's words may quote the address, and with it a password.
+            let message = "it is not an address such as mongodb://host:27017/?replicaSet=rs";
+            reader.wrong("PORTCALL_MONGODB_URI", message);
         }
         let database = reader.text("PORTCALL_MONGODB_DATABASE");
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -355,6 +359,19 @@ mod tests {
         assert_eq!(reader.text("PORTCALL_MONGODB_URI"), uri);
         let shown = reader.finish().unwrap();
         assert_eq!(shown[0].1, "mongodb://…@db.test/?replicaSet=rs");
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_told_without_its_password() {
+        for bad in ["mongodb://", "mongodb://u:hunter2@h:99999/", "http://h", "mongodb://h/?w=-3"] {
+            let reader = reader(&[("PORTCALL_MONGODB_URI", bad)]);
+            let _ = Common::read(&reader);
+            let told = reader.finish().expect_err(bad).to_string();
+            assert!(told.contains("PORTCALL_MONGODB_URI") && !told.contains("hunter2"), "{told}");
+        }
+        let reader = reader(&[("PORTCALL_MONGODB_URI", "mongodb://u:p@a:1,b:2/?replicaSet=rs")]);
+        let _ = Common::read(&reader);
+        assert!(reader.finish().is_ok());
     }
 
     #[test]

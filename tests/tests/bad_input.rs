@@ -345,6 +345,8 @@ async fn wrong_settings_are_named_before_a_port_opens() -> Result<()> {
     let cases: &[(&str, &str, &str)] = &[
         ("portcall-api", "PORTCALL_API_ADDR", "nowhere"),
         ("portcall-api", "PORTCALL_MONGODB_URI", "http://127.0.0.1"),
+        ("portcall-api", "PORTCALL_MONGODB_URI", "mongodb://h:99999/"),
+        ("portcall-worker", "PORTCALL_MONGODB_URI", "mongodb://h:99999/"),
         ("portcall-api", "PORTCALL_LOG_FORMAT", "xml"),
         ("portcall-api", "PORTCALL_PUBLIC_URL", "ftp://x"),
         ("portcall-api", "PORTCALL_ADMISSION_BUDGET_MS", "soon"),

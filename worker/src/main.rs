@@ -8,7 +8,7 @@ use portcall_shared::{
     ops::{self, Ready},
     registry::Registry,
     retry,
-    settings::{EXIT_SOFTWARE, EXIT_USAGE, Reader},
+    settings::{EXIT_SOFTWARE, EXIT_UNAVAILABLE, EXIT_USAGE, Reader},
     shutdown,
     store::{Store, StoreError, queue::Claimant},
     telemetry, tls, usage,
@@ -25,7 +25,7 @@ const CLOSE: Duration = Duration::from_secs(5);
 const HELP: &str = "portcall-worker: claims, grades and settles submissions
 
 It takes no arguments. Settings are PORTCALL_ variables; infra/env.sample lists them all.
-Exit codes: 0 stopped, 64 wrong usage or setting, 70 internal
+Exit codes: 0 stopped, 64 wrong usage or setting, 69 an address is taken, 70 internal
 ";
 
 #[tokio::main]
@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
     telemetry::log(&settings.common.log);
     tracing::info!(settings = ?shown, version = env!("CARGO_PKG_VERSION"), "worker starting");
     match work(settings).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "worker ended");
             ExitCode::from(EXIT_SOFTWARE)
@@ -49,11 +49,17 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn work(settings: Settings) -> anyhow::Result<()> {
+async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal().context("watching signals")?;
     let ready = Ready::default();
     let addr = ops::serve(settings.ops_addr, telemetry::metrics(), ready.clone(), stop.clone());
-    let addr = addr.await.with_context(|| format!("listening on {}", settings.ops_addr))?;
+    let addr = match addr.await {
+        Ok(addr) => addr,
+        Err(error) => {
+            tracing::error!(addr = %settings.ops_addr, %error, "cannot listen for operators");
+            return Ok(ExitCode::from(EXIT_UNAVAILABLE));
+        }
+    };
     tracing::info!(%addr, "operators' listener");
 
     let common = &settings.common;
@@ -64,7 +70,7 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
     });
     let key = tokio::select! {
         key = prepare => key.context("preparing the store")?,
-        () = stop.cancelled() => return Ok(()),
+        () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
     };
 
     let claimant = Claimant { id: WorkerId::new(), name: settings.name.clone() };
@@ -93,5 +99,5 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
     worker.run(stop).await;
     worker.store.close(CLOSE).await;
     tracing::info!("worker stopped");
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -295,7 +295,7 @@ impl Worker {
         let one = AssertUnwindSafe(self.one(slot, submission, finish)).catch_unwind();
         if one.await.is_err() {
             slot.doubt();
-            tracing::error!(submission.id = %id, "a grading panicked; its lease is handed back");
+            tracing::error!(submission.id = %id, "a grading panicked; the reaper hands its lease back");
         }
     }
 

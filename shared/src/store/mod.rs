@@ -27,7 +27,8 @@ use mongodb::{
     Client, Collection, Database,
     error::{Error as DriverError, ErrorKind, WriteFailure},
     options::{
-        Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+        Acknowledgment, ClientOptions, ConnectionString, ReadConcern, ReadPreference,
+        SelectionCriteria, WriteConcern,
     },
 };
 use serde::de::DeserializeOwned;
@@ -134,6 +135,14 @@ fn transient(error: &DriverError) -> bool {
         ErrorKind::Write(WriteFailure::WriteError(e)) => TRANSIENT.contains(&e.code),
         _ => false,
     }
+}
+
+/// Whether a text is an address of a database. Nothing is connected or looked up.
+///
+/// # Errors
+/// When it is not one.
+pub fn check_address(uri: &str) -> Result<(), StoreError> {
+    ConnectionString::parse(uri).map(drop).map_err(StoreError::Address)
 }
 
 /// The database, cheap to clone.
