@@ -4,7 +4,8 @@
 
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 BIN=${PORTCALL_BIN:-$TARGET/debug}                # portcall-api, portcall-worker, portcall
-STATIC_BIN=${PORTCALL_STATIC_BIN:-}               # prober, app; set by build_static
+STATIC_BIN=${PORTCALL_STATIC_BIN:-}               # prober, canary, app; set by build_static
+ALSO_STATIC=()                                    # further packages and programs
 export -n PORTCALL_BIN PORTCALL_STATIC_BIN        # the programs refuse settings that they do not know
 
 # build_programs: portcall-api, portcall-worker and portcall, unless PORTCALL_BIN has them.
@@ -15,15 +16,16 @@ build_programs() {
     -p portcall-api -p portcall-worker -p portcall-ctl || return "$ASKED_FAILED"
 }
 
-# build_static: the prober and the sample app, which run in images that hold nothing else. A
-# named target keeps the macros of the compiler dynamic.
+# build_static: the prober, the canary and the sample app ($ALSO_STATIC: and others), which run in
+# images that hold nothing else. A named target keeps the macros of the compiler dynamic.
 build_static() {
   [[ -n $STATIC_BIN ]] && return
   local triple
   triple=$(rustc -vV | sed -n 's/^host: //p')
   say "Building the programs that run inside containers ..."
   attend env RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --manifest-path "$ROOT/Cargo.toml" \
-    --target "$triple" --no-default-features -p portcall-app -p portcall-worker --bin app --bin prober ||
+    --target "$triple" --no-default-features \
+    -p portcall-app -p portcall-worker -p portcall-canary "${ALSO_STATIC[@]}" --bin app --bin prober --bin canary ||
     return "$ASKED_FAILED"
   STATIC_BIN=$TARGET/$triple/debug
 }

@@ -13,6 +13,7 @@ start_portcall() {
   export PORTCALL_WEB_DIR=${PORTCALL_WEB_DIR:-$ROOT/web/dist}
   export PORTCALL_DOCKER_HOST=$DOCKER_HOST_URL
   export PORTCALL_PROBER_BIN=${PORTCALL_PROBER_BIN:-$STATIC_BIN/prober}
+  export PORTCALL_CANARY_BIN=${PORTCALL_CANARY_BIN:-$STATIC_BIN/canary}
   export PORTCALL_WORKER_NAME=${PORTCALL_WORKER_NAME:-local-$$}
 
   start api "$BIN/portcall-api"

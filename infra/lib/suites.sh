@@ -19,6 +19,7 @@ SUITES=(
   "up|server|./infra/up --check, and ./infra/up until Ctrl-C with its ports taken"
 )
 
+ALSO_STATIC=(-p portcall-hostile --bin hostile)
 FEATURES=(--workspace --features portcall-worker/faults)
 # Which tests belong where. A test that needs a server is in a test binary that says so by its
 # name: store… (a MongoDB), …_engine (an engine and a registry), or in the package portcall-tests.
@@ -74,7 +75,7 @@ suite_store() {
 
 suite_system() {
   once use_test_parts && once use_ordinary || return
-  export PORTCALL_PROBER_BIN=$STATIC_BIN/prober
+  export PORTCALL_PROBER_BIN=$STATIC_BIN/prober PORTCALL_CANARY_BIN=$STATIC_BIN/canary
   rust_tests "$SYSTEM_TESTS"
   forget_settings
 }

@@ -142,6 +142,7 @@ fn next_step(code: ParticipantCode) -> Option<&'static str> {
         | C::ImageTooLarge
         | C::ImageTooManyLayers
         | C::ImageManifestInvalid
+        | C::ImageBomb
         | C::ImageForeignLayer
         | C::ImageWrongPlatform
         | C::ImageConfigRefused => None,
@@ -229,6 +230,7 @@ fn came(fault: &ParticipantFault) -> u8 {
         | C::ImageTooLarge
         | C::ImageTooManyLayers
         | C::ImageManifestInvalid
+        | C::ImageBomb
         | C::ImageForeignLayer
         | C::ImageWrongPlatform
         | C::ImageConfigRefused => 0,

@@ -57,6 +57,8 @@ codes!(
         ImageTooManyLayers => "image_too_many_layers",
         /// Its manifest or configuration is not valid.
         ImageManifestInvalid => "image_manifest_invalid",
+        /// A layer unpacks to far more than it says.
+        ImageBomb => "image_bomb",
         /// A layer is kept elsewhere.
         ImageForeignLayer => "image_foreign_layer",
         /// It has no variant for the platform that nodes have.
@@ -109,6 +111,8 @@ codes!(
         RegistryLimited => "registry_limited",
         /// It did not answer, or answered 5xx.
         RegistryDown => "registry_down",
+        /// It delivers less in a second than is waited for.
+        RegistrySlow => "registry_slow",
     }
 );
 

@@ -16,7 +16,7 @@ use crate::retry;
 pub const TAKE_OVER: Duration = Duration::from_secs(60);
 
 /// The version that this build needs: the number of the last migration.
-pub const VERSION: i32 = 2;
+pub const VERSION: i32 = 3;
 
 impl Store {
     /// Brings the database to [`VERSION`].
@@ -96,7 +96,8 @@ impl Store {
 async fn apply(database: Database, number: i32) -> Result<(), DriverError> {
     match number {
         1 => indexes_of_submissions(database).await,
-        _ => indexes_of_events(database).await,
+        2 => indexes_of_events(database).await,
+        _ => indexes_of_quarantine(database).await,
     }
 }
 
@@ -146,6 +147,12 @@ async fn indexes_of_submissions(database: Database) -> Result<(), DriverError> {
         index("event", doc! { "event": 1, "state": 1, "created_at": 1 }),
     ];
     database.collection::<Document>("submissions").create_indexes(indexes).await.map(drop)
+}
+
+/// What was not used for the longest time goes first.
+async fn indexes_of_quarantine(database: Database) -> Result<(), DriverError> {
+    let indexes = [index("used", doc! { "kind": 1, "used_at": 1 })];
+    database.collection::<Document>("quarantine").create_indexes(indexes).await.map(drop)
 }
 
 async fn indexes_of_events(database: Database) -> Result<(), DriverError> {

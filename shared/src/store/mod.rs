@@ -13,8 +13,10 @@ pub mod feed;
 pub mod memory;
 pub mod migrations;
 mod mongo_queue;
+pub mod nodes;
 pub mod observer;
 pub mod pins;
+pub mod quarantine;
 pub mod queue;
 pub mod stats;
 pub mod submissions;
@@ -152,6 +154,8 @@ pub struct Store {
     submissions: Collection<Document>,
     events: Collection<Document>,
     workers: Collection<Document>,
+    nodes: Collection<Document>,
+    quarantine: Collection<Document>,
     meta: Collection<Document>,
     calls: TaskTracker,
 }
@@ -183,6 +187,8 @@ impl Store {
             submissions: database.collection("submissions"),
             events: database.collection("events"),
             workers: database.collection("workers"),
+            nodes: database.collection("nodes"),
+            quarantine: database.collection("quarantine"),
             meta: database.collection("meta"),
             calls: TaskTracker::new(),
             database,

@@ -276,6 +276,7 @@ impl World {
                 setting("PORTCALL_WORKER_OPS_ADDR", ops),
                 setting("PORTCALL_SLOT_POOL", self.range.cidr()),
                 setting("PORTCALL_PROBER_BIN", given::static_program("prober")?.display()),
+                setting("PORTCALL_CANARY_BIN", given::static_program("canary")?.display()),
             ]);
             settings.extend(self.plan.worker_settings.iter().cloned());
             settings.extend(own.iter().map(|(name, value)| setting(name, value)));

@@ -56,7 +56,7 @@ pub use error::{FleetError, PullFailure, StartFailure};
 pub use facts::NodeFacts;
 pub use labels::{Kind, LabelKey, Owner};
 pub use limits::{Limits, Profile};
-pub use request::NodeSettings;
+pub use request::{DiskThrottle, NodeSettings};
 pub use slot::{Slot, SlotHealth};
 pub use subnet::SubnetPool;
 pub use sweep::{Found, Object, Removal, Sweep};

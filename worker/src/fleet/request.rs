@@ -46,6 +46,14 @@ pub struct DiskThrottle {
     pub operations_per_s: i64,
 }
 
+impl DiskThrottle {
+    /// 20 MB and 500 operations a second on this device.
+    #[must_use]
+    pub fn of(device: String) -> Self {
+        Self { device, bytes_per_s: 20_000_000, operations_per_s: 500 }
+    }
+}
+
 /// Whether the engine's storage can bound a writable root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RootQuota {

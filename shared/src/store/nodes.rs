@@ -1,0 +1,1 @@
+//! Nodes: what each said of itself, and what the canary found there.

@@ -1,0 +1,1 @@
+//! What is in the quarantine registry, and when it was used last.

@@ -1,0 +1,2 @@
+//! Hostile images.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What the canary tries, and how it tells.
