@@ -59,7 +59,9 @@ impl AppState {
     /// The bag of one process.
     #[must_use]
     pub fn new(settings: Settings, store: Store, stop: CancellationToken) -> Self {
-        let registry = Registry::new(settings.common.http_registries.clone());
+        let common = &settings.common;
+        let (plain, private) = (common.http_registries.clone(), common.private_registries.clone());
+        let registry = Registry::with_private(plain, private);
         let started = time::OffsetDateTime::now_utc().unix_timestamp() * 1000;
         Self(Arc::new(Shared {
             settings,

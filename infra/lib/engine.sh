@@ -46,7 +46,7 @@ start_engine() {
   hold_engine_lock || return
   mkdir -p "$RUN/engine" "$(engine_run)"
   remember_network >"$RUN/engine/before"
-  printf "{}\n" >"$RUN/engine/daemon.json"   # not the settings of the machine's own engine
+  engine_settings >"$RUN/engine/daemon.json"   # not those of the machine's own engine
   DOCKER_HOST_URL=unix://$(engine_run)/docker.sock
   for host in ${HTTP_REGISTRIES//,/ }; do options+=(--insecure-registry "$host"); done
   start engine dockerd --config-file "$RUN/engine/daemon.json" --host "$DOCKER_HOST_URL" --group "$(id -gn)" \
@@ -56,6 +56,16 @@ start_engine() {
   OWN_ENGINE=yes
   await engine 60 "it answers at $DOCKER_HOST_URL" engine_answers || return
   say "Docker engine: our own, version $(engine version --format '{{.Server.Version}}') at $DOCKER_HOST_URL"
+}
+
+# engine_settings: none, but gVisor twice where it is installed, once without limits for tests.
+# Debian's is of 2022: newer kernels have no other platform for it (ptrace), and show it a file that
+# it takes for the machine's own network (so it uses the container's instead of one of its own).
+engine_settings() {
+  local path
+  path=$(command -v runsc) || { printf '{}\n'; return; }
+  jq -n --arg path "$path" '{path: $path, runtimeArgs: ["--platform=ptrace", "--network=host"]} as $runsc
+    | {runtimes: {runsc: $runsc, "runsc-without-limits": ($runsc | .runtimeArgs += ["--ignore-cgroups"])}}'
 }
 
 engine_run() { printf '/run/portcall-%s' "${1:-$$}"; }

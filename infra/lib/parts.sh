@@ -259,6 +259,8 @@ need_own_engine() {
   [[ -n ${PORTCALL_TEST_DOCKER_HOST:-} ]] || want dockerd docker.io "the Docker engine"
   want docker docker.io "the client of the Docker engine"
   want iptables iptables "the engine's packet filter"
+  want nft nftables "the packet filter of nodes"
+  want runsc runsc "the runtime gVisor"
   want docker-registry docker-registry "a registry for local images"
   install_wanted
 }

@@ -6,6 +6,9 @@
 # with the same features ($FEATURES), and picks its tests from it by a filter. The suites that
 # need no server come first. The others run in a network of their own, see `open_network`.
 
+# shellcheck source=fuzz.sh
+source "$ROOT/infra/lib/fuzz.sh"
+
 SUITES=(
   "fmt|quick|formatting of the Rust, and the shell scripts (shellcheck)"
   "clippy|quick|lints of the Rust, warnings are errors"
@@ -13,8 +16,10 @@ SUITES=(
   "web|quick|the page: types and lints, its tests, its build"
   "unit|quick|shared, api, worker, portcall: what needs no server"
   "architecture|quick|who may import what, module headers, documented settings"
+  "fuzz|quick|the fuzz targets, each for 10 seconds"
   "store|server|the store on a real MongoDB"
   "system|server|the whole system on a real engine, registry and MongoDB"
+  "corpus|server|hostile submissions on the whole system: each its reason, nobody harmed (-- A01 X03: these rows)"
   "browser|server|the page in a real browser, on a whole system"
   "up|server|./infra/up --check, and ./infra/up until Ctrl-C with its ports taken"
 )
@@ -25,8 +30,9 @@ FEATURES=(--workspace --features portcall-worker/faults)
 # name: store… (a MongoDB), …_engine (an engine and a registry), or in the package portcall-tests.
 ARCHITECTURE_TESTS='package(portcall-tests) & binary(architecture)'
 STORE_TESTS='binary(/^store/)'
-SYSTEM_TESTS='(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/)'
-UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS)"
+CORPUS_TESTS='package(portcall-tests) & binary(/^corpus/)'
+SYSTEM_TESTS="(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/) - ($CORPUS_TESTS)"
+UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS) - ($CORPUS_TESTS)"
 
 GIVEN_ENGINE=${PORTCALL_TEST_DOCKER_HOST:-}
 
@@ -78,6 +84,21 @@ suite_system() {
   export PORTCALL_PROBER_BIN=$STATIC_BIN/prober PORTCALL_CANARY_BIN=$STATIC_BIN/canary
   rust_tests "$SYSTEM_TESTS"
   forget_settings
+}
+
+# suite_corpus: its tests show what they found, and run one after the other. What is named is rows.
+suite_corpus() {
+  local name=()
+  once use_test_parts && once need_nextest || return
+  export PORTCALL_TEST_CORPUS=${PORTCALL_TEST_CORPUS:-third}
+  if [[ $PROFILE == full ]]; then PORTCALL_TEST_CORPUS=all; fi
+  if ((${#PASS_ON[@]})); then
+    PORTCALL_TEST_CORPUS=${PASS_ON[*]}
+    name=(each_hostile_submission)
+    [[ ${PASS_ON[0]} =~ ^[A-Z][0-9]+$ ]] || name=("${PASS_ON[@]}")
+  fi
+  counted read_nextest "cargo nextest" env CARGO_NET_OFFLINE=true NEXTEST_PROFILE="$PROFILE" \
+    cargo nextest run --locked "${FEATURES[@]}" --no-fail-fast --no-capture -E "$CORPUS_TESTS" -- "${name[@]}"
 }
 
 suite_browser() {

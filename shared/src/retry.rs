@@ -38,6 +38,10 @@ pub const LEASED: Policy = Policy {
 pub const RECONNECT: Policy =
     Policy { first: Duration::from_millis(100), longest: Duration::from_secs(5), give_up: None };
 
+/// A node that failed its examination: somebody has to mend it, which takes minutes at least.
+pub const UNFIT: Policy =
+    Policy { first: Duration::from_secs(30), longest: Duration::from_secs(600), give_up: None };
+
 /// Whether a failed try is worth another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
@@ -96,6 +100,11 @@ impl Pauses {
             }
             None => Again::No,
         }
+    }
+
+    /// The next pause, for whoever waits for other things beside it; the longest when time is up.
+    pub fn next_pause(&mut self) -> Duration {
+        self.0.next_backoff().unwrap_or(self.0.max_interval)
     }
 
     /// Begins again with the first pause, after a success.

@@ -28,6 +28,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("PORTCALL_LOG", "info"),
     ("PORTCALL_LOG_FORMAT", "text"),
     ("PORTCALL_HTTP_REGISTRIES", ""),
+    ("PORTCALL_PRIVATE_REGISTRIES", ""),
     ("PORTCALL_API_ADDR", "127.0.0.1:8080"),
     ("PORTCALL_API_OPS_ADDR", "127.0.0.1:9080"),
     ("PORTCALL_PUBLIC_URL", "http://127.0.0.1:8080"),
@@ -298,6 +299,8 @@ pub struct Common {
     pub log: LogSettings,
     /// Registries that are spoken to in plain HTTP, beside those on loopback.
     pub http_registries: Vec<crate::domain::image::RegistryHost>,
+    /// Registries that may have an address that is not on the internet, beside those.
+    pub private_registries: Vec<crate::domain::image::RegistryHost>,
 }
 
 impl Common {
@@ -323,6 +326,7 @@ impl Common {
             database,
             log: LogSettings::read(reader),
             http_registries: reader.list("PORTCALL_HTTP_REGISTRIES"),
+            private_registries: reader.list("PORTCALL_PRIVATE_REGISTRIES"),
         }
     }
 }

@@ -1,19 +1,66 @@
 //! Logs and metrics of a process.
 
+use std::io::{self, Write};
+
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-use crate::settings::{LogFormat, LogSettings};
+use crate::{
+    domain::text::is_hidden,
+    settings::{LogFormat, LogSettings},
+};
 
 /// Sends log lines to stderr from now on. A second call does nothing.
 pub fn log(settings: &LogSettings) {
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let format = settings.format;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || PlainLines { to: io::stderr(), format });
     // A subscriber that is already there stays: it is the test's.
-    let _ = match settings.format {
+    let _ = match format {
         LogFormat::Text => builder.with_ansi(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
+}
+
+/// Writes log lines without anything that a terminal obeys or a reader does not see, whatever a
+/// field of them holds: a line is one line, and a stranger's text in it stays text.
+struct PlainLines<W> {
+    to: W,
+    format: LogFormat,
+}
+
+impl<W: Write> Write for PlainLines<W> {
+    /// Each call brings one whole line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.to.write_all(plain_line(line, self.format).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// The line with every hidden character but its own end written as an escape: in JSON one that
+/// reads back as the same text, for people one that shows which character it was.
+fn plain_line(line: &[u8], format: LogFormat) -> String {
+    let line = String::from_utf8_lossy(line);
+    let (text, end) = line.strip_suffix('\n').map_or((&*line, ""), |text| (text, "\n"));
+    let mut plain = String::with_capacity(line.len());
+    for c in text.chars() {
+        match format {
+            _ if !is_hidden(c) => plain.push(c),
+            LogFormat::Text => plain.extend(c.escape_unicode()),
+            LogFormat::Json => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    plain.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    plain + end
 }
 
 /// Upper bounds of the buckets of every time that is measured, in seconds.
@@ -38,6 +85,8 @@ pub fn metrics() -> PrometheusHandle {
 /// counts, `…_seconds` is a distribution of times, anything else is a level.
 pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("portcall_admissions_total", "Submissions by what admission came to"),
+    ("portcall_canary_failures_total", "Canaries that found a wall of the node missing"),
+    ("portcall_canary_seconds", "Time that an examination of the node took"),
     ("portcall_claims_total", "Submissions that this worker claimed"),
     ("portcall_feed_lost_total", "Change streams that were lost and opened again"),
     ("portcall_fenced_writes_total", "Writes kept out because the lease had gone to somebody else"),
@@ -46,11 +95,19 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("portcall_gradings_total", "Gradings of this worker by how they ended"),
     ("portcall_http_request_duration_seconds", "Time from a request to its answer"),
     ("portcall_http_requests_total", "Requests by route and status"),
+    ("portcall_images_evicted_total", "Images removed from the node to make room"),
     ("portcall_leaks_total", "Clean-ups that could not be verified and were left to the reaper"),
     ("portcall_live_streams", "Open live streams"),
     ("portcall_live_streams_dropped_total", "Live streams dropped because the reader fell behind"),
     ("portcall_map_pins", "Pins on the map"),
+    ("portcall_node_fit", "1 if the node may take work, 0 if not; /readyz says why"),
+    ("portcall_node_free_bytes", "Free disk of the node"),
     ("portcall_overdue", "Submissions past their deadline; it should be none"),
+    ("portcall_quarantine_copied_bytes_total", "Bytes of layers copied into the quarantine"),
+    ("portcall_quarantine_copies_total", "Images asked of the quarantine, by what came of it"),
+    ("portcall_quarantine_evictions_total", "Images taken out of the quarantine to make room"),
+    ("portcall_quarantine_held_bytes", "Bytes that the quarantine holds, when room was last made"),
+    ("portcall_quarantine_reused_total", "Layers that were in the quarantine already"),
     ("portcall_reaped_total", "What the reaper repaired, by what it was"),
     ("portcall_slots_lost_total", "Slots that had to be replaced"),
     ("portcall_slots_open", "Slots that are open"),
@@ -65,6 +122,86 @@ fn describe() {
             metrics::describe_histogram!(*name, metrics::Unit::Seconds, *help);
         } else {
             metrics::describe_gauge!(*name, *help);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use rstest::rstest;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    const TRICKS: &str =
+        "a\u{1b}[2J\u{9b}31m\u{202e}b\u{85}\u{2028}\r\nERROR c\u{7}\u{e0041}\u{3164}\0é👩";
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What a line of ours comes out as, through the same formats as in [`log`].
+    fn logged(format: LogFormat) -> String {
+        let kept = Kept::default();
+        let to = kept.clone();
+        written(format, move || PlainLines { to: to.clone(), format });
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn written(format: LogFormat, to: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) {
+        let builder = tracing_subscriber::fmt().with_writer(to);
+        let line = || {
+            tracing::warn!(field = TRICKS, shown = %TRICKS, debug = ?TRICKS, "said {TRICKS}");
+        };
+        match format {
+            LogFormat::Text => {
+                tracing::subscriber::with_default(builder.with_ansi(false).finish(), line);
+            }
+            LogFormat::Json => {
+                tracing::subscriber::with_default(
+                    builder.json().flatten_event(true).finish(),
+                    line,
+                );
+            }
+        }
+    }
+
+    #[rstest]
+    fn a_strangers_text_stays_on_one_plain_line(
+        #[values(LogFormat::Text, LogFormat::Json)] format: LogFormat,
+    ) {
+        let line = logged(format);
+        let text = line.strip_suffix('\n').unwrap();
+        assert!(!text.contains(is_hidden), "{text:?}");
+        assert!(text.contains("é👩"), "what is plain stays: {text}");
+    }
+
+    #[test]
+    fn json_reads_back_as_it_was() {
+        let line: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json)).unwrap();
+        assert_eq!(line["field"], TRICKS);
+    }
+
+    #[test]
+    fn without_the_writer_some_of_it_would_come_through() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let kept = Kept::default();
+            let to = kept.clone();
+            written(format, move || to.clone());
+            let raw = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            assert!(raw.contains('\u{202e}'), "{raw:?}");
         }
     }
 }

@@ -47,6 +47,25 @@ impl Event {
         }
     }
 
+    /// An event with this check, as it stands in a file.
+    #[must_use]
+    pub fn checked(check: &str) -> Self {
+        Self { rest: format!("\n{check}"), ..Self::with_check("\"any\"", &[]) }
+    }
+
+    /// With another slug.
+    #[must_use]
+    pub fn slug(self, slug: &str) -> Self {
+        Self { slug: slug.to_owned(), ..self }
+    }
+
+    /// With one more answer of a participant's, in free text.
+    #[must_use]
+    pub fn answer(mut self, name: &str) -> Self {
+        let _ = write!(self.rest, "\n[[answers]]\nname = \"{name}\"\n");
+        self
+    }
+
     /// With the profile `strict`.
     #[must_use]
     pub fn strict(self) -> Self {

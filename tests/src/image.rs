@@ -34,6 +34,7 @@ pub struct Recipe {
     os: String,
     architecture: String,
     declared_size: Option<u64>,
+    history: usize,
 }
 
 /// A layer: its archive, and the digest of what is in it.
@@ -80,6 +81,7 @@ impl Recipe {
             os: "linux".to_owned(),
             architecture: "amd64".to_owned(),
             declared_size: None,
+            history: 0,
         }
     }
 
@@ -102,6 +104,33 @@ impl Recipe {
             .config("Entrypoint", json!(["/app"]))
             .config("StopSignal", json!("SIGKILL"))
             .env("APP_MODE", mode))
+    }
+
+    /// The hostile program in one of its modes (`tests/hostile`).
+    ///
+    /// # Errors
+    /// When the static binary is not given.
+    pub fn hostile(mode: &str) -> Result<Self> {
+        static LAYER: LazyLock<Mutex<Option<Layer>>> = LazyLock::new(Mutex::default);
+        let mut kept = LAYER.lock().unwrap_or_else(PoisonError::into_inner);
+        let layer = match kept.as_ref() {
+            Some(layer) => layer.clone(),
+            None => kept.insert(Layer::of(&[File::hostile("hostile")?])?).clone(),
+        };
+        Ok(Self::scratch()
+            .layer(layer)
+            .config("Entrypoint", json!(["/hostile"]))
+            .env("HOSTILE_MODE", mode))
+    }
+
+    /// The program of the canary (`worker/canary`).
+    ///
+    /// # Errors
+    /// When the static binary is not given.
+    pub fn canary() -> Result<Self> {
+        let binary = fs::read(given::static_program("canary")?)?;
+        let layer = Layer::of(&[File::program("canary", binary)])?;
+        Ok(Self::scratch().layer(layer).config("Entrypoint", json!(["/canary"])))
     }
 
     /// Adds a layer on top.
@@ -158,6 +187,13 @@ impl Recipe {
         self
     }
 
+    /// Says that it was made in so many steps.
+    #[must_use]
+    pub fn history(mut self, steps: usize) -> Self {
+        self.history = steps;
+        self
+    }
+
     /// The image as a registry takes it.
     ///
     /// # Errors
@@ -168,6 +204,7 @@ impl Recipe {
             "architecture": self.architecture,
             "created": "2026-01-01T00:00:00Z",
             "config": self.config,
+            "history": vec![json!({ "created_by": "RUN it", "empty_layer": true }); self.history],
             "rootfs": {
                 "type": "layers",
                 "diff_ids": self.layers.iter().map(|l| &l.diff_id).collect::<Vec<_>>(),
@@ -233,26 +270,136 @@ fn put(archive: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8]) -> Result<
     Ok(archive.append_data(&mut header, name, bytes)?)
 }
 
-/// A file of a layer.
+/// An entry of a layer.
 #[derive(Clone, Debug)]
 pub struct File {
     path: String,
     mode: u32,
     bytes: Vec<u8>,
+    kind: Kind,
+    /// Extended attributes, as they stand in a PAX header.
+    attributes: Vec<(String, Vec<u8>)>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Plain,
+    Folder,
+    Link(String),
+    HardLink(String),
+    Fifo,
+    /// A character device with its numbers.
+    Device(u32, u32),
 }
 
 impl File {
     /// A file that everybody may read.
     #[must_use]
     pub fn text(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), mode: 0o644, bytes: text.as_bytes().to_vec() }
+        Self::new(path, 0o644, text.as_bytes().to_vec(), Kind::Plain)
     }
 
     /// A file that everybody may run.
     #[must_use]
     pub fn program(path: &str, bytes: Vec<u8>) -> Self {
-        Self { path: path.to_owned(), mode: 0o755, bytes }
+        Self::new(path, 0o755, bytes, Kind::Plain)
     }
+
+    /// The hostile program under another name.
+    ///
+    /// # Errors
+    /// When the static binary is not given.
+    pub fn hostile(path: &str) -> Result<Self> {
+        Ok(Self::program(path, fs::read(given::static_program("hostile")?)?))
+    }
+
+    /// A folder.
+    #[must_use]
+    pub fn folder(path: &str) -> Self {
+        Self::new(path, 0o755, Vec::new(), Kind::Folder)
+    }
+
+    /// A symbolic link.
+    #[must_use]
+    pub fn link(path: &str, to: &str) -> Self {
+        Self::new(path, 0o777, Vec::new(), Kind::Link(to.to_owned()))
+    }
+
+    /// A second name of a file.
+    #[must_use]
+    pub fn hard_link(path: &str, to: &str) -> Self {
+        Self::new(path, 0o644, Vec::new(), Kind::HardLink(to.to_owned()))
+    }
+
+    /// A pipe with a name: who opens it to read waits until somebody writes.
+    #[must_use]
+    pub fn fifo(path: &str) -> Self {
+        Self::new(path, 0o666, Vec::new(), Kind::Fifo)
+    }
+
+    /// A character device.
+    #[must_use]
+    pub fn device(path: &str, major: u32, minor: u32) -> Self {
+        Self::new(path, 0o666, Vec::new(), Kind::Device(major, minor))
+    }
+
+    /// With other permissions, such as `0o4755`.
+    #[must_use]
+    pub fn mode(self, mode: u32) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// With an extended attribute, such as `security.capability`.
+    #[must_use]
+    pub fn attribute(mut self, name: &str, value: &[u8]) -> Self {
+        self.attributes.push((name.to_owned(), value.to_vec()));
+        self
+    }
+
+    fn new(path: &str, mode: u32, bytes: Vec<u8>, kind: Kind) -> Self {
+        Self { path: path.to_owned(), mode, bytes, kind, attributes: Vec::new() }
+    }
+
+    /// Writes it with its path as it is, however that leads.
+    fn put(&self, archive: &mut tar::Builder<Vec<u8>>) -> Result<()> {
+        use tar::EntryType as Type;
+        let named = |(name, value): &(String, Vec<u8>)| (format!("SCHILY.xattr.{name}"), value.clone());
+        let extensions: Vec<_> = self.attributes.iter().map(named).collect();
+        archive.append_pax_extensions(extensions.iter().map(|(n, v)| (n.as_str(), v.as_slice())))?;
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(self.mode);
+        header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_size(self.bytes.len() as u64);
+        let (kind, link) = match &self.kind {
+            Kind::Plain => (Type::Regular, None),
+            Kind::Folder => (Type::Directory, None),
+            Kind::Link(to) => (Type::Symlink, Some(to)),
+            Kind::HardLink(to) => (Type::Link, Some(to)),
+            Kind::Fifo => (Type::Fifo, None),
+            Kind::Device(major, minor) => {
+                header.set_device_major(*major)?;
+                header.set_device_minor(*minor)?;
+                (Type::Char, None)
+            }
+        };
+        header.set_entry_type(kind);
+        let raw = header.as_gnu_mut().context("a GNU header")?;
+        write_name(&mut raw.name, &self.path)?;
+        if let Some(to) = link {
+            write_name(&mut raw.linkname, to)?;
+        }
+        header.set_cksum();
+        Ok(archive.append(&header, self.bytes.as_slice())?)
+    }
+}
+
+/// The library refuses names that climb; an attacker does not.
+fn write_name(field: &mut [u8; 100], name: &str) -> Result<()> {
+    let room = field.get_mut(..name.len()).context("a name of at most 100 bytes")?;
+    room.copy_from_slice(name.as_bytes());
+    Ok(())
 }
 
 impl Layer {
@@ -263,13 +410,21 @@ impl Layer {
     pub fn of(files: &[File]) -> Result<Self> {
         let mut archive = tar::Builder::new(Vec::new());
         for file in files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(file.bytes.len() as u64);
-            header.set_mode(file.mode);
-            header.set_mtime(0);
-            archive.append_data(&mut header, &file.path, file.bytes.as_slice())?;
+            file.put(&mut archive)?;
         }
         let plain = archive.into_inner()?;
+        Self::packed(plain)
+    }
+
+    /// A layer of so many MiB of zeros, which are next to nothing when they are packed.
+    ///
+    /// # Errors
+    /// When it cannot be packed.
+    pub fn zeros(mib: usize) -> Result<Self> {
+        Self::of(&[File::new("zeros", 0o644, vec![0; mib * 1024 * 1024], Kind::Plain)])
+    }
+
+    fn packed(plain: Vec<u8>) -> Result<Self> {
         let diff_id = digest(&plain);
         let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
         packer.write_all(&plain)?;
@@ -312,7 +467,7 @@ impl Blob {
     }
 }
 
-fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     let mut text = String::from("sha256:");
     for byte in Sha256::digest(bytes) {
         text.push_str(&format!("{byte:02x}"));

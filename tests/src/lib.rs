@@ -7,6 +7,7 @@
 //!
 //! The images are made here too ([`image`]), without an engine or a Dockerfile, and pushed.
 
+pub mod corpus;
 pub mod event;
 pub mod image;
 pub mod ordinary;

@@ -25,6 +25,7 @@ use crate::{
     grade::{Ended, Grader},
     judge::Judgement,
     lease::{Progress, Stop},
+    settings::program_beside,
 };
 
 /// What to check, and where.
@@ -112,13 +113,15 @@ pub async fn check(
         worker,
         key: LabelKey(key),
         prober: request.prober.clone(),
+        canary: program_beside("canary"),
         pool: SubnetPool::default(),
         node: NodeSettings::default(),
         images: Images::LocalToo,
     })?;
     let (event, mut submission) = (request.event.clone(), submission(&request, worker));
     let owner = Owner { submission: submission.id, generation: Generation(1), worker };
-    let grader = Grader { fleet: fleet.clone(), registry: Registry::new(request.http_registries) };
+    let registry = Registry::new(request.http_registries);
+    let grader = Grader { fleet: fleet.clone(), registry, quarantine: None };
     let teller = Teller { listener, stop };
     let slot = match fleet.open_slot(0).await {
         Ok(slot) => slot,

@@ -28,6 +28,7 @@ use crate::{
     hold,
     judge::{self, Judgement, Presence, Seen},
     lease::{Progress, Stop},
+    quarantine::Quarantine,
 };
 
 /// What a grading came to.
@@ -88,6 +89,8 @@ pub struct Grader {
     pub fleet: Fleet,
     /// Who is asked what a name stands for.
     pub registry: Registry,
+    /// Where nodes pull from, if not from the images' own registries.
+    pub quarantine: Option<Quarantine>,
 }
 
 impl Grader {

@@ -16,6 +16,9 @@ use portcall_shared::domain::{
 
 use crate::probe::wire::Observation;
 
+/// The most ports that a hint names.
+const PORTS: usize = 8;
+
 /// What was seen of one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -320,7 +323,7 @@ pub fn absent(seen: &Seen, check: &str) -> ParticipantFault {
             ))
         }
         Presence::NotStarted { detail } => {
-            let message = format!("`{alias}` could not be started: {detail}");
+            let message = format!("`{alias}` could not be started: {}", plain_line(detail));
             ParticipantFault::new(ParticipantCode::StartFailed, message)
                 .hint("check the image's ENTRYPOINT and CMD, and that they are for this platform")
         }
@@ -339,11 +342,14 @@ fn silent(alias: &str, open: &[u16], exposed: &[String], waited_s: u64) -> Parti
     let fault = ParticipantFault::new(ParticipantCode::NotListening, message)
         .limit(Limit::new("ready", waited_s, "s"));
     let ports = open.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    match (open, exposed) {
+    // What an image exposes is a stranger's text.
+    let exposed: Vec<&str> =
+        exposed.iter().filter(|port| is_port(port)).take(PORTS).map(String::as_str).collect();
+    match (open, exposed.as_slice()) {
         ([_, ..], _) => fault.hint(format!(
             "it accepts connections on port {ports}: make it listen on port 80 instead"
         )),
-        ([], [_, ..]) if !exposed.iter().any(|p| p == "80/tcp") => fault.hint(format!(
+        ([], [_, ..]) if !exposed.contains(&"80/tcp") => fault.hint(format!(
             "the image exposes {}: make it listen on 0.0.0.0, port 80",
             exposed.join(", ")
         )),
@@ -351,6 +357,11 @@ fn silent(alias: &str, open: &[u16], exposed: &[String], waited_s: u64) -> Parti
             "make it listen on 0.0.0.0 (not on 127.0.0.1 or localhost, which only it can reach), port 80",
         ),
     }
+}
+
+fn is_port(text: &str) -> bool {
+    let digits = text.split_once('/').filter(|(_, kind)| matches!(*kind, "tcp" | "udp" | "sctp"));
+    digits.is_some_and(|(port, _)| port.parse::<u16>().is_ok_and(|n| n.to_string() == port))
 }
 
 #[cfg(test)]

@@ -6,9 +6,13 @@
 pub mod probe;
 
 #[cfg(feature = "worker")]
+pub mod canary;
+#[cfg(feature = "worker")]
 pub mod check;
 #[cfg(feature = "worker")]
 pub mod fleet;
+#[cfg(feature = "worker")]
+pub mod gate;
 #[cfg(feature = "worker")]
 pub mod grade;
 #[cfg(feature = "worker")]
@@ -19,6 +23,8 @@ pub mod judge;
 pub mod lease;
 #[cfg(feature = "worker")]
 mod one;
+#[cfg(feature = "worker")]
+pub mod quarantine;
 #[cfg(feature = "worker")]
 pub mod reaper;
 #[cfg(feature = "worker")]

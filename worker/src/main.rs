@@ -1,6 +1,6 @@
 //! The worker process: settings, telemetry, store, fleet, work, drain.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use portcall_shared::{
@@ -15,10 +15,13 @@ use portcall_shared::{
 };
 use portcall_worker::{
     fleet::{EngineSettings, Fleet, Images, LabelKey},
+    gate::{Gate, room::Housekeeper},
     grade::Grader,
+    quarantine::Quarantine,
     settings::Settings,
     worker::Worker,
 };
+use tokio::time::Instant;
 
 /// How long calls of the store may take to end when everything else has.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -79,14 +82,21 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         worker: claimant.id,
         key: LabelKey(key),
         prober: settings.prober,
+        canary: settings.canary,
         pool: settings.pool,
         node: settings.node,
         images: Images::Pinned,
     })?;
-    let registry = Registry::new(common.http_registries.clone());
+    let ours = settings.quarantine.as_ref().map(|q| format!("{}/strangers@", q.host));
+    let (plain, private) = (common.http_registries.clone(), common.private_registries.clone());
+    let registry = Registry::with_private(plain, private);
+    let quarantine = settings
+        .quarantine
+        .as_ref()
+        .map(|own| Quarantine::new(own, &common.http_registries, registry.clone(), store.clone()));
     let worker = Worker {
         store,
-        grader: Grader { fleet, registry },
+        grader: Grader { fleet, registry, quarantine },
         claimant,
         slots: settings.slots,
         times: settings.times,
@@ -94,6 +104,9 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         busy: Default::default(),
         open_slots: Default::default(),
         store_answers: Default::default(),
+        gate: Gate::new(settings.canary_every),
+        canary_every: settings.canary_every,
+        room: Arc::new(Housekeeper::new(settings.node_free, ours, Instant::now())),
     };
     tracing::info!(worker.id = %worker.claimant.id, worker.name = worker.claimant.name, "working");
     worker.run(stop).await;

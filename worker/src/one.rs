@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     fleet::{Owner, Slot, Workload},
+    gate::Mark,
     grade::{Ended, Graded},
     hold,
     judge::Judgement,
@@ -45,6 +46,7 @@ impl Worker {
         &self,
         slot: &Slot,
         mut submission: Submission,
+        mark: Mark,
         finish: &CancellationToken,
     ) {
         let lease = self.lease(&submission);
@@ -68,11 +70,16 @@ impl Worker {
             }
         };
         let Graded { ended, evidence, workload } = graded;
+        let (ended, evidence) = match self.gate.trusted_since(mark) {
+            true => (ended, evidence),
+            false => distrusted(ended, evidence),
+        };
         holder.conclude();
         self.conclude(slot, &submission, &holder, &ended, evidence).await;
         drop(holder);
         hold::point("settled").await;
         self.clean(lease, workload).await;
+        self.room.used();
         hold::point("cleaned").await;
     }
 
@@ -172,7 +179,58 @@ impl Worker {
     }
 }
 
+/// What a grading came to on a node whose canary failed since it was offered: somebody may have
+/// changed what was seen, so nobody is charged for it and nobody passes by it.
+fn distrusted(ended: Ended, evidence: Evidence) -> (Ended, Evidence) {
+    match ended {
+        Ended::Judged(_) | Ended::Faulted(Fault::Participant(_)) => {
+            let message = "the machine was taken out of service";
+            let fault = PlatformFault::new(PlatformCode::PlatformError, message);
+            (Ended::Faulted(fault.into()), Evidence::default())
+        }
+        Ended::Faulted(Fault::Registry(_) | Fault::Platform(_)) | Ended::Stopped(_) => {
+            (ended, evidence)
+        }
+    }
+}
+
 fn without_rules(message: &str) -> Graded {
     let fault = PlatformFault::new(PlatformCode::PlatformError, message);
     Graded { ended: Ended::Faulted(fault.into()), evidence: Evidence::default(), workload: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcall_shared::domain::verdict::{
+        ParticipantCode, ParticipantFault, RegistryCode, RegistryFault,
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_a_failing_node_saw_is_charged_to_nobody() {
+        let evidence = || Evidence { reproduce: vec!["docker run".to_owned()], ..<_>::default() };
+        let fault = || ParticipantFault::new(ParticipantCode::Exited, "it ended");
+        let judged = |outcome| Ended::Judged(Judgement { outcome, checks: Vec::new() });
+        let charged =
+            [judged(Ok(())), judged(Err(fault())), Ended::Faulted(Fault::Participant(fault()))];
+        for ended in charged {
+            let (ended, evidence) = distrusted(ended, evidence());
+            let Ended::Faulted(Fault::Platform(fault)) = ended else { panic!("{ended:?}") };
+            assert_eq!(fault.message, "the machine was taken out of service");
+            assert_eq!(evidence, Evidence::default());
+        }
+        // What is nobody's fault, or not over, stays what it was.
+        let down = RegistryFault {
+            code: RegistryCode::RegistryDown,
+            message: "it is away".to_owned(),
+            retry_after: None,
+        };
+        let kept = [Ended::Faulted(Fault::Registry(down)), Ended::Stopped(Stop::LeaseLost)];
+        for ended in kept {
+            let before = format!("{ended:?}");
+            let (ended, kept) = distrusted(ended, evidence());
+            assert_eq!((format!("{ended:?}"), kept), (before, evidence()));
+        }
+    }
 }

@@ -6,12 +6,12 @@
 //! 1. ends leases that it has itself observed not to be renewed (never by comparing clocks), and
 //!    gradings that take longer than any may; hands back its own that nothing works under;
 //! 2. wakes what was delayed and ends what waited too long;
-//! 3. takes workers off the list that it has observed to be silent;
+//! 3. takes workers off the list that it has observed to be silent, and their nodes;
 //! 4. removes containers, probers and networks at its engine whose worker or lease is gone.
 //!
 //! ```text
 //!    found by label ── mac does not verify ──────────────► foreign: never touched
-//!          ├── slot, prober: worker on the list ─────────► left alone (if it is this worker:
+//!          ├── slot, prober, canary: worker on the list ─► left alone (if it is this worker:
 //!          │                                               only those of its open slots)
 //!          ├── workload: lease held, or busy here ───────► left alone
 //!          └── otherwise: an orphan; seen so twice in a row ─► removed
@@ -54,6 +54,8 @@ pub struct Reaper {
     workers: WorkerObserver,
     suspects: HashSet<String>,
     strays: HashSet<Lease>,
+    /// Nodes of workers that are not on the list were forgotten.
+    nodes_told: bool,
 }
 
 /// How many orphans are removed at once.
@@ -70,6 +72,7 @@ impl Reaper {
             workers: WorkerObserver::new(lease),
             suspects: HashSet::new(),
             strays: HashSet::new(),
+            nodes_told: false,
             worker,
         }
     }
@@ -164,7 +167,14 @@ impl Reaper {
                 tracing::warn!(worker.id = %worker.id, worker.name, "a worker fell silent");
                 live.remove(&worker.id);
                 count("worker", 1);
+                self.nodes_told = false;
             }
+        }
+        // What people see of nodes goes with its worker, also if whoever took that off the list died
+        // over it.
+        if !self.nodes_told {
+            self.worker.store.forget_nodes_without(&live).await?;
+            self.nodes_told = true;
         }
         Ok(live)
     }
@@ -210,10 +220,12 @@ impl Reaper {
         held: &HashSet<(SubmissionId, Generation)>,
     ) -> bool {
         match (found.kind, found.submission) {
-            (Kind::Slot | Kind::Prober, _) if found.worker == self.worker.claimant.id => {
+            (Kind::Slot | Kind::Prober | Kind::Canary, _)
+                if found.worker == self.worker.claimant.id =>
+            {
                 !self.worker.open_slots.may_use(&found.name)
             }
-            (Kind::Slot | Kind::Prober, _) => !live.contains(&found.worker),
+            (Kind::Slot | Kind::Prober | Kind::Canary, _) => !live.contains(&found.worker),
             (Kind::Workload | Kind::Service, Some(lease)) => {
                 let busy = found.worker == self.worker.claimant.id && self.worker.busy.has(lease.0);
                 !busy && !held.contains(&lease)

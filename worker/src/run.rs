@@ -6,9 +6,10 @@
 //!                       └────── "I am free" ◄──────┘
 //! ```
 //!
-//! A slot's task says that it is free only with a slot that has just been seen alive: when the
-//! engine is away nothing is claimed, and what waits is not harmed. Both the engine and the
-//! database may go away and come back at any time.
+//! A slot's task says that it is free only with a slot that has just been seen alive, and while the
+//! [`gate`](crate::gate) is open: when the engine is away or its node not fit, nothing is claimed,
+//! and what waits is not harmed. Both the engine and the database may go away and come back at any
+//! time.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -23,14 +24,23 @@ use portcall_shared::{
     retry::{self, Again},
     store::queue::Queue,
 };
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     fleet::{FleetError, Slot, SlotHealth},
+    gate::{
+        Mark, Verdict,
+        notes::NodeNotes,
+        room::{OnNode, Room},
+        watch::watch,
+    },
     one,
     wake::{self, Pace},
-    worker::Worker,
+    worker::{SlotUse, Worker},
 };
 
 /// How often an idle slot is looked at.
@@ -67,6 +77,12 @@ impl Worker {
         drop(offers);
         let (worker, woken, stopped) = (self.clone(), Arc::clone(&wake), stop.clone());
         tasks.spawn(async move { worker.dispatch(offered, &woken, stopped).await });
+        let (worker, stopped) = (self.clone(), stop.clone());
+        tasks.spawn(async move {
+            watch(&worker.gate, &worker, worker.canary_every, &stopped).await;
+        });
+        let (worker, stopped) = (self.clone(), stop.clone());
+        tasks.spawn(async move { worker.follow_gate(stopped).await });
         let (store, stopped) = (self.store.clone(), stop.clone());
         tasks.spawn(async move { wake::listen(store, &wake, stopped).await });
         // It beats until the last grading has ended: others take a worker without a beat for dead.
@@ -93,15 +109,23 @@ impl Worker {
         if let Err(error) = self.store.forget_worker(self.claimant.id).await {
             tracing::warn!(%error, "cannot take this worker off the list");
         }
+        if let Err(error) = self.store.forget_nodes(self.claimant.id).await {
+            tracing::warn!(%error, "cannot take this worker's node off the list");
+        }
     }
 
     /// Shows that this worker lives.
     async fn beat(&self, stop: CancellationToken, ended: CancellationToken) {
         let mut tick = tokio::time::interval(self.times.beat);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut node, mut gate) = (NodeNotes::default(), self.gate.changes());
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
+                _ = gate.changed() => {
+                    node.write(self).await;
+                    continue;
+                }
                 () = ended.cancelled() => return,
             }
             let beat = self.store.beat(&self.claimant, self.slots).await;
@@ -110,6 +134,9 @@ impl Worker {
             }
             self.store_answers.store(beat.is_ok(), Ordering::Relaxed);
             self.tell_readiness(&stop);
+            if beat.is_ok() {
+                node.write(self).await;
+            }
         }
     }
 
@@ -177,9 +204,7 @@ impl Worker {
         while let Some(slot) = self.open(number, &stop).await {
             self.tell_readiness(&stop);
             let slot = self.serve(slot, &offers, &stop, &finish).await;
-            let name = slot.network_name().to_owned();
-            let closed = self.grader.fleet.close_slot(slot).await;
-            self.open_slots.change(|slots| _ = slots.open.remove(&name));
+            let closed = self.close_slot(slot).await;
             self.tell_readiness(&stop);
             if let Err(error) = closed {
                 tracing::warn!(slot.number = number, %error, "a slot is left to the reaper");
@@ -190,17 +215,34 @@ impl Worker {
         }
     }
 
+    /// Tells what the gate has come to, whenever that changes.
+    async fn follow_gate(&self, stop: CancellationToken) {
+        let mut changes = self.gate.changes();
+        loop {
+            self.tell_readiness(&stop);
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
     fn tell_readiness(&self, stop: &CancellationToken) {
         let open = self.open_slots.count();
         metrics::gauge!("portcall_slots_open").set(u32::try_from(open).unwrap_or(u32::MAX));
         let answers = self.store_answers.load(Ordering::Relaxed);
+        let gate = self.gate.verdict();
+        metrics::gauge!("portcall_node_fit").set(if gate == Verdict::Fit { 1 } else { 0 });
         if stop.is_cancelled() {
             return;
         }
-        self.ready.set(match (open, answers) {
-            (0, _) => Readiness::NotReady("no slot is open at the Docker endpoint".to_owned()),
-            (_, false) => Readiness::NotReady("the database does not answer".to_owned()),
-            (_, true) => Readiness::Ready,
+        self.ready.set(match (gate.why(), open, answers) {
+            (Some(why), ..) => Readiness::NotReady(why.to_owned()),
+            (None, 0, _) => {
+                Readiness::NotReady("no slot is open at the Docker endpoint".to_owned())
+            }
+            (None, _, false) => Readiness::NotReady("the database does not answer".to_owned()),
+            (None, _, true) => Readiness::Ready,
         });
     }
 
@@ -211,29 +253,50 @@ impl Worker {
             if stop.is_cancelled() {
                 return None;
             }
-            self.open_slots.change(|slots| slots.opening += 1);
-            let opened = self.grader.fleet.open_slot(number).await;
-            self.open_slots.change(|slots| {
-                slots.opening -= 1;
-                slots.open.extend(opened.as_ref().ok().map(|slot| slot.network_name().to_owned()));
-            });
-            match opened {
+            match self.open_once(number, SlotUse::Grading).await {
                 Ok(slot) => {
+                    self.gate.seen(slot.node());
                     // Once for the worker is enough.
-                    if let Some(warning) = self.fleet().warning(slot.node()).filter(|_| number == 0)
-                    {
+                    let warnings = self.fleet().warnings(slot.node());
+                    for warning in warnings.iter().filter(|_| number == 0) {
                         tracing::warn!(node.name = slot.node().name, "{warning}");
                     }
                     tracing::info!(slot.number = number, slot.subnet = %slot.subnet(), "slot open");
                     return Some(slot);
                 }
-                Err(error) => tell(number, &error),
+                Err(error) => {
+                    tracing::warn!(slot.number = number, %error, "cannot open a slot");
+                    if matches!(error, FleetError::Unreachable { .. }) {
+                        self.gate.engine_lost();
+                    }
+                }
             }
             tokio::select! {
                 again = pauses.wait() => if again == Again::No { return None },
                 () = stop.cancelled() => return None,
             }
         }
+    }
+
+    /// Opens a slot, or does not.
+    pub(crate) async fn open_once(&self, number: u32, used: SlotUse) -> Result<Slot, FleetError> {
+        self.open_slots.change(|slots| slots.opening += 1);
+        let opened = self.fleet().open_slot(number).await;
+        self.open_slots.change(|slots| {
+            slots.opening -= 1;
+            if let Ok(slot) = &opened {
+                slots.open.insert(slot.network_name().to_owned(), used);
+            }
+        });
+        opened
+    }
+
+    /// Closes a slot; what is left of it is the reaper's.
+    pub(crate) async fn close_slot(&self, slot: Slot) -> Result<(), FleetError> {
+        let name = slot.network_name().to_owned();
+        let closed = self.fleet().close_slot(slot).await;
+        self.open_slots.change(|slots| _ = slots.open.remove(&name));
+        closed
     }
 
     /// Grades in a slot until it is no longer good or the worker is stopping.
@@ -245,6 +308,10 @@ impl Worker {
         finish: &CancellationToken,
     ) -> Slot {
         while !stop.is_cancelled() && self.alive(&slot).await {
+            let mark = self.gate.mark();
+            if !self.admitted(&slot, stop).await {
+                continue;
+            }
             let permit = tokio::select! {
                 permit = offers.reserve() => permit,
                 // Behind other offers: look at the slot again before it is offered.
@@ -255,12 +322,57 @@ impl Worker {
             let (offer, given) = oneshot::channel();
             permit.send(offer);
             match self.wait(&slot, given, stop).await {
-                Given::One(submission) => self.guarded(&slot, *submission, finish).await,
+                Given::One(submission) => self.guarded(&slot, *submission, mark, finish).await,
                 Given::Late(submission) => self.hand_back(&submission).await,
                 Given::None => {}
             }
         }
         slot
+    }
+
+    /// Whether a slot may offer itself; if not, a while has passed.
+    async fn admitted(&self, slot: &Slot, stop: &CancellationToken) -> bool {
+        tokio::select! {
+            () = self.gate.opened() => {}
+            // The slot itself is to be looked at now and then.
+            () = tokio::time::sleep(IDLE_LOOK) => return false,
+            () = stop.cancelled() => return false,
+        }
+        let node = OnNode { fleet: self.fleet(), slot };
+        let room = async {
+            self.make_room_in_registry().await;
+            self.room.keep(&node, self.busy.since(), &self.gate).await
+        };
+        let room = tokio::select! {
+            room = room => room,
+            () = stop.cancelled() => return false,
+        };
+        if room == Room::Lacking {
+            tokio::select! {
+                () = tokio::time::sleep(IDLE_LOOK) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        room == Room::Enough
+    }
+
+    /// What the platform's own registry holds is bounded before anything is claimed that would add
+    /// to it.
+    async fn make_room_in_registry(&self) {
+        let Some(quarantine) = &self.grader.quarantine else { return };
+        if !self.room.registry_is_due(Instant::now()) {
+            return;
+        }
+        match quarantine.make_room().await {
+            Ok(made) if made.images + made.blobs > 0 => tracing::info!(
+                images = made.images,
+                blobs = made.blobs,
+                held_bytes = made.held,
+                "made room in the quarantine"
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "cannot make room in the quarantine"),
+        }
     }
 
     /// Waits for a submission while the slot is good.
@@ -273,14 +385,18 @@ impl Worker {
         loop {
             tokio::select! {
                 given = &mut given => match given {
-                    Ok(one) if slot.prober().over().is_none() => return Given::One(Box::new(one)),
+                    Ok(one) if slot.prober().over().is_none() && self.gate.examined() => {
+                        return Given::One(Box::new(one));
+                    }
                     Ok(one) => return Given::Late(Box::new(one)),
                     Err(_) => return Given::None,
                 },
                 () = stop.cancelled() => break,
+                () = self.gate.shut() => break,
                 () = tokio::time::sleep(IDLE_LOOK) => {}
             }
-            if !self.alive(slot).await {
+            let node = OnNode { fleet: self.fleet(), slot };
+            if !self.alive(slot).await || self.room.look(&node).await == Room::Lacking {
                 break;
             }
         }
@@ -290,9 +406,15 @@ impl Worker {
     }
 
     /// Grades one submission; a panic of ours costs the slot, not the worker.
-    async fn guarded(&self, slot: &Slot, submission: Submission, finish: &CancellationToken) {
+    async fn guarded(
+        &self,
+        slot: &Slot,
+        submission: Submission,
+        mark: Mark,
+        finish: &CancellationToken,
+    ) {
         let id = submission.id;
-        let one = AssertUnwindSafe(self.one(slot, submission, finish)).catch_unwind();
+        let one = AssertUnwindSafe(self.one(slot, submission, mark, finish)).catch_unwind();
         if one.await.is_err() {
             slot.doubt();
             tracing::error!(submission.id = %id, "a grading panicked; the reaper hands its lease back");
@@ -305,12 +427,11 @@ impl Worker {
             SlotHealth::Lost { why } => {
                 tracing::warn!(slot.number = slot.number(), why, "a slot is lost");
                 metrics::counter!("portcall_slots_lost_total").increment(1);
+                if slot.prober().over().is_some() {
+                    self.gate.slot_lost();
+                }
                 false
             }
         }
     }
-}
-
-fn tell(number: u32, error: &FleetError) {
-    tracing::warn!(slot.number = number, error = %error, "cannot open a slot");
 }

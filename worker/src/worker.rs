@@ -1,8 +1,9 @@
 //! What the tasks of one worker share: handed in, cheap to clone, never global.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    time::Duration,
 };
 
 use portcall_shared::{
@@ -14,7 +15,14 @@ use portcall_shared::{
     },
 };
 
-use crate::{fleet::Fleet, grade::Grader, lease::LeaseTimes};
+use tokio::time::Instant;
+
+use crate::{
+    fleet::Fleet,
+    gate::{Gate, room::Housekeeper},
+    grade::Grader,
+    lease::LeaseTimes,
+};
 
 /// What the tasks of a worker share.
 #[derive(Clone)]
@@ -37,17 +45,23 @@ pub struct Worker {
     pub open_slots: OpenSlots,
     /// Whether the store answered the last beat.
     pub store_answers: Arc<AtomicBool>,
+    /// Whether work may be taken on the node.
+    pub gate: Gate,
+    /// How often the canary is run again.
+    pub canary_every: Duration,
+    /// Who looks after the room on the node.
+    pub room: Arc<Housekeeper>,
 }
 
 /// The leases under which this process has something running or to remove.
 #[derive(Clone, Debug, Default)]
-pub struct Busy(Arc<Mutex<HashSet<Lease>>>);
+pub struct Busy(Arc<Mutex<HashMap<Lease, Instant>>>);
 
 impl Busy {
     /// Adds one, until the guard is dropped.
     #[must_use]
     pub fn enter(&self, lease: Lease) -> BusyGuard {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(lease);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(lease, Instant::now());
         BusyGuard(self.clone(), lease)
     }
 
@@ -55,7 +69,14 @@ impl Busy {
     #[must_use]
     pub fn has(&self, submission: SubmissionId) -> bool {
         let leases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        leases.iter().any(|lease| lease.submission == submission)
+        leases.keys().any(|lease| lease.submission == submission)
+    }
+
+    /// Since when the oldest of them has been: now if there is none.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        let leases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        leases.values().min().copied().unwrap_or_else(Instant::now)
     }
 }
 
@@ -76,10 +97,19 @@ pub struct OpenSlots(Arc<Mutex<SlotNames>>);
 
 #[derive(Debug, Default)]
 pub(crate) struct SlotNames {
-    /// The networks of open slots.
-    pub(crate) open: HashSet<String>,
+    /// The networks of open slots, and what each is for.
+    pub(crate) open: HashMap<String, SlotUse>,
     /// How many slots are being opened.
     pub(crate) opening: u32,
+}
+
+/// What a slot is open for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlotUse {
+    /// For submissions.
+    Grading,
+    /// For the canary alone.
+    Canary,
 }
 
 impl OpenSlots {
@@ -92,14 +122,16 @@ impl OpenSlots {
     #[must_use]
     pub fn may_use(&self, name: &str) -> bool {
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let network = name.strip_suffix("-prober").unwrap_or(name);
-        names.opening > 0 || names.open.contains(network)
+        let fellow = ["-prober", "-canary"].iter().find_map(|end| name.strip_suffix(end));
+        let network = fellow.unwrap_or(name);
+        names.opening > 0 || names.open.contains_key(network)
     }
 
-    /// How many are open.
+    /// How many are open for submissions.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).open.len()
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.open.values().filter(|used| **used == SlotUse::Grading).count()
     }
 }
 

@@ -67,7 +67,9 @@ pub(crate) async fn run(args: CheckArgs, reader: Reader) -> Result<(), Failure> 
     }
     let answers = answers(&event, &args.answers)?;
     let docker_host = reader.text("PORTCALL_DOCKER_HOST");
-    let prober = reader.optional("PORTCALL_PROBER_BIN").map_or_else(|| program_beside("prober"), PathBuf::from);
+    let prober = reader
+        .optional("PORTCALL_PROBER_BIN")
+        .map_or_else(|| program_beside("prober"), PathBuf::from);
     let http_registries = reader.list("PORTCALL_HTTP_REGISTRIES");
     reader.finish().map_err(|e| Failure::Usage(e.to_string()))?;
     let request = CheckRequest {

@@ -3,6 +3,7 @@
 mod check;
 mod event;
 mod failure;
+mod nodes;
 mod status;
 mod store;
 
@@ -38,6 +39,8 @@ enum Command {
     Event(event::EventCommand),
     /// Grades images on this machine, by the rules of an event, before you push them.
     Check(check::CheckArgs),
+    /// Lists the machines that containers run on, and says of each whether it takes work.
+    Nodes(nodes::NodesArgs),
     /// Shows what is being graded, by whom, and whether anything is overdue.
     Status,
     /// Looks after the database.
@@ -72,6 +75,7 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Event(command) => command.run(&open(reader).await?).await,
         Command::Check(args) => check::run(args, reader).await,
+        Command::Nodes(args) => nodes::run(args, &open(reader).await?).await,
         Command::Status => status::run(&open(reader).await?).await,
         Command::Store(command) => command.run().await,
     }

@@ -1,6 +1,8 @@
 //! Text that people give and that everybody sees: names, handles, labels, answers.
 //!
 //! Shown exactly as given (after Unicode NFC) or refused with a reason, never altered in silence.
+//! What strangers' programs write is another matter: nobody can ask them to mend it, so it is
+//! [`defused`] on its way in and shown as data everywhere.
 
 use std::fmt;
 
@@ -79,7 +81,6 @@ pub fn checked(text: &str, limit: usize) -> Result<String, InvalidText> {
 }
 
 fn check_characters(text: &str) -> Result<(), InvalidText> {
-    const ZERO_WIDTH_JOINER: char = '\u{200d}';
     let mut marks = 0;
     let mut previous: Option<char> = None;
     for c in text.chars() {
@@ -91,9 +92,7 @@ fn check_characters(text: &str) -> Result<(), InvalidText> {
         } else {
             marks = 0;
         }
-        let joins_emoji = c == ZERO_WIDTH_JOINER
-            && previous.is_some_and(|p| !p.is_ascii() && !p.is_alphanumeric());
-        if is_hidden(c) && !joins_emoji {
+        if is_hidden(c) && !joins_emoji(previous, c) {
             return Err(InvalidText::Character { code: u32::from(c) });
         }
         previous = Some(c);
@@ -101,35 +100,87 @@ fn check_characters(text: &str) -> Result<(), InvalidText> {
     Ok(())
 }
 
-/// Whether a character is of the categories Cc, Cf, Co, Cs, Cn, Zl or Zp.
-#[must_use]
-pub fn is_hidden(c: char) -> bool {
-    matches!(
-        c.general_category(),
-        GeneralCategory::Control
-            | GeneralCategory::Format
-            | GeneralCategory::PrivateUse
-            | GeneralCategory::Surrogate
-            | GeneralCategory::Unassigned
-            | GeneralCategory::LineSeparator
-            | GeneralCategory::ParagraphSeparator
-    )
+/// Whether a character is a zero-width joiner behind an emoji or a mark, where it is harmless.
+fn joins_emoji(previous: Option<char>, c: char) -> bool {
+    const ZERO_WIDTH_JOINER: char = '\u{200d}';
+    let carries = |p: char| {
+        !p.is_ascii()
+            && !p.is_alphanumeric()
+            && !is_hidden(p)
+            && p != char::REPLACEMENT_CHARACTER
+            && !p.is_whitespace()
+    };
+    c == ZERO_WIDTH_JOINER && previous.is_some_and(carries)
 }
 
-/// Bytes from a stranger as text that is safe to store and to show: lossy UTF-8, cut to `limit`
-/// bytes on a character's border, every hidden character but newline and tab shown as U+FFFD.
+/// Whether a character is not to be seen: of the categories Cc, Cf, Co, Cs, Cn, Zl or Zp, or one
+/// of the few letters and signs that are blank.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
+    const BLANK: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
+    BLANK.contains(&c)
+        || matches!(
+            c.general_category(),
+            GeneralCategory::Control
+                | GeneralCategory::Format
+                | GeneralCategory::PrivateUse
+                | GeneralCategory::Surrogate
+                | GeneralCategory::Unassigned
+                | GeneralCategory::LineSeparator
+                | GeneralCategory::ParagraphSeparator
+        )
+}
+
+/// A character for a sentence about it, so that a reader sees which one is meant.
+#[must_use]
+pub fn named(c: char) -> String {
+    let seen = !is_hidden(c) && !is_combining_mark(c);
+    if seen { format!("{c:?}") } else { format!("U+{:04X}", u32::from(c)) }
+}
+
+/// Bytes from a stranger as text that is safe to store and to show: UTF-8 in NFC, at most `limit`
+/// bytes of what came and of what is kept, cut on a character's border.
+///
+/// Every hidden character but newline and tab is shown as U+FFFD, so no terminal, log or page
+/// obeys it and none re-orders what stands beside it; CR LF becomes a newline. Of the combining
+/// marks on one character the first [`MAX_MARKS`] are kept.
 #[must_use]
 pub fn defused(bytes: &[u8], limit: usize) -> String {
-    let cut = &bytes[..bytes.len().min(limit)];
-    let mut out = String::with_capacity(cut.len());
-    for c in String::from_utf8_lossy(cut).chars() {
-        let c = if is_hidden(c) && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
+    let mut out = String::with_capacity(bytes.len().min(limit));
+    let text = String::from_utf8_lossy(beginning(bytes, limit)).replace("\r\n", "\n");
+    let (mut marks, mut previous) = (0, None);
+    for c in text.nfc() {
+        marks = if is_combining_mark(c) { marks + 1 } else { 0 };
+        if marks > MAX_MARKS {
+            continue;
+        }
+        let plain = !is_hidden(c) || matches!(c, '\n' | '\t') || joins_emoji(previous, c);
+        let c = if plain { c } else { char::REPLACEMENT_CHARACTER };
         if out.len() + c.len_utf8() > limit {
             break;
         }
         out.push(c);
+        previous = Some(c);
     }
     out
+}
+
+/// [`defused`] on one line: a newline or a tab becomes a space.
+#[must_use]
+pub fn defused_line(text: &str, limit: usize) -> String {
+    defused(text.as_bytes(), limit).replace(['\n', '\t'], " ")
+}
+
+/// At most `limit` bytes, without a part of a character at the end.
+fn beginning(bytes: &[u8], limit: usize) -> &[u8] {
+    let Some(after) = bytes.get(limit) else { return bytes };
+    let continues = |byte: &u8| *byte & 0xc0 == 0x80;
+    if !continues(after) {
+        return &bytes[..limit];
+    }
+    let cut = &bytes[..limit];
+    let begins = cut.iter().rev().take(3).position(|byte| !continues(byte));
+    begins.map_or(cut, |back| &cut[..limit - back - 1])
 }
 
 macro_rules! checked_text {
@@ -209,6 +260,7 @@ checked_text!(
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rstest::rstest;
 
     use super::*;
 
@@ -240,6 +292,8 @@ mod tests {
             "a\u{2028}b",
             "\u{1b}[2J",
             "\u{feff}a",
+            "\u{3164}",
+            "a\u{2800}b",
         ] {
             assert!(bad.parse::<Name>().is_err(), "{bad:?}");
         }
@@ -255,12 +309,57 @@ mod tests {
         assert!("x".repeat(1 << 20).parse::<Name>().is_err());
     }
 
+    #[rstest]
+    #[case::plain(b"ok\n\tfine", "ok\n\tfine")]
+    #[case::windows(b"a\r\nb", "a\nb")]
+    #[case::overwritten_line(b"good\rbad", "good\u{fffd}bad")]
+    #[case::clear_screen(b"\x1b[2J\xff", "\u{fffd}[2J\u{fffd}")]
+    #[case::title(b"\x1b]0;owned\x07", "\u{fffd}]0;owned\u{fffd}")]
+    #[case::link(b"\x1b]8;;http://a\x1b\\b", "\u{fffd}]8;;http://a\u{fffd}\\b")]
+    #[case::c1_csi("a\u{9b}31mb".as_bytes(), "a\u{fffd}31mb")]
+    #[case::c1_osc("\u{9d}0;t\u{9c}".as_bytes(), "\u{fffd}0;t\u{fffd}")]
+    #[case::next_line("a\u{85}b".as_bytes(), "a\u{fffd}b")]
+    #[case::raw_c1(b"a\x9b31m", "a\u{fffd}31m")]
+    #[case::nul(b"a\0b", "a\u{fffd}b")]
+    #[case::delete(b"a\x7fb", "a\u{fffd}b")]
+    #[case::right_to_left("a\u{202e}b".as_bytes(), "a\u{fffd}b")]
+    #[case::isolate("\u{2066}a\u{2069}".as_bytes(), "\u{fffd}a\u{fffd}")]
+    #[case::arabic_mark("\u{61c}a".as_bytes(), "\u{fffd}a")]
+    #[case::line_separator("a\u{2028}b\u{2029}".as_bytes(), "a\u{fffd}b\u{fffd}")]
+    #[case::zero_width("a\u{200b}\u{200d}b\u{feff}".as_bytes(), "a\u{fffd}\u{fffd}b\u{fffd}")]
+    #[case::tags("\u{e0041}".as_bytes(), "\u{fffd}")]
+    #[case::private_use("\u{e000}\u{10fffd}".as_bytes(), "\u{fffd}\u{fffd}")]
+    #[case::unassigned("\u{378}\u{ffff}".as_bytes(), "\u{fffd}\u{fffd}")]
+    #[case::blank_letter("\u{3164}".as_bytes(), "\u{fffd}")]
+    #[case::family("👩\u{200d}👧".as_bytes(), "👩\u{200d}👧")]
+    #[case::joiners("👩\u{200d}\u{200d}👧".as_bytes(), "👩\u{200d}\u{fffd}👧")]
+    #[case::composed("e\u{301}".as_bytes(), "é")]
+    #[case::overlong(b"\xc0\x80", "\u{fffd}\u{fffd}")]
+    #[case::surrogate(b"\xed\xa0\x80", "\u{fffd}\u{fffd}\u{fffd}")]
+    #[case::formula(b"=HYPERLINK(\"http://a\")", "=HYPERLINK(\"http://a\")")]
+    #[case::markup(b"<script>&amp;", "<script>&amp;")]
+    fn strangers_bytes_are_defused(#[case] bytes: &[u8], #[case] shown: &str) {
+        assert_eq!(defused(bytes, 100), shown);
+    }
+
     #[test]
-    fn strangers_bytes_are_defused() {
-        assert_eq!(defused(b"ok\n\tfine", 100), "ok\n\tfine");
-        assert_eq!(defused(b"\x1b[2J\xff", 100), "\u{fffd}[2J\u{fffd}");
-        assert_eq!(defused("a\u{202e}b".as_bytes(), 100), "a\u{fffd}b");
+    fn marks_are_kept_up_to_their_limit() {
+        let zalgo = format!("x{}y{}", "\u{301}".repeat(1000), "\u{302}".repeat(4));
+        let kept = format!("x{}\u{177}{}", "\u{301}".repeat(4), "\u{302}".repeat(3));
+        assert_eq!(defused(zalgo.as_bytes(), 4096), kept);
+        assert_eq!(defused("\u{301}".repeat(9).as_bytes(), 100), "\u{301}".repeat(4));
+    }
+
+    #[test]
+    fn a_cut_falls_between_characters() {
         assert_eq!(defused("ééé".as_bytes(), 4), "éé");
+        assert_eq!(defused("ééé".as_bytes(), 5), "éé");
+        assert_eq!(defused("x👩👩".as_bytes(), 8), "x👩");
+        assert_eq!(defused("x👩".as_bytes(), 4), "x");
+        assert_eq!(defused("x👩".as_bytes(), 5), "x👩");
+        assert_eq!(defused(&[0x80; 9], 8), "\u{fffd}\u{fffd}");
+        assert_eq!(defused(b"abc", 0), "");
+        assert_eq!(defused_line("a\n\tb\u{1b}", 100), "a  b\u{fffd}");
     }
 
     proptest! {
@@ -268,7 +367,14 @@ mod tests {
         fn defused_keeps_its_limit(bytes in proptest::collection::vec(any::<u8>(), 0..300), limit in 0usize..200) {
             let text = defused(&bytes, limit);
             prop_assert!(text.len() <= limit);
-            prop_assert!(text.chars().all(|c| c == '\n' || c == '\t' || !is_hidden(c)));
+            let plain = |c| !is_hidden(c) || ['\n', '\t', '\u{200d}'].contains(&c);
+            prop_assert!(text.chars().all(plain));
+        }
+
+        #[test]
+        fn what_is_defused_stays_as_it_is(text in "[\\PC\u{1b}\u{301}\u{202e}\u{200d}\r\n👩]{0,60}") {
+            let once = defused(text.as_bytes(), 4096);
+            prop_assert_eq!(defused(once.as_bytes(), 4096), once);
         }
 
         #[test]

@@ -9,6 +9,8 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::text::defused_line;
+
 /// Who has to mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -226,6 +228,9 @@ pub enum Fault {
 /// Longest time that a `Retry-After` of a registry is honoured for.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 
+/// The longest sentence of a reason, in bytes.
+pub const SENTENCE: usize = 1024;
+
 /// What is done about a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
@@ -253,7 +258,8 @@ impl Fault {
         }
     }
 
-    /// As it is stored and shown.
+    /// As it is stored and shown. A sentence may quote what a registry, an image or an answer said:
+    /// here at the latest it is made safe, as one line of at most [`SENTENCE`] bytes.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
@@ -263,8 +269,8 @@ impl Fault {
                     |r| format!("{}:{r}", f.code.as_str()),
                 ),
                 owner: Owner::Participant,
-                message: f.message.clone(),
-                hint: f.hint.clone(),
+                message: defused_line(&f.message, SENTENCE),
+                hint: f.hint.as_ref().map(|hint| defused_line(hint, SENTENCE)),
                 limit: f.limit.clone(),
             },
             Self::Registry(f) => Reason::of(f.code.as_str(), Owner::Registry, &f.message),
@@ -315,7 +321,8 @@ pub struct Reason {
 
 impl Reason {
     fn of(code: &str, owner: Owner, message: &str) -> Self {
-        Self { code: code.into(), owner, message: message.into(), hint: None, limit: None }
+        let message = defused_line(message, SENTENCE);
+        Self { code: code.into(), owner, message, hint: None, limit: None }
     }
 }
 
@@ -388,6 +395,23 @@ mod tests {
         assert_eq!(after(registry(None), 99), 900);
         let lost = || PlatformFault::new(PlatformCode::NodeLost, "x").into();
         assert_eq!((after(lost(), 1), after(lost(), 2)), (5, 20));
+    }
+
+    #[test]
+    fn a_reason_is_safe_to_show_whoever_it_quotes() {
+        let quoted = "`\u{1b}]0;x\u{7}\u{202e}\r\nERROR y\u{9b}`";
+        let safe = "`\u{fffd}]0;x\u{fffd}\u{fffd} ERROR y\u{fffd}`";
+        let participant = ParticipantFault::new(ParticipantCode::Exited, quoted).hint(quoted);
+        let reason = Fault::from(participant).reason();
+        assert_eq!((reason.message.as_str(), reason.hint.as_deref()), (safe, Some(safe)));
+        let code = RegistryCode::RegistryDown;
+        let registry = RegistryFault { code, message: quoted.into(), retry_after: None };
+        let platform = PlatformFault::new(PlatformCode::NodeLost, quoted);
+        for fault in [Fault::from(registry), Fault::from(platform)] {
+            assert_eq!(fault.reason().message, safe);
+        }
+        let long = PlatformFault::new(PlatformCode::NodeLost, "x".repeat(SENTENCE + 1));
+        assert_eq!(Fault::from(long).reason().message.len(), SENTENCE);
     }
 
     #[test]

@@ -1,20 +1,32 @@
-//! Manifests and image configurations: hostile JSON in, what is needed out.
+//! Manifests and indexes: hostile JSON in, what is needed out.
+//!
+//! Engines read the same documents, some with other parsers; what they might understand otherwise
+//! is refused ([`strict`]), and so is a document that is both a manifest and an index, or says of
+//! itself that it is another kind than the registry says. Of an index the entry for the nodes'
+//! platform is taken, by system, architecture and variant; there is no fallback.
 
-use serde::Deserialize;
+mod config;
+mod strict;
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+pub(super) use self::config::too_large as config_too_large;
+use self::strict::Object;
+pub use self::{
+    config::{Config, MAX_COMMAND, MAX_ID, MAX_VOLUMES, MAX_WORDS, check_config},
+    strict::MAX_DEPTH,
+};
 use super::{ImageLimits, Unresolved, refuse};
-use crate::domain::{image::Digest, verdict::ParticipantCode};
+use crate::domain::{image::Digest, text::defused, verdict::ParticipantCode};
 
 /// Largest manifest that is read, in bytes.
 pub const MAX_MANIFEST: usize = 1024 * 1024;
 /// Largest image configuration that is read, in bytes.
 pub const MAX_CONFIG: usize = 256 * 1024;
-/// Most volumes that an image may declare.
-pub const MAX_VOLUMES: usize = 8;
-/// Most words in its command line.
-pub const MAX_WORDS: usize = 64;
-/// Most bytes in its command line.
-pub const MAX_COMMAND: usize = 8 * 1024;
+/// How many of an index's platforms are named when none of them fits.
+const SHOWN_PLATFORMS: usize = 5;
 
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
@@ -24,6 +36,12 @@ const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+j
 pub const ACCEPTED: [&str; 4] = [OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST];
 const CONFIGS: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+const LAYERS: [(&str, Compression); 4] = [
+    ("application/vnd.docker.image.rootfs.diff.tar.gzip", Compression::Gzip),
+    ("application/vnd.oci.image.layer.v1.tar+gzip", Compression::Gzip),
+    ("application/vnd.oci.image.layer.v1.tar+zstd", Compression::Zstd),
+    ("application/vnd.oci.image.layer.v1.tar", Compression::None),
+];
 
 /// A manifest, or the choice that an index offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +49,16 @@ pub enum Found {
     /// A manifest.
     Manifest(Manifest),
     /// An index; this is the entry for the nodes' platform.
-    Index(Digest),
+    Index(Chosen),
+}
+
+/// The entry of an index for the nodes' platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The manifest's digest.
+    pub digest: Digest,
+    /// Its size in bytes, as the index declares it.
+    pub size: u64,
 }
 
 /// What is needed of a manifest.
@@ -39,53 +66,49 @@ pub enum Found {
 pub struct Manifest {
     /// The configuration's digest.
     pub config: Digest,
-    /// The compressed size of each layer, in bytes.
-    pub layers: Vec<u64>,
+    /// The configuration's size in bytes, as declared.
+    pub config_size: u64,
+    /// The layers, the lowest first; the same one may be there several times.
+    pub layers: Vec<LayerEntry>,
+}
+
+/// A layer as a manifest declares it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerEntry {
+    /// The digest of the blob, as it is compressed.
+    pub digest: Digest,
+    /// The size of the blob in bytes, as it is compressed.
+    pub size: u64,
+    /// How the tar archive is compressed, by its media type.
+    pub compression: Compression,
+}
+
+/// How a layer is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// It is a plain tar archive.
+    None,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
 }
 
 impl Manifest {
     /// The compressed size of all layers, in bytes, as declared.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.layers.iter().fold(0, |sum, size| sum.saturating_add(*size))
+        self.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size))
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawDescriptor {
-    #[serde(default)]
-    media_type: String,
-    digest: String,
-    size: u64,
-    #[serde(default)]
-    urls: Vec<String>,
-    platform: Option<RawPlatform>,
-}
-
-#[derive(Deserialize)]
-struct RawPlatform {
-    #[serde(default)]
-    architecture: String,
-    #[serde(default)]
-    os: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawManifest {
-    schema_version: u32,
-    config: RawDescriptor,
-    layers: Vec<RawDescriptor>,
-}
-
-#[derive(Deserialize)]
-struct RawIndex {
-    manifests: Vec<RawDescriptor>,
 }
 
 fn invalid(message: impl Into<String>) -> Unresolved {
     refuse(ParticipantCode::ImageManifestInvalid, message)
+}
+
+/// A stranger's word in a sentence of ours.
+fn shown(text: &str) -> String {
+    defused(text.as_bytes(), 80).replace(['\n', '\t'], " ")
 }
 
 /// Reads a manifest or an index.
@@ -93,248 +116,225 @@ fn invalid(message: impl Into<String>) -> Unresolved {
 /// # Errors
 /// When it is not one that is understood, or has no entry for the nodes' platform.
 pub fn read(body: &[u8], media_type: &str, limits: &ImageLimits) -> Result<Found, Unresolved> {
-    match media_type.split(';').next().map(str::trim).unwrap_or_default() {
-        OCI_INDEX | DOCKER_LIST => index(body, limits).map(Found::Index),
-        OCI_MANIFEST | DOCKER_MANIFEST => manifest(body).map(Found::Manifest),
+    let media_type = media_type.split(';').next().map(str::trim).unwrap_or_default();
+    let (what, is_index) = match media_type {
+        OCI_INDEX | DOCKER_LIST => ("index", true),
+        OCI_MANIFEST | DOCKER_MANIFEST => ("manifest", false),
+        "" => return Err(invalid("the registry does not say what it answered with")),
         other => {
-            let other: String = other.chars().take(80).collect();
-            Err(invalid(format!("the registry answered with `{other}`, which is not an image")))
+            let other = shown(other);
+            let message = format!("the registry answered with `{other}`, which is not an image");
+            return Err(invalid(message));
         }
+    };
+    let wrong = |why: String| invalid(format!("the image's {what} is not valid: {why}"));
+    let value = strict::parse(body).map_err(wrong)?;
+    let top = top(&value, media_type, is_index).map_err(wrong)?;
+    match is_index {
+        true => choose(&entries(top).map_err(wrong)?, limits).map(Found::Index),
+        false => manifest(top).map(Found::Manifest),
     }
 }
 
-fn index(body: &[u8], limits: &ImageLimits) -> Result<Digest, Unresolved> {
-    let raw: RawIndex = serde_json::from_slice(body)
-        .map_err(|e| invalid(format!("the index is not valid: {e}")))?;
-    let fits = |d: &&RawDescriptor| {
-        d.platform
-            .as_ref()
-            .is_some_and(|p| p.os == "linux" && p.architecture == limits.architecture)
+/// The document, if it is one thing only.
+fn top<'a>(value: &'a Value, media_type: &str, is_index: bool) -> Result<Object<'a>, String> {
+    let own = [
+        "schemaVersion",
+        "mediaType",
+        "artifactType",
+        "config",
+        "layers",
+        "manifests",
+        "subject",
+        "annotations",
+        "fsLayers",
+        "history",
+    ];
+    let top = Object::of(value, "it", &own)?;
+    if top.get("schemaVersion").and_then(Value::as_u64) != Some(2) {
+        return Err("only schema version 2 is understood".to_owned());
+    }
+    if let Some(own) = top.text("mediaType")?
+        && own != media_type
+    {
+        return Err(format!("it says that it is `{}`", shown(own)));
+    }
+    let others: &[&str] = match is_index {
+        true => &["config", "layers", "fsLayers", "history"],
+        false => &["manifests", "fsLayers", "history"],
     };
-    let Some(chosen) = raw.manifests.iter().find(fits) else {
-        let message = format!("the image has no variant for {}", limits.platform());
-        return Err(refuse(ParticipantCode::ImageWrongPlatform, message));
-    };
-    chosen.digest.parse().map_err(|_| invalid("the index holds an entry without a SHA-256 digest"))
+    match others.iter().find(|key| top.get(key).is_some()) {
+        Some(other) => Err(format!("it also has `{other}`, so that it could be read as another")),
+        None => Ok(top),
+    }
 }
 
-fn manifest(body: &[u8]) -> Result<Manifest, Unresolved> {
-    let raw: RawManifest = serde_json::from_slice(body)
-        .map_err(|e| invalid(format!("the manifest is not valid: {e}")))?;
-    if raw.schema_version != 2 {
-        return Err(invalid("only manifests of schema version 2 are understood"));
-    }
-    if !CONFIGS.contains(&raw.config.media_type.as_str()) {
-        return Err(invalid("it is an artifact, not an image that can be run"));
-    }
-    if raw.config.size > MAX_CONFIG as u64 {
-        let message = format!("the image's configuration is larger than {MAX_CONFIG} bytes");
-        return Err(refuse(ParticipantCode::ImageConfigRefused, message));
-    }
-    for layer in &raw.layers {
-        let kind = layer.media_type.as_str();
-        let foreign = kind.contains("foreign") || kind.contains("nondistributable");
-        if foreign || !layer.urls.is_empty() {
-            let message = "a layer of the image is kept outside its registry";
-            return Err(refuse(ParticipantCode::ImageForeignLayer, message));
+/// What a manifest or an index says of something that it names.
+struct Descriptor<'a> {
+    media_type: &'a str,
+    digest: &'a str,
+    size: u64,
+    urls: usize,
+    platform: Option<Platform<'a>>,
+}
+
+#[derive(Clone, Copy)]
+struct Platform<'a> {
+    os: &'a str,
+    architecture: &'a str,
+    variant: &'a str,
+}
+
+fn descriptor<'a>(value: &'a Value, what: &str) -> Result<Descriptor<'a>, String> {
+    let own =
+        ["mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"];
+    let object = Object::of(value, what, &own)?;
+    let platform = match object.get("platform") {
+        Some(value) => {
+            let own = ["os", "architecture", "variant", "os.version", "os.features", "features"];
+            let platform = Object::of(value, "a platform", &own)?;
+            Some(Platform {
+                os: platform.text("os")?.unwrap_or_default(),
+                architecture: platform.text("architecture")?.unwrap_or_default(),
+                variant: platform.text("variant")?.unwrap_or_default(),
+            })
         }
-        if layer.digest.parse::<Digest>().is_err() {
-            return Err(invalid("a layer has no SHA-256 digest"));
-        }
-    }
-    let config = raw.config.digest.parse();
-    Ok(Manifest {
-        config: config.map_err(|_| invalid("the configuration has no SHA-256 digest"))?,
-        layers: raw.layers.iter().map(|l| l.size).collect(),
+        None => None,
+    };
+    Ok(Descriptor {
+        media_type: object.text("mediaType")?.unwrap_or_default(),
+        digest: object.text("digest")?.ok_or_else(|| format!("{what} has no digest"))?,
+        size: object.size("size").map_err(|why| format!("{what}: {why}"))?,
+        urls: object.list("urls")?.unwrap_or_default().len(),
+        platform,
     })
 }
 
-#[derive(Deserialize)]
-struct RawConfig {
-    #[serde(default)]
-    architecture: String,
-    #[serde(default)]
-    os: String,
-    #[serde(default)]
-    config: Option<RawRun>,
+fn entries(top: Object<'_>) -> Result<Vec<Descriptor<'_>>, String> {
+    let entries = top.list("manifests")?.ok_or("it lists no manifests")?;
+    entries.iter().map(|value| descriptor(value, "an entry")).collect()
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct RawRun {
-    working_dir: String,
-    entrypoint: Option<Vec<String>>,
-    cmd: Option<Vec<String>>,
-    volumes: Option<std::collections::BTreeMap<String, serde_json::Value>>,
-}
-
-/// Checks an image's configuration.
-///
-/// # Errors
-/// When it is for another platform or asks for what is not allowed.
-pub fn check_config(body: &[u8], limits: &ImageLimits) -> Result<(), Unresolved> {
-    let raw: RawConfig = serde_json::from_slice(body)
-        .map_err(|e| invalid(format!("the image's configuration is not valid: {e}")))?;
-    if raw.os != "linux" || raw.architecture != limits.architecture {
-        let is: String = format!("{}/{}", raw.os, raw.architecture)
-            .chars()
-            .filter(char::is_ascii_graphic)
-            .take(40)
-            .collect();
-        let message = format!("the image is for {is}; it must be for {}", limits.platform());
-        return Err(refuse(ParticipantCode::ImageWrongPlatform, message));
-    }
-    let run = raw.config.unwrap_or_default();
-    let refused = |message: String| Err(refuse(ParticipantCode::ImageConfigRefused, message));
-    if let Some(root) = special(&run.working_dir) {
-        return refused(format!("its working directory is under {root}"));
-    }
-    let words: Vec<&String> = run.entrypoint.iter().chain(&run.cmd).flatten().collect();
-    if words.is_empty() {
-        return refused("it has neither an entrypoint nor a command".to_owned());
-    }
-    let bytes: usize = words.iter().map(|w| w.len()).sum();
-    if words.len() > MAX_WORDS || bytes > MAX_COMMAND {
-        let most = format!("{MAX_WORDS} words of {MAX_COMMAND} bytes together");
-        return refused(format!("its command line is longer than {most}"));
-    }
-    let volumes = run.volumes.unwrap_or_default();
-    if volumes.len() > MAX_VOLUMES {
-        return refused(format!("it declares {} volumes, over {MAX_VOLUMES}", volumes.len()));
-    }
-    for path in volumes.keys() {
-        let clean = path.len() > 1
-            && path.starts_with('/')
-            && path.split('/').skip(1).all(|p| !p.is_empty() && p != "." && p != "..");
-        if !clean || path.len() > 200 || special(path).is_some() {
-            let path: String = path.chars().take(60).collect();
-            return refused(format!("its volume `{path}` is not a plain absolute path"));
+/// The first entry whose platform is the nodes': same system, same architecture, and no variant
+/// but the one that every processor of that architecture has. Two such entries are one platform
+/// twice; engines take the first too.
+fn choose(entries: &[Descriptor<'_>], limits: &ImageLimits) -> Result<Chosen, Unresolved> {
+    let fits = |entry: &&Descriptor<'_>| {
+        entry.platform.is_some_and(|p| {
+            p.os == "linux"
+                && p.architecture == limits.architecture
+                && is_baseline(&limits.architecture, p.variant)
+        })
+    };
+    let Some(chosen) = entries.iter().find(fits) else {
+        return Err(refuse(ParticipantCode::ImageWrongPlatform, no_entry(entries, limits)));
+    };
+    match chosen.media_type {
+        OCI_MANIFEST | DOCKER_MANIFEST => {}
+        OCI_INDEX | DOCKER_LIST => return Err(invalid("the index points to another index")),
+        other => {
+            let message = format!("the index points to `{}`, which is not an image", shown(other));
+            return Err(invalid(message));
         }
     }
-    Ok(())
+    if chosen.urls > 0 {
+        return Err(foreign("the index"));
+    }
+    let digest = chosen.digest.parse();
+    let digest =
+        digest.map_err(|_| invalid("the index holds an entry without a SHA-256 digest"))?;
+    Ok(Chosen { digest, size: chosen.size })
 }
 
-/// The directory of the kernel's that a path leads into, if it does.
-fn special(path: &str) -> Option<&'static str> {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
+/// Whether every processor of the architecture has this variant of it.
+fn is_baseline(architecture: &str, variant: &str) -> bool {
+    matches!((architecture, variant), (_, "") | ("amd64", "v1") | ("arm64", "v8"))
+}
+
+fn no_entry(entries: &[Descriptor<'_>], limits: &ImageLimits) -> String {
+    let mut offered: Vec<String> = entries
+        .iter()
+        .filter_map(|entry| entry.platform)
+        .filter(|p| p.os != "unknown")
+        .map(|p| named(p.os, p.architecture, p.variant))
+        .collect();
+    offered.dedup();
+    let more = if offered.len() > SHOWN_PLATFORMS { ", …" } else { "" };
+    offered.truncate(SHOWN_PLATFORMS);
+    let offered = match offered.is_empty() {
+        true => "it names no platform".to_owned(),
+        false => format!("it has {}{more}", offered.join(", ")),
+    };
+    format!("the image has no variant for {}: {offered}", limits.platform())
+}
+
+/// A platform in a sentence; whatever stands in it is harmless and short.
+fn named(os: &str, architecture: &str, variant: &str) -> String {
+    let word = |text: &str| -> String {
+        match text.is_empty() {
+            true => "(nothing)".to_owned(),
+            false => defused(text.as_bytes(), 30).replace(['\n', '\t'], "\u{fffd}"),
         }
+    };
+    let variant = if variant.is_empty() { String::new() } else { format!("/{}", word(variant)) };
+    format!("{}/{}{variant}", word(os), word(architecture))
+}
+
+fn manifest(top: Object<'_>) -> Result<Manifest, Unresolved> {
+    let wrong = |why: String| invalid(format!("the image's manifest is not valid: {why}"));
+    let config = top.get("config").ok_or_else(|| wrong("it has no configuration".to_owned()))?;
+    let config = descriptor(config, "its configuration").map_err(wrong)?;
+    if !CONFIGS.contains(&config.media_type) {
+        let kind = shown(config.media_type);
+        let message = format!("it is an artifact (`{kind}`), not an image that can be run");
+        return Err(invalid(message));
     }
-    match parts.first() {
-        Some(&"proc") => Some("/proc"),
-        Some(&"sys") => Some("/sys"),
-        Some(&"dev") => Some("/dev"),
-        _ => None,
+    if config.urls > 0 {
+        return Err(foreign("the configuration"));
     }
+    if config.size > MAX_CONFIG as u64 {
+        return Err(config_too_large());
+    }
+    let layers = top.list("layers").map_err(wrong)?.unwrap_or_default();
+    if layers.is_empty() {
+        return Err(invalid("the image has no layers, so that there is nothing to run"));
+    }
+    let layers: Vec<LayerEntry> = layers.iter().map(layer).collect::<Result<_, _>>()?;
+    let mut sizes = BTreeMap::new();
+    if layers.iter().any(|l| *sizes.entry(&l.digest).or_insert(l.size) != l.size) {
+        return Err(wrong("it gives the same layer two sizes".to_owned()));
+    }
+    let digest = config.digest.parse();
+    Ok(Manifest {
+        config: digest.map_err(|_| invalid("the configuration has no SHA-256 digest"))?,
+        config_size: config.size,
+        layers,
+    })
+}
+
+fn foreign(what: &str) -> Unresolved {
+    let message = format!("{what} of the image is kept outside its registry");
+    refuse(ParticipantCode::ImageForeignLayer, message)
+}
+
+fn layer(value: &Value) -> Result<LayerEntry, Unresolved> {
+    let entry = descriptor(value, "a layer");
+    let entry =
+        entry.map_err(|why| invalid(format!("the image's manifest is not valid: {why}")))?;
+    let kind = entry.media_type;
+    if kind.contains("foreign") || kind.contains("nondistributable") || entry.urls > 0 {
+        return Err(foreign("a layer"));
+    }
+    let Some((_, compression)) = LAYERS.iter().find(|(known, _)| *known == kind) else {
+        let message = format!("a layer of the image is `{}`, which is not known", shown(kind));
+        return Err(invalid(message));
+    };
+    Ok(LayerEntry {
+        digest: entry.digest.parse().map_err(|_| invalid("a layer has no SHA-256 digest"))?,
+        size: entry.size,
+        compression: *compression,
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    const HEX: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-
-    fn limits() -> ImageLimits {
-        ImageLimits { max_bytes: 100, max_layers: 3, architecture: "amd64".into() }
-    }
-
-    fn code(result: Result<impl std::fmt::Debug, Unresolved>) -> &'static str {
-        match result.expect_err("refused") {
-            Unresolved::Participant(fault) => fault.code.as_str(),
-            Unresolved::Registry(fault) => fault.code.as_str(),
-        }
-    }
-
-    fn good() -> Value {
-        json!({ "schemaVersion": 2,
-            "config": { "mediaType": CONFIGS[1], "digest": HEX, "size": 10 },
-            "layers": [{ "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
-                         "digest": HEX, "size": 7 }] })
-    }
-
-    fn read_json(value: &Value, kind: &str) -> Result<Found, Unresolved> {
-        read(value.to_string().as_bytes(), kind, &limits())
-    }
-
-    #[test]
-    fn a_manifest_is_read() {
-        let Ok(Found::Manifest(m)) = read_json(&good(), DOCKER_MANIFEST) else { panic!("read") };
-        assert_eq!((m.size(), m.layers.len()), (7, 1));
-    }
-
-    #[test]
-    fn each_trick_has_its_reason() {
-        let mut foreign = good();
-        foreign["layers"][0]["urls"] = json!(["http://elsewhere.test/"]);
-        assert_eq!(code(read_json(&foreign, OCI_MANIFEST)), "image_foreign_layer");
-        let mut artifact = good();
-        artifact["config"]["mediaType"] = json!("application/vnd.oci.empty.v1+json");
-        assert_eq!(code(read_json(&artifact, OCI_MANIFEST)), "image_manifest_invalid");
-        let mut old = good();
-        old["schemaVersion"] = json!(1);
-        assert_eq!(code(read_json(&old, OCI_MANIFEST)), "image_manifest_invalid");
-        assert_eq!(code(read_json(&good(), "text/html")), "image_manifest_invalid");
-        assert_eq!(code(read(b"{", OCI_MANIFEST, &limits())), "image_manifest_invalid");
-        let mut config = good();
-        config["config"]["size"] = json!(MAX_CONFIG + 1);
-        assert_eq!(code(read_json(&config, OCI_MANIFEST)), "image_config_refused");
-        config["config"]["size"] = json!(MAX_CONFIG);
-        assert!(read_json(&config, OCI_MANIFEST).is_ok());
-        let deep = "[".repeat(100_000);
-        assert_eq!(code(read(deep.as_bytes(), OCI_INDEX, &limits())), "image_manifest_invalid");
-    }
-
-    #[test]
-    fn the_platform_is_chosen_never_guessed() {
-        let entry = |os: &str, arch: &str| json!({ "digest": HEX, "size": 1, "platform": { "os": os, "architecture": arch } });
-        let index = json!({ "manifests": [entry("linux", "s390x"), entry("linux", "amd64")] });
-        assert!(matches!(read_json(&index, OCI_INDEX), Ok(Found::Index(_))));
-        let other = json!({ "manifests": [entry("linux", "s390x"), entry("windows", "amd64")] });
-        assert_eq!(code(read_json(&other, DOCKER_LIST)), "image_wrong_platform");
-        let none = json!({ "manifests": [{ "digest": HEX, "size": 1 }] });
-        assert_eq!(code(read_json(&none, OCI_INDEX)), "image_wrong_platform");
-    }
-
-    fn config(run: &Value) -> Result<(), Unresolved> {
-        let config = json!({ "os": "linux", "architecture": "amd64", "config": run });
-        check_config(config.to_string().as_bytes(), &limits())
-    }
-
-    #[test]
-    fn configurations() {
-        assert!(config(&json!({ "Cmd": ["/app"], "WorkingDir": "/srv" })).is_ok());
-        for run in [
-            json!({ "Cmd": ["/app"], "WorkingDir": "/proc/self/fd/7" }),
-            json!({ "Cmd": ["/app"], "WorkingDir": "/x/../proc/self" }),
-            json!({ "Cmd": vec!["x"; MAX_WORDS + 1] }),
-            json!({ "Cmd": ["x".repeat(MAX_COMMAND + 1)] }),
-            json!({}),
-            json!({ "Cmd": ["/app"], "Volumes": { "/": {} } }),
-            json!({ "Cmd": ["/app"], "Volumes": { "/proc/x": {} } }),
-            json!({ "Cmd": ["/app"], "Volumes": { "/etc/../x": {} } }),
-            json!({ "Cmd": ["/app"], "Volumes": { "data": {} } }),
-        ] {
-            assert_eq!(code(config(&run)), "image_config_refused", "{run}");
-        }
-        assert!(config(&json!({ "Cmd": vec!["x"; MAX_WORDS] })).is_ok());
-        let s390x = json!({ "os": "linux", "architecture": "s390x" }).to_string();
-        assert_eq!(code(check_config(s390x.as_bytes(), &limits())), "image_wrong_platform");
-    }
-
-    proptest! {
-        #[test]
-        fn never_panics(body in proptest::collection::vec(any::<u8>(), 0..400), kind in 0usize..4) {
-            let _ = read(&body, ACCEPTED[kind], &limits());
-            let _ = check_config(&body, &limits());
-        }
-    }
-}
+mod tests;

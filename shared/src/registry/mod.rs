@@ -6,13 +6,17 @@
 //! host that the registry is not known to use.
 
 mod client;
+mod headers;
+mod hosts;
 pub mod manifest;
+pub mod push;
 
 use std::time::Duration;
 
+pub use self::client::Blob;
 use self::{
-    client::Client,
-    manifest::{Found, Manifest},
+    client::{Client, Own, Session},
+    manifest::{Found, MAX_CONFIG, Manifest},
 };
 use crate::domain::{
     image::{Digest, ImageRef, RegistryHost},
@@ -77,6 +81,20 @@ fn down(message: impl Into<String>) -> Unresolved {
     Unresolved::Registry(RegistryFault { code, message: message.into(), retry_after: None })
 }
 
+/// A manifest of an image for one platform, as it came, and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawImage {
+    /// The document whose digest it was asked by.
+    pub body: Vec<u8>,
+    /// What the registry says it is, without parameters.
+    pub media_type: String,
+    /// What is in it.
+    pub manifest: Manifest,
+}
+
+/// How long a registry may take until a blob begins to come.
+const BLOB_BEGINS: Duration = Duration::from_secs(10);
+
 /// Asks registries. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -85,9 +103,19 @@ pub struct Registry {
 
 impl Registry {
     /// A client that speaks plain HTTP to loopback and to these hosts, HTTPS to all others.
+    ///
+    /// It connects to addresses of the internet only; these hosts, being the operator's own, may
+    /// have any.
     #[must_use]
     pub fn new(plain_http: Vec<RegistryHost>) -> Self {
-        Self { client: Client::new(plain_http) }
+        Self::with_private(plain_http, Vec::new())
+    }
+
+    /// The same, with hosts that may have any address and are spoken to in HTTPS.
+    #[must_use]
+    pub fn with_private(plain_http: Vec<RegistryHost>, private: Vec<RegistryHost>) -> Self {
+        let own = Own { plain: plain_http, private };
+        Self { client: Client::new(own, hosts::system()) }
     }
 
     /// Finds the manifest for the nodes' platform, checks it and its configuration, and pins its
@@ -101,13 +129,33 @@ impl Registry {
         limits: &ImageLimits,
         within: Duration,
     ) -> Result<Pinned, Unresolved> {
-        match tokio::time::timeout(within, self.resolve_now(image, limits)).await {
-            Ok(result) => result,
-            Err(_) => {
-                let seconds = within.as_secs_f32();
-                Err(down(format!("{} did not answer within {seconds:.1} s", image.host())))
-            }
-        }
+        in_time(image, within, self.resolve_now(image, limits)).await
+    }
+
+    /// The manifest that was pinned: of one platform, checked like when it was.
+    ///
+    /// # Errors
+    /// What is wrong with the image, or that the registry did not say within the time.
+    pub async fn manifest(
+        &self,
+        image: &ImageRef,
+        digest: &Digest,
+        limits: &ImageLimits,
+        within: Duration,
+    ) -> Result<RawImage, Unresolved> {
+        let asked = async { of_platform(&mut self.client.session(image)?, digest, limits).await };
+        in_time(image, within, asked).await
+    }
+
+    /// A blob of the image, of which nothing has been read yet. It may come from another host that
+    /// the registry is known to use.
+    ///
+    /// # Errors
+    /// When the registry does not have it, or does not begin to send it within 10 seconds.
+    pub async fn blob(&self, image: &ImageRef, digest: &Digest) -> Result<Blob, Unresolved> {
+        let asked = async { self.client.session(image)?.blob(digest).await };
+        let response = in_time(image, BLOB_BEGINS, asked).await?;
+        Ok(Blob::new(response, image.host().clone()))
     }
 
     async fn resolve_now(
@@ -115,32 +163,77 @@ impl Registry {
         image: &ImageRef,
         limits: &ImageLimits,
     ) -> Result<Pinned, Unresolved> {
-        let mut session = self.client.session(image);
-        let reference = match (image.digest(), image.tag()) {
-            (Some(digest), _) => digest.to_string(),
-            (None, tag) => tag.unwrap_or("latest").to_owned(),
+        let mut session = self.client.session(image)?;
+        let asked = image.digest();
+        let reference = match asked {
+            Some(digest) => digest.as_str(),
+            None => image.tag().unwrap_or("latest"),
         };
-        let raw = session.manifest(&reference).await?;
-        let mut digest = raw.digest(image.digest())?;
-        let manifest = match manifest::read(&raw.body, &raw.media_type, limits)? {
-            Found::Manifest(manifest) => manifest,
+        let raw = session.manifest(reference).await?;
+        let digest = raw.digest(asked)?;
+        let (digest, manifest) = match manifest::read(&raw.body, &raw.media_type, limits)? {
+            Found::Manifest(manifest) => (digest, manifest),
             Found::Index(chosen) => {
-                let raw = session.manifest(chosen.as_str()).await?;
-                digest = raw.digest(Some(&chosen))?;
-                match manifest::read(&raw.body, &raw.media_type, limits)? {
-                    Found::Manifest(manifest) => manifest,
-                    Found::Index(_) => {
-                        let message = "the index points to another index";
-                        return Err(refuse(ParticipantCode::ImageManifestInvalid, message));
-                    }
+                let image = of_platform(&mut session, &chosen.digest, limits).await?;
+                if image.body.len() as u64 != chosen.size {
+                    let message = "the index gives the manifest another size than it has";
+                    return Err(refuse(ParticipantCode::ImageManifestInvalid, message));
                 }
+                (chosen.digest, image.manifest)
             }
         };
         check(&manifest, limits)?;
-        let config = session.blob(&manifest.config, manifest::MAX_CONFIG).await?;
-        manifest::check_config(&config, limits)?;
+        check_config(&mut session, &manifest, limits).await?;
         Ok(pinned(digest, &manifest, limits))
     }
+}
+
+async fn in_time<T>(
+    image: &ImageRef,
+    within: Duration,
+    asked: impl Future<Output = Result<T, Unresolved>>,
+) -> Result<T, Unresolved> {
+    match tokio::time::timeout(within, asked).await {
+        Ok(result) => result,
+        Err(_) => {
+            let seconds = within.as_secs_f32();
+            Err(down(format!("{} did not answer within {seconds:.1} s", image.host())))
+        }
+    }
+}
+
+/// One platform's manifest. An index cannot be one.
+async fn of_platform(
+    session: &mut Session<'_>,
+    digest: &Digest,
+    limits: &ImageLimits,
+) -> Result<RawImage, Unresolved> {
+    let raw = session.manifest(digest.as_str()).await?;
+    raw.digest(Some(digest))?;
+    match manifest::read(&raw.body, &raw.media_type, limits)? {
+        Found::Manifest(manifest) => {
+            check(&manifest, limits)?;
+            Ok(RawImage { body: raw.body, media_type: raw.media_type, manifest })
+        }
+        Found::Index(_) => {
+            let message = "the index points to another index";
+            Err(refuse(ParticipantCode::ImageManifestInvalid, message))
+        }
+    }
+}
+
+async fn check_config(
+    session: &mut Session<'_>,
+    manifest: &Manifest,
+    limits: &ImageLimits,
+) -> Result<(), Unresolved> {
+    let body = session.small_blob(&manifest.config, MAX_CONFIG).await?;
+    let body = body.ok_or_else(manifest::config_too_large)?;
+    if body.len() as u64 != manifest.config_size {
+        let message = "the manifest gives the configuration another size than it has";
+        return Err(refuse(ParticipantCode::ImageManifestInvalid, message));
+    }
+    manifest.check_layers(&manifest::check_config(&body, limits)?)
 }
 
 fn check(manifest: &Manifest, limits: &ImageLimits) -> Result<(), Unresolved> {

@@ -158,7 +158,7 @@ impl From<WorkerId> for uuid::Uuid {
     }
 }
 
-fn worker_id(id: Uuid) -> WorkerId {
+pub(super) fn worker_id(id: Uuid) -> WorkerId {
     WorkerId::from(uuid::Uuid::from_bytes(id.bytes()))
 }
 

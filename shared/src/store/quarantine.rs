@@ -1,1 +1,347 @@
-//! What is in the quarantine registry, and when it was used last.
+//! What the platform's own registry holds: the facts of each blob that was looked at, and when
+//! each image was used last.
+//!
+//! The registry itself is the truth about what is there; this is the truth about what it is. A
+//! blob of which nothing is known here is copied and looked at again. Times are the database's own
+//! (`$currentDate`, `$$NOW`), so that workers whose clocks differ agree on what is old.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use bson::{Bson, DateTime, Document, doc};
+use futures::TryStreamExt;
+use mongodb::options::ReturnDocument;
+
+use super::{Store, StoreError};
+use crate::{domain::image::Digest, retry};
+
+/// What is known of a layer that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerFacts {
+    /// Its size as it is kept, in bytes.
+    pub bytes: u64,
+    /// Its size when unpacked, in bytes.
+    pub unpacked: u64,
+    /// How many entries its archive has.
+    pub entries: u64,
+    /// The digest of the unpacked archive.
+    pub diff_id: Digest,
+}
+
+/// The blobs of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageBlobs {
+    /// Its configuration.
+    pub config: Digest,
+    /// Its layers from the lowest up; one may occur more than once.
+    pub layers: Vec<Digest>,
+}
+
+/// An image that was not used for some time, as it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdleImage {
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// Its blobs, if it was ever whole.
+    pub blobs: Option<ImageBlobs>,
+    used_at: DateTime,
+}
+
+/// What kind of blob: a configuration is never taken for a layer that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobKind {
+    /// A layer.
+    Layer,
+    /// A configuration.
+    Config,
+}
+
+impl BlobKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Layer => "layer",
+            Self::Config => "config",
+        }
+    }
+}
+
+const IMAGE: &str = "image";
+
+fn key(kind: &str, digest: &Digest) -> String {
+    format!("{kind} {digest}")
+}
+
+fn number(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+fn read_number(document: &Document, field: &str) -> Option<u64> {
+    u64::try_from(document.get_i64(field).ok()?).ok()
+}
+
+fn read_digest(document: &Document, field: &str) -> Option<Digest> {
+    document.get_str(field).ok()?.parse().ok()
+}
+
+fn read_blobs(document: &Document) -> Option<ImageBlobs> {
+    let layers = document.get_array("layers").ok()?.iter();
+    let layers = layers.map(|layer| layer.as_str()?.parse().ok()).collect::<Option<Vec<_>>>()?;
+    Some(ImageBlobs { config: read_digest(document, "config")?, layers })
+}
+
+fn read_facts(document: &Document) -> Option<(Digest, LayerFacts)> {
+    let facts = LayerFacts {
+        bytes: read_number(document, "bytes")?,
+        unpacked: read_number(document, "unpacked")?,
+        entries: read_number(document, "entries")?,
+        diff_id: read_digest(document, "diff_id")?,
+    };
+    Some((read_digest(document, "digest")?, facts))
+}
+
+fn read_idle(document: &Document) -> Option<IdleImage> {
+    Some(IdleImage {
+        digest: read_digest(document, "digest")?,
+        blobs: read_blobs(document),
+        used_at: *document.get_datetime("used_at").ok()?,
+    })
+}
+
+/// What was not used for so long, by the database's clock.
+fn unused(kinds: &[&str], recent: Duration) -> Document {
+    let recent = number(u64::try_from(recent.as_millis()).unwrap_or(u64::MAX));
+    doc! {
+        "kind": { "$in": kinds.to_vec() },
+        "$expr": { "$lt": ["$used_at", { "$subtract": ["$$NOW", recent] }] },
+    }
+}
+
+impl Store {
+    /// Notes that an image is used now, before anything is asked of the registry: from here on it
+    /// is not taken away. Answers its blobs, if it was ever whole.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn use_image(&self, digest: &Digest) -> Result<Option<ImageBlobs>, StoreError> {
+        let set = doc! { "kind": IMAGE, "digest": digest.as_str() };
+        let update = doc! { "$set": set, "$currentDate": { "used_at": true } };
+        self.note_image(digest, update).await.map(|found| found.as_ref().and_then(read_blobs))
+    }
+
+    /// Notes of what an image consists, before its blobs are copied: from here on none of them is
+    /// taken away.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn image_consists(
+        &self,
+        digest: &Digest,
+        blobs: &ImageBlobs,
+    ) -> Result<(), StoreError> {
+        let layers: Vec<&str> = blobs.layers.iter().map(Digest::as_str).collect();
+        let set = doc! {
+            "kind": IMAGE, "digest": digest.as_str(),
+            "config": blobs.config.as_str(), "layers": layers,
+        };
+        let update = doc! { "$set": set, "$currentDate": { "used_at": true } };
+        self.note_image(digest, update).await.map(drop)
+    }
+
+    async fn note_image(
+        &self,
+        digest: &Digest,
+        update: Document,
+    ) -> Result<Option<Document>, StoreError> {
+        let (quarantine, filter) = (self.quarantine.clone(), doc! { "_id": key(IMAGE, digest) });
+        self.persist(retry::LEASED, "note an image of the quarantine", move || {
+            let (quarantine, filter, update) = (quarantine.clone(), filter.clone(), update.clone());
+            async move {
+                quarantine
+                    .find_one_and_update(filter, update)
+                    .upsert(true)
+                    .return_document(ReturnDocument::After)
+                    .await
+            }
+        })
+        .await
+    }
+
+    /// What is known of these layers. Those that are asked for count as used now.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn layer_facts(
+        &self,
+        layers: &[Digest],
+    ) -> Result<HashMap<Digest, LayerFacts>, StoreError> {
+        let keys: Vec<String> = layers.iter().map(|l| key(BlobKind::Layer.as_str(), l)).collect();
+        let (quarantine, filter) = (self.quarantine.clone(), doc! { "_id": { "$in": keys } });
+        let found: Vec<Document> = self
+            .persist(retry::LEASED, "read what is known of layers", move || {
+                let (quarantine, filter) = (quarantine.clone(), filter.clone());
+                async move {
+                    let used = doc! { "$currentDate": { "used_at": true } };
+                    quarantine.update_many(filter.clone(), used).await?;
+                    quarantine.find(filter).await?.try_collect().await
+                }
+            })
+            .await?;
+        Ok(found.iter().filter_map(read_facts).collect())
+    }
+
+    /// Keeps what was found out about a layer, once it is in the registry.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn keep_layer(&self, digest: &Digest, facts: &LayerFacts) -> Result<(), StoreError> {
+        let set = doc! {
+            "unpacked": number(facts.unpacked),
+            "entries": number(facts.entries),
+            "diff_id": facts.diff_id.as_str(),
+        };
+        self.keep_blob(BlobKind::Layer, digest, facts.bytes, set).await
+    }
+
+    /// Keeps the size of a configuration, once it is in the registry.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn keep_config(&self, digest: &Digest, bytes: u64) -> Result<(), StoreError> {
+        self.keep_blob(BlobKind::Config, digest, bytes, Document::new()).await
+    }
+
+    async fn keep_blob(
+        &self,
+        kind: BlobKind,
+        digest: &Digest,
+        bytes: u64,
+        mut set: Document,
+    ) -> Result<(), StoreError> {
+        let own = doc! { "kind": kind.as_str(), "digest": digest.as_str(), "bytes": number(bytes) };
+        set.extend(own);
+        let update = doc! { "$set": set, "$currentDate": { "used_at": true } };
+        let filter = doc! { "_id": key(kind.as_str(), digest) };
+        let quarantine = self.quarantine.clone();
+        self.persist(retry::LEASED, "keep what is known of a blob", move || {
+            let (quarantine, filter, update) = (quarantine.clone(), filter.clone(), update.clone());
+            async move { quarantine.update_one(filter, update).upsert(true).await }
+        })
+        .await
+        .map(drop)
+    }
+
+    /// How many bytes all blobs have together.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn quarantine_bytes(&self) -> Result<u64, StoreError> {
+        let quarantine = self.quarantine.clone();
+        let pipeline = vec![
+            doc! { "$match": { "kind": { "$ne": IMAGE } } },
+            doc! { "$group": { "_id": Bson::Null, "bytes": { "$sum": "$bytes" } } },
+        ];
+        let found: Vec<Document> = self
+            .persist(retry::INTERACTIVE, "sum up the quarantine", move || {
+                let (quarantine, pipeline) = (quarantine.clone(), pipeline.clone());
+                async move { quarantine.aggregate(pipeline).await?.try_collect().await }
+            })
+            .await?;
+        Ok(found.first().and_then(|sum| read_number(sum, "bytes")).unwrap_or(0))
+    }
+
+    /// The images that were not used for so long, the longest unused first.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn idle_images(&self, recent: Duration) -> Result<Vec<IdleImage>, StoreError> {
+        let found = self.unused(&[IMAGE], recent).await?;
+        Ok(found.iter().filter_map(read_idle).collect())
+    }
+
+    /// The blobs that were not used for so long and belong to no image.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn stray_blobs(
+        &self,
+        recent: Duration,
+    ) -> Result<Vec<(BlobKind, Digest)>, StoreError> {
+        let kinds = [BlobKind::Layer, BlobKind::Config];
+        let found = self.unused(&kinds.map(BlobKind::as_str), recent).await?;
+        let read = |d: &Document| {
+            let kind = kinds.into_iter().find(|k| d.get_str("kind").is_ok_and(|kind| kind == k.as_str()))?;
+            Some((kind, read_digest(d, "digest")?))
+        };
+        let mut blobs: Vec<(BlobKind, Digest)> = found.iter().filter_map(read).collect();
+        let digests: Vec<Digest> = blobs.iter().map(|(_, digest)| digest.clone()).collect();
+        let wanted = self.wanted_blobs(&digests).await?;
+        blobs.retain(|(_, digest)| !wanted.contains(digest));
+        Ok(blobs)
+    }
+
+    async fn unused(&self, kinds: &[&str], recent: Duration) -> Result<Vec<Document>, StoreError> {
+        let (quarantine, filter) = (self.quarantine.clone(), unused(kinds, recent));
+        self.persist(retry::INTERACTIVE, "look for what is not used", move || {
+            let (quarantine, filter) = (quarantine.clone(), filter.clone());
+            async move {
+                quarantine.find(filter).sort(doc! { "used_at": 1 }).await?.try_collect().await
+            }
+        })
+        .await
+    }
+
+    /// Which of these blobs belong to an image.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn wanted_blobs(&self, blobs: &[Digest]) -> Result<HashSet<Digest>, StoreError> {
+        let digests: Vec<&str> = blobs.iter().map(Digest::as_str).collect();
+        let among = doc! { "$in": digests };
+        let filter = doc! { "kind": IMAGE, "$or": [{ "layers": &among }, { "config": &among }] };
+        let quarantine = self.quarantine.clone();
+        let found: Vec<Document> = self
+            .persist(retry::INTERACTIVE, "look for images with these blobs", move || {
+                let (quarantine, filter) = (quarantine.clone(), filter.clone());
+                async move { quarantine.find(filter).await?.try_collect().await }
+            })
+            .await?;
+        let whole = found.iter().filter_map(read_blobs);
+        let wanted: HashSet<Digest> =
+            whole.flat_map(|image| image.layers.into_iter().chain([image.config])).collect();
+        Ok(blobs.iter().filter(|blob| wanted.contains(blob)).cloned().collect())
+    }
+
+    /// Forgets an image, if it was not used since it was seen; answers whether it was so.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn forget_image(&self, seen: &IdleImage) -> Result<bool, StoreError> {
+        let quarantine = self.quarantine.clone();
+        let filter = doc! { "_id": key(IMAGE, &seen.digest), "used_at": seen.used_at };
+        let gone = async move { quarantine.delete_one(filter).await };
+        Ok(self.call("forget an image of the quarantine", gone).await?.deleted_count == 1)
+    }
+
+    /// Forgets an image that was refused: its layers belong to nobody then.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn forget_refused(&self, digest: &Digest) -> Result<(), StoreError> {
+        let (quarantine, filter) = (self.quarantine.clone(), doc! { "_id": key(IMAGE, digest) });
+        let gone = async move { quarantine.delete_one(filter).await };
+        self.call("forget a refused image", gone).await.map(drop)
+    }
+
+    /// Forgets what is known of blobs, before they are taken out of the registry.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn forget_blobs(&self, blobs: &[(BlobKind, Digest)]) -> Result<(), StoreError> {
+        let keys: Vec<String> = blobs.iter().map(|(kind, d)| key(kind.as_str(), d)).collect();
+        let (quarantine, filter) = (self.quarantine.clone(), doc! { "_id": { "$in": keys } });
+        let gone = async move { quarantine.delete_many(filter).await };
+        self.call("forget blobs of the quarantine", gone).await.map(drop)
+    }
+}

@@ -8,6 +8,7 @@ mod conformance;
 mod dropped;
 mod intake;
 mod migrations;
+mod nodes;
 mod subject;
 
 use subject::{InMemory, InMongo, Subject};

@@ -1,2 +1,4 @@
-//! Answers that a hostile web server gives, to be served by the program in its image and by
-//! tests on loopback.
+//! Hostile answers as a library: what the hostile program serves in its image, tests serve on
+//! loopback.
+
+pub mod answers;

@@ -1,14 +1,19 @@
 //! The Docker engine as a witness: what of a world's is there, and away with it.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    net::IpAddr,
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result};
 use bollard::{
     Docker,
     errors::Error as Bollard,
+    models::{ContainerCreateBody, HostConfig, NetworkCreateRequest},
     query_parameters::{
-        ImportImageOptionsBuilder, ListContainersOptions, ListNetworksOptions,
-        RemoveContainerOptions, RemoveImageOptions,
+        CreateContainerOptions, ImportImageOptionsBuilder, ListContainersOptions, ListImagesOptions, ListNetworksOptions,
+        ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions,
     },
 };
 use futures::TryStreamExt;
@@ -18,6 +23,8 @@ use crate::image::Recipe;
 
 /// The label that names the worker by its id.
 const WORKER_LABEL: &str = "portcall.worker";
+/// The label that says what a container is for.
+const KIND_LABEL: &str = "portcall.kind";
 
 /// Whose objects are looked for.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +52,21 @@ pub enum Found {
     Network(String, String),
 }
 
+/// What there is on an engine at one moment, whoever made it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// Names of containers, with what they are for where they are Portcall's.
+    pub containers: BTreeSet<String>,
+    /// Names of networks.
+    pub networks: BTreeSet<String>,
+    /// Names of volumes.
+    pub volumes: BTreeSet<String>,
+    /// Names with tags.
+    pub tags: BTreeSet<String>,
+    /// Ids of images, with and without names.
+    pub images: BTreeSet<String>,
+}
+
 impl Engine {
     /// Connects to the engine that was given.
     ///
@@ -62,6 +84,60 @@ impl Engine {
     /// When the address is of no kind that is known.
     pub fn connect(host: &str) -> Result<Self> {
         Ok(Self { docker: Docker::connect_with_host(host)?, host: host.to_owned() })
+    }
+
+    /// Whether it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<()> {
+        self.docker.ping().await?;
+        Ok(())
+    }
+
+    /// The subnets of its networks.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn subnets(&self) -> Result<Vec<String>> {
+        let networks = self.docker.list_networks(None::<ListNetworksOptions>).await?.into_iter();
+        let configs = networks.filter_map(|network| network.ipam?.config).flatten();
+        Ok(configs.filter_map(|config| config.subnet).collect())
+    }
+
+    /// Where it keeps its data.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub async fn folder(&self) -> Result<PathBuf> {
+        let info = self.docker.info().await?;
+        Ok(info.docker_root_dir.context("an engine without a folder")?.into())
+    }
+
+    /// All that there is on it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn inventory(&self) -> Result<Inventory> {
+        let mut found = Inventory::default();
+        let all = ListContainersOptions { all: true, ..Default::default() };
+        for container in self.docker.list_containers(Some(all)).await? {
+            let names = container.names.unwrap_or_default().join(" ");
+            let kind = container.labels.unwrap_or_default().remove(KIND_LABEL).unwrap_or_default();
+            found.containers.insert(format!("{kind} {names}").trim().to_owned());
+        }
+        for network in self.docker.list_networks(None::<ListNetworksOptions>).await? {
+            found.networks.insert(network.name.unwrap_or_default());
+        }
+        let volumes = self.docker.list_volumes(None::<ListVolumesOptions>).await?.volumes;
+        found.volumes.extend(volumes.unwrap_or_default().into_iter().map(|volume| volume.name));
+        let all = ListImagesOptions { all: true, ..Default::default() };
+        for image in self.docker.list_images(Some(all)).await? {
+            let tags = image.repo_tags.into_iter().filter(|tag| !tag.contains("<none>"));
+            found.tags.extend(tags);
+            found.images.insert(image.id);
+        }
+        Ok(found)
     }
 
     /// What there is of a world: containers (running or not) and networks that are labelled
@@ -142,6 +218,78 @@ impl Engine {
         let options = RemoveImageOptions { force: true, ..Default::default() };
         self.docker.remove_image(image, Some(options), None).await?;
         Ok(())
+    }
+
+    /// A network with a way out, for what runs without Portcall's walls.
+    ///
+    /// # Errors
+    /// When the engine does not make it.
+    pub async fn open_network(&self, name: &str) -> Result<()> {
+        let request = NetworkCreateRequest { name: name.to_owned(), ..Default::default() };
+        self.docker.create_network(request).await?;
+        Ok(())
+    }
+
+    /// Starts a container as anybody would, without any of Portcall's walls but a bound on its
+    /// memory and tasks; its address.
+    ///
+    /// # Errors
+    /// When the engine does not start it.
+    pub async fn start_open(
+        &self,
+        name: &str,
+        image: &str,
+        network: &str,
+        env: &[String],
+        resolvers: &[&str],
+    ) -> Result<IpAddr> {
+        let host = HostConfig {
+            network_mode: Some(network.to_owned()),
+            memory: Some(256 * 1024 * 1024),
+            pids_limit: Some(256),
+            dns: Some(resolvers.iter().map(|&resolver| resolver.to_owned()).collect()),
+            ..Default::default()
+        };
+        let body = ContainerCreateBody {
+            image: Some(image.to_owned()),
+            env: Some(env.to_vec()),
+            host_config: Some(host),
+            ..Default::default()
+        };
+        let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
+        self.docker.create_container(Some(options), body).await?;
+        self.docker.start_container(name, None).await?;
+        let there = self.docker.inspect_container(name, None).await?;
+        let networks = there.network_settings.and_then(|s| s.networks).unwrap_or_default();
+        let address = networks.into_values().find_map(|endpoint| endpoint.ip_address);
+        Ok(address.context("a container without an address")?.parse()?)
+    }
+
+    /// Removes containers and a network that were made so, as far as they are there.
+    pub async fn close(&self, containers: &[&str], network: &str) {
+        for name in containers {
+            let options = RemoveContainerOptions { force: true, v: true, link: false };
+            // It may never have been made.
+            let _ = self.docker.remove_container(name, Some(options)).await;
+        }
+        let _ = self.docker.remove_network(network).await;
+    }
+
+    /// Takes an image off the engine, by its id and with all its names, unless it is in use.
+    ///
+    /// # Errors
+    /// When it is in use or gone.
+    pub async fn forget_unused(&self, id: &str) -> Result<()> {
+        let names = self.docker.inspect_image(id).await?;
+        let tags = names.repo_tags.unwrap_or_default();
+        for name in tags.into_iter().chain(names.repo_digests.unwrap_or_default()) {
+            // The last name takes the image with it.
+            self.docker.remove_image(&name, None::<RemoveImageOptions>, None).await?;
+        }
+        match self.docker.remove_image(id, None::<RemoveImageOptions>, None).await {
+            Ok(_) | Err(Bollard::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Removes it, as far as that goes: for a test that failed.

@@ -10,6 +10,10 @@
 //! | `PORTCALL_TEST_MONGOD` | the program `mongod` |
 //! | `PORTCALL_TEST_MONGODB_URI` | optional: a replica set for the tests that break none; otherwise one is started |
 //! | `PORTCALL_TEST_ORDINARY` | optional: folder that `tests/images/ordinary` made; otherwise it is asked |
+//! | `PORTCALL_TEST_CORPUS` | optional: which rows of the corpus run: `third` (as it is without), `all`, or ids |
+//! | `PORTCALL_TEST_SEED` | optional: which third; otherwise a new one each time, which is printed |
+//! | `PORTCALL_TEST_FUZZ_S` | optional, for the suite `fuzz`: seconds for each target; otherwise 10, with `--full` 60 |
+//! | `PORTCALL_TEST_FUZZ_SEED` | optional, for the suite `fuzz`: its seed; otherwise a new one each time, which is printed |
 //! | `PORTCALL_TEST_DEBIAN_MIRROR` | optional, for that script: where its packages come from |
 //!
 //! The page's tests in a browser (`web/e2e`) are given:
@@ -79,6 +83,18 @@ pub fn mongodb_uri() -> Option<String> {
 #[must_use]
 pub fn ordinary() -> Option<PathBuf> {
     optional("PORTCALL_TEST_ORDINARY").map(PathBuf::from)
+}
+
+/// Which rows of the corpus run: `third`, `all`, or their ids.
+#[must_use]
+pub fn corpus() -> String {
+    optional("PORTCALL_TEST_CORPUS").unwrap_or_else(|| "third".to_owned())
+}
+
+/// The seed that chooses them, if one is given.
+#[must_use]
+pub fn seed() -> Option<u64> {
+    optional("PORTCALL_TEST_SEED").and_then(|text| text.parse().ok())
 }
 
 /// The checkout that these tests were built from.

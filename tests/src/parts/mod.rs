@@ -3,6 +3,8 @@
 pub mod client;
 pub mod engine;
 pub mod given;
+pub mod lure;
+pub mod misbehaving;
 pub mod mongo;
 pub mod net;
 pub mod process;
@@ -10,3 +12,5 @@ pub mod proxy;
 pub mod service;
 pub mod sick;
 pub mod stack;
+pub mod tap;
+pub mod watch;

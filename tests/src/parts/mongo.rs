@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use bson::{Bson, Document, doc};
+use futures::TryStreamExt;
 use mongodb::{Client, options::ClientOptions};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -224,6 +225,21 @@ pub async fn ask(address: SocketAddr, command: Document) -> Result<Document> {
         "mongodb://{address}/?directConnection=true&serverSelectionTimeoutMS=1000&connectTimeoutMS=1000"
     );
     Ok(connect(&uri).await?.database("admin").run_command(command).await?)
+}
+
+/// Every document of a database, with the name of its collection.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn dump(uri: &str, database: &str) -> Result<Vec<(String, Document)>> {
+    let database = connect(uri).await?.database(database);
+    let mut all = Vec::new();
+    for name in database.list_collection_names().await? {
+        let documents: Vec<Document> =
+            database.collection(&name).find(doc! {}).await?.try_collect().await?;
+        all.extend(documents.into_iter().map(|document| (name.clone(), document)));
+    }
+    Ok(all)
 }
 
 /// Removes a test's database.

@@ -63,6 +63,21 @@ impl Range {
     }
 }
 
+/// The hosts of a subnet (`address/prefix`) that is small.
+#[must_use]
+pub fn hosts(subnet: &str) -> Vec<Ipv4Addr> {
+    let parts = subnet.split_once('/');
+    let parsed = parts.and_then(|(base, prefix)| {
+        Some((u32::from(base.parse::<Ipv4Addr>().ok()?), prefix.parse::<u32>().ok()?))
+    });
+    match parsed {
+        Some((base, prefix @ 24..=30)) => {
+            (base + 1..base + (1 << (32 - prefix)) - 1).map(Ipv4Addr::from).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +86,7 @@ mod tests {
     fn two_ranges_share_no_address() {
         let (one, other) = (Range::take().unwrap(), Range::take().unwrap());
         assert_ne!(one.cidr(), other.cidr());
+        assert_eq!(hosts("10.64.0.16/30"), [Ipv4Addr::new(10, 64, 0, 17), Ipv4Addr::new(10, 64, 0, 18)]);
         assert!(one.holds(&one.cidr()) && !one.holds(&other.cidr()) && !one.holds("no subnet"));
     }
 }

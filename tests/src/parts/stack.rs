@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU32, Ordering},
@@ -20,7 +21,7 @@ use super::{
     client::Client,
     engine::{Engine, Found, Whose},
     given, mongo,
-    net::{Range, free_address},
+    net::{Range, free_address, hosts},
     process::{self as child, Ended, Process},
     service::Service,
 };
@@ -195,6 +196,16 @@ impl World {
     #[must_use]
     pub fn database(&self) -> &str {
         &self.database
+    }
+
+    /// The addresses of this world's slots, as the engine has them now.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn slot_addresses(&self) -> Result<Vec<Ipv4Addr>> {
+        let subnets = self.engine.subnets().await?;
+        let own = subnets.iter().filter(|subnet| self.range.holds(subnet));
+        Ok(own.flat_map(|subnet| hosts(subnet)).collect())
     }
 
     /// Applies an event (again).

@@ -1,5 +1,5 @@
-// The api's own snapshots of its answers, for tests: what the page reads is compared with what is sent.
-import { readFileSync } from "node:fs";
+// What tests read: the api's own snapshots of its answers, and the page's own source files.
+import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 
 const API = resolve(import.meta.dirname, "../../../api");
@@ -18,6 +18,14 @@ export interface SentProblem {
 export function sentProblems(): SentProblem[] {
   const file = "src/snapshots/portcall_api__problem__tests__every_problem_as_it_is_sent.snap";
   return readSnapshot(file) as SentProblem[];
+}
+
+/** The page's own source files, without its tests. */
+export function ownSources(): { path: string; text: string }[] {
+  const root = resolve(import.meta.dirname, "..");
+  const files = readdirSync(root, { recursive: true, encoding: "utf8" });
+  const sources = files.filter((path) => /\.tsx?$/.test(path) && !/\.test\.tsx?$/.test(path));
+  return sources.map((path) => ({ path, text: readFileSync(resolve(root, path), "utf8") }));
 }
 
 /** A snapshot file is a header between two lines of dashes, then the value. */

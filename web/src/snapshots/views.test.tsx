@@ -9,7 +9,7 @@ import { Timeline } from "../status/Timeline";
 import { Verdict } from "../status/Verdict";
 import { queueSentence } from "../status/words";
 import { Rules } from "../submit/Rules";
-import { viewSnapshot } from "./read";
+import { ownSources, viewSnapshot } from "./read";
 
 const FAILED = viewSnapshot("a_submission_that_failed") as Submission;
 const QUEUED = viewSnapshot("a_submission_that_was_just_accepted") as Submission;
@@ -28,6 +28,20 @@ function textOf(view: ComponentChild): string {
   const text = texts.join(" ").replace(/\s+/g, " ");
   expect(text).not.toMatch(/undefined|NaN|null|Invalid|\[object/);
   return text;
+}
+
+/** What a root holds that came out of a text: elements and attributes that run or load something. */
+function obeyed(root: Element | undefined): string[] {
+  const found: string[] = [];
+  for (const element of root?.querySelectorAll("*") ?? []) {
+    if (element.matches("img, script, iframe, style, b, svg[onload]")) found.push(element.tagName);
+    for (const { name, value } of element.attributes) {
+      if (/^on|^srcdoc$/.test(name) || /javascript:|onmouseover|onerror/.test(value)) {
+        found.push(`${name}=${value}`);
+      }
+    }
+  }
+  return found;
 }
 
 afterEach(() => {
@@ -58,6 +72,52 @@ describe("the status of a submission that failed", () => {
       "docker run --rm -p 8080:80 u/vote:1",
     ]) {
       expect(text).toContain(part);
+    }
+  });
+
+  it("shows what strangers wrote as text, whatever it is", () => {
+    const tricks = [
+      "<img src=x onerror=alert(1)>",
+      "</pre><script>alert(1)</script>",
+      "<svg/onload=alert(1)>",
+      "\" onmouseover=\"alert(1)",
+      "javascript:alert(1)",
+      "`<b>code</b>`",
+      "{{7*7}} ${7*7} &lt;b&gt;",
+      "\ufffd]0;owned\ufffd",
+    ];
+    const all = tricks.join(" ");
+    const evidence = structuredClone(FAILED.attempts[0]?.evidence);
+    const check = evidence?.checks[0];
+    const container = evidence?.containers[0];
+    if (evidence == null || check === undefined || container === undefined) {
+      throw new Error("the snapshot has no evidence");
+    }
+    check.failures = [{ path: all, expected: all, got: all, message: all }];
+    for (const exchange of check.transcripts) {
+      Object.assign(exchange, { request: all, address: all, body: all, error: all });
+      exchange.headers = tricks.map((trick) => [trick, trick]);
+    }
+    check.skipped = all;
+    container.log = all;
+    evidence.reproduce = [all];
+    const submission = structuredClone(FAILED);
+    const reason = submission.verdict?.reason;
+    if (reason != null) Object.assign(reason, { message: all, hint: all });
+    for (const view of [
+      <Evidence key="e" evidence={evidence} images={2} logs="kept" />,
+      <Verdict key="v" submission={submission} />,
+      <Timeline key="t" submission={submission} />,
+    ]) {
+      textOf(view);
+      expect(obeyed(drawn.at(-1))).toEqual([]);
+    }
+    const html = document.createElement("div");
+    html.innerHTML = `${tricks.join("")}<a href="${tricks[4]}">x</a>`;
+    expect(obeyed(html).length, "read as HTML they are obeyed").toBeGreaterThan(3);
+    const text = textOf(<Evidence evidence={evidence} images={2} logs="kept" />);
+    for (const trick of tricks.filter((trick) => !trick.includes("`"))) {
+      expect(text).toContain(trick);
     }
   });
 
@@ -111,4 +171,13 @@ describe("what else is shown", () => {
     expect(text).toContain("Gordon @docker A place");
     expect(text).toContain("Paris Grace, Ada");
   });
+});
+
+it("nothing of the page reads a text as HTML", () => {
+  const sinks =
+    /innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|srcdoc|\beval\(|new Function/;
+  const sources = ownSources();
+  expect(sources.length).toBeGreaterThan(40);
+  expect(sources.filter(({ text }) => sinks.test(text)).map(({ path }) => path)).toEqual([]);
+  expect("root.innerHTML = text").toMatch(sinks);
 });

@@ -5,14 +5,18 @@ use std::{future::Future, path::PathBuf, time::Duration};
 
 use bollard::{API_DEFAULT_VERSION, Docker, errors::Error as Bollard};
 use portcall_shared::domain::ids::WorkerId;
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::{
+    sync::{OnceCell, RwLock},
+    time::timeout,
+};
 
 use super::{
-    error::FleetError, facts::NodeFacts, labels::LabelKey, request::NodeSettings,
+    error::FleetError, facts::NodeFacts, image_uses::ImageUses, labels::LabelKey, request::NodeSettings,
     subnet::SubnetPool,
 };
 
 mod creation;
+mod eviction;
 mod images;
 mod removal;
 mod slots;
@@ -26,7 +30,7 @@ const CREATE: Duration = Duration::from_secs(15);
 const START: Duration = Duration::from_secs(15);
 /// Removing one container or network, killing included.
 const REMOVE: Duration = Duration::from_secs(20);
-/// Loading the prober's image.
+/// Loading an image of ours.
 const LOAD: Duration = Duration::from_secs(60);
 /// Reading a container's log.
 const LOGS: Duration = Duration::from_secs(10);
@@ -48,6 +52,8 @@ pub struct EngineSettings {
     pub key: LabelKey,
     /// The static prober binary.
     pub prober: PathBuf,
+    /// The static canary binary; read when the first canary is started.
+    pub canary: PathBuf,
     /// Where the subnets of slots come from.
     pub pool: SubnetPool,
     /// What the operator of the node decides.
@@ -71,8 +77,13 @@ pub enum Images {
 #[derive(Debug)]
 pub struct EngineFleet {
     pub(super) settings: EngineSettings,
-    /// The name of the prober's image; it follows from the binary alone.
+    /// The names of our own images; they follow from the binaries alone.
     prober_tag: OnceCell<String>,
+    canary_tag: OnceCell<String>,
+    /// Which strangers' images were asked for.
+    uses: ImageUses,
+    /// Held while an image is looked for, and alone while one is removed.
+    looking: RwLock<()>,
 }
 
 impl EngineFleet {
@@ -84,7 +95,13 @@ impl EngineFleet {
         if !known {
             return Err(FleetError::Address(host.clone()));
         }
-        Ok(Self { settings, prober_tag: OnceCell::new() })
+        Ok(Self {
+            settings,
+            prober_tag: OnceCell::new(),
+            canary_tag: OnceCell::new(),
+            uses: ImageUses::default(),
+            looking: RwLock::default(),
+        })
     }
 
     pub(super) async fn facts(&self) -> Result<NodeFacts, FleetError> {
@@ -94,7 +111,9 @@ impl EngineFleet {
             within(READ, doing, docker.version()),
             within(READ, doing, docker.info()),
         )?;
-        NodeFacts::read(version, info)
+        let node = NodeFacts::read(version, info)?;
+        node.check_runtime(self.settings.node.runtime.as_deref())?;
+        Ok(node)
     }
 
     /// A client. It holds no connection, so making one is how a lost engine is found again.
@@ -137,6 +156,7 @@ mod tests {
             worker: WorkerId::new(),
             key: LabelKey([0; 32]),
             prober: PathBuf::new(),
+            canary: PathBuf::new(),
             pool: SubnetPool::default(),
             node: NodeSettings::default(),
             images: Images::Pinned,

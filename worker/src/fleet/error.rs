@@ -5,6 +5,7 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use bollard::errors::Error as Bollard;
+use portcall_shared::domain::text::is_hidden;
 
 /// The platform's fault: the engine, the node or ourselves.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +65,9 @@ pub enum FleetError {
         /// What is left, and why.
         detail: String,
     },
-    /// The prober's binary could not be read.
-    #[error("reading the prober {}", path.display())]
-    ProberBinary {
+    /// A static program of ours could not be read.
+    #[error("reading the program {}", path.display())]
+    OwnBinary {
         /// Where it should be.
         path: PathBuf,
         /// Why it could not be read.
@@ -199,9 +200,9 @@ impl FleetError {
 /// The most that is kept of a message that a stranger may have had a hand in.
 const MESSAGE_CHARS: usize = 400;
 
-/// A message as it may be kept: one line, without control characters, of bounded length.
+/// A message as it may be kept: one line, without hidden characters, of bounded length.
 pub(super) fn cut(message: &str) -> String {
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let printable = |c: char| if is_hidden(c) { ' ' } else { c };
     let mut kept: String = message.trim().chars().map(printable).take(MESSAGE_CHARS).collect();
     if message.trim().chars().nth(MESSAGE_CHARS).is_some() {
         kept.push('…');
@@ -230,6 +231,7 @@ mod tests {
     #[test]
     fn messages_are_one_bounded_line() {
         assert_eq!(cut(" a\nb\u{1b}[31m "), "a b [31m");
+        assert_eq!(cut("a\u{202e}b\u{85}c\u{200b}d"), "a b c d");
         assert_eq!(cut(&"x".repeat(400)).chars().count(), 400);
         assert_eq!(cut(&"é".repeat(401)).chars().count(), 401);
     }

@@ -1,9 +1,15 @@
 //! What a node says of itself, and what follows: too old or too bare an engine is refused, one
 //! without a second wall around containers is warned about.
 
-use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum, SystemVersion};
+use bollard::models::{
+    Runtime, SystemInfo, SystemInfoCgroupVersionEnum, SystemVersion, SystemVersionComponents,
+};
 
 use super::error::FleetError;
+
+mod versions;
+
+pub use versions::Component;
 
 /// Below this version of the API the engine drops security fields without a word.
 const LEAST_API: (u32, u32) = (1, 41);
@@ -25,8 +31,12 @@ pub enum CgroupVersion {
 pub struct NodeFacts {
     /// The machine's name.
     pub name: String,
+    /// The engine's own id, which it keeps over restarts.
+    pub id: String,
     /// The engine's version.
     pub engine: String,
+    /// The engine's parts and their versions.
+    pub components: Vec<Component>,
     /// The newest version of the API that the engine speaks.
     pub api: (u32, u32),
     /// The operating system of images, as in their configuration (`linux`).
@@ -41,6 +51,9 @@ pub struct NodeFacts {
     pub cgroup: CgroupVersion,
     /// The runtimes that a container can ask for.
     pub runtimes: Vec<String>,
+    /// Those of them that the engine starts with `--ignore-cgroups`, so that they keep no limit. A
+    /// wrapper around a runtime could hide it; the canary's numbers show it.
+    pub limitless: Vec<String>,
     /// The runtime of a container that asks for none.
     pub default_runtime: String,
     /// The engine's security options by name (`seccomp`, `apparmor`, `userns`, `rootless` …).
@@ -63,11 +76,22 @@ impl NodeFacts {
             )));
         }
         refuse_bare(&info)?;
-        let mut runtimes: Vec<String> = info.runtimes.unwrap_or_default().into_keys().collect();
+        let components =
+            version.components.unwrap_or_default().into_iter().map(component).collect();
+        let known = info.runtimes.unwrap_or_default();
+        let mut limitless: Vec<String> = known
+            .iter()
+            .filter(|(_, it)| ignores_cgroups(it))
+            .map(|(name, _)| name.clone())
+            .collect();
+        limitless.sort();
+        let mut runtimes: Vec<String> = known.into_keys().collect();
         runtimes.sort();
         Ok(Self {
             name: info.name.unwrap_or_default(),
+            id: info.id.unwrap_or_default(),
             engine: version.version.ok_or_else(|| missing("version"))?,
+            components,
             api,
             os: version.os.ok_or_else(|| missing("system"))?,
             arch: version.arch.ok_or_else(|| missing("architecture"))?,
@@ -78,6 +102,7 @@ impl NodeFacts {
                 _ => CgroupVersion::V1,
             },
             runtimes,
+            limitless,
             default_runtime: info.default_runtime.unwrap_or_default(),
             security: security_names(info.security_options.unwrap_or_default()),
         })
@@ -99,21 +124,50 @@ impl NodeFacts {
         self.api >= ISOLATED_GATEWAYS_API
     }
 
-    /// What an operator must be told before `ordinary` images run here under `runtime` (the
-    /// engine's default if none).
+    /// Refuses a node that lacks the runtime which its operator wants, or whose runtime keeps no
+    /// limits.
+    ///
+    /// # Errors
+    /// [`FleetError::Unfit`] says what is there instead.
+    pub(super) fn check_runtime(&self, wanted: Option<&str>) -> Result<(), FleetError> {
+        let runtime = wanted.unwrap_or(&self.default_runtime);
+        if self.limitless.iter().any(|name| name == runtime) {
+            return Err(FleetError::Unfit(format!(
+                "its runtime {runtime} is started with --ignore-cgroups, so no limit of memory, \
+                 tasks or processor time would hold"
+            )));
+        }
+        if wanted.is_some() && !self.runtimes.iter().any(|name| name == runtime) {
+            return Err(FleetError::Unfit(format!(
+                "it has no runtime {runtime}, which PORTCALL_RUNTIME asks for; it has {}",
+                self.runtimes.join(", ")
+            )));
+        }
+        Ok(())
+    }
+
+    /// What an operator must know of this node, one sentence each: whether a second wall stands
+    /// behind containers under `runtime` (the engine's default if none), and which mended holes the
+    /// engine's parts may still have.
     #[must_use]
-    pub fn warning(&self, runtime: Option<&str>) -> Option<String> {
+    pub fn warnings(&self, runtime: Option<&str>) -> Vec<String> {
+        let named = |warning: String| format!("node {}: {warning}", self.name);
+        let versions = versions::warnings(&self.components);
+        self.one_wall(runtime).into_iter().chain(versions).map(named).collect()
+    }
+
+    fn one_wall(&self, runtime: Option<&str>) -> Option<String> {
         let runtime = runtime.unwrap_or(&self.default_runtime);
         let second_wall = ["runsc", "kata"].iter().any(|name| runtime.contains(name));
         if self.remaps_users() || second_wall {
             return None;
         }
-        Some(format!(
-            "node {}: root inside an ordinary container is root on this machine, since the engine \
-             has neither userns-remap nor the runtime runsc; only the profile's limits and the \
-             kernel stand between a stranger and this machine",
-            self.name
-        ))
+        Some(
+            "root inside an ordinary container is root on this machine, since the engine has \
+             neither userns-remap nor the runtime runsc; only the profile's limits and the kernel \
+             stand between a stranger and this machine"
+                .to_owned(),
+        )
     }
 }
 
@@ -138,6 +192,25 @@ fn refuse_bare(info: &SystemInfo) -> Result<(), FleetError> {
     Ok(())
 }
 
+fn component(said: SystemVersionComponents) -> Component {
+    // Debian builds say here which package they are, where others have a hash.
+    let said_of_build = said.details.as_ref().and_then(|details| details.get("GitCommit"));
+    let package = said_of_build.map(String::as_str);
+    let package = package.filter(|text| text.starts_with(&said.version) && *text != said.version);
+    Component {
+        package: package.filter(|_| !said.version.is_empty()).map(str::to_owned),
+        name: said.name,
+        version: said.version,
+    }
+}
+
+fn ignores_cgroups(runtime: &Runtime) -> bool {
+    runtime.runtime_args.iter().flatten().any(|argument| {
+        let argument = argument.trim_start_matches('-');
+        argument == "ignore-cgroups" || argument == "ignore-cgroups=true"
+    })
+}
+
 /// `name=seccomp,profile=default` → `seccomp`.
 fn security_names(options: Vec<String>) -> Vec<String> {
     let name = |option: &String| {
@@ -153,11 +226,11 @@ fn parse_api(text: &str) -> Option<(u32, u32)> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A node as the tests' snapshots want it.
-    pub(in crate::fleet) fn node() -> NodeFacts {
+    pub(crate) fn node() -> NodeFacts {
         let (version, info) = answers();
         NodeFacts::read(version, info).unwrap()
     }
@@ -168,6 +241,15 @@ pub(super) mod tests {
             api_version: Some("1.41".into()),
             os: Some("linux".into()),
             arch: Some("amd64".into()),
+            components: Some(
+                [("Engine", "20.10.24"), ("runc", "1.3.3"), ("containerd", "1.7.27")]
+                    .map(|(name, version)| SystemVersionComponents {
+                        name: name.into(),
+                        version: version.into(),
+                        details: None,
+                    })
+                    .into(),
+            ),
             ..Default::default()
         };
         let info = SystemInfo {
@@ -213,9 +295,60 @@ pub(super) mod tests {
     #[test]
     fn a_node_with_one_wall_is_warned_about() {
         let mut node = node();
-        assert!(node.warning(None).unwrap().contains("node n1"));
-        assert_eq!(node.warning(Some("runsc")), None);
+        assert!(node.warnings(None)[0].starts_with("node n1: root inside an ordinary container"));
+        assert_eq!(node.warnings(Some("runsc")), [""; 0]);
         node.security.push("userns".into());
-        assert_eq!(node.warning(None), None);
+        assert_eq!(node.warnings(None), [""; 0]);
+    }
+
+    #[test]
+    fn old_parts_of_an_engine_are_warned_about() {
+        let (mut version, info) = answers();
+        let parts = version.components.as_mut().unwrap();
+        parts[1].version = "1.1.5+ds1".into();
+        parts[1].details =
+            Some(serde_json::from_str(r#"{"GitCommit": "1.1.5+ds1-1+deb12u1"}"#).unwrap());
+        let node = NodeFacts::read(version, info).unwrap();
+        let warnings = node.warnings(Some("runsc"));
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        let named =
+            "node n1: runc 1.1.5+ds1 (package 1.1.5+ds1-1+deb12u1) is older than 1.1.12 and";
+        assert!(warnings[0].starts_with(named), "{warnings:?}");
+        assert!(warnings[1].contains("CVE-2025-31133"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_runtime_that_is_missing_or_keeps_no_limits_is_refused() {
+        let arguments = |arguments: &[&str]| {
+            let (version, mut info) = answers();
+            let runtime = Runtime {
+                path: Some("/usr/bin/runsc".into()),
+                runtime_args: Some(arguments.iter().map(|&word| word.to_owned()).collect()),
+                ..Default::default()
+            };
+            info.runtimes =
+                Some([("runc".into(), Runtime::default()), ("runsc".into(), runtime)].into());
+            NodeFacts::read(version, info).unwrap()
+        };
+        let refused = |node: &NodeFacts, wanted| {
+            node.check_runtime(wanted).map_err(|error| error.to_string())
+        };
+        let node = arguments(&["--platform=ptrace"]);
+        assert_eq!(refused(&node, None), Ok(()));
+        assert_eq!(refused(&node, Some("runsc")), Ok(()));
+        assert_eq!(
+            refused(&node, Some("kata")),
+            Err("this engine cannot be used: it has no runtime kata, which PORTCALL_RUNTIME asks \
+                 for; it has runc, runsc"
+                .to_owned())
+        );
+        for spelling in ["--ignore-cgroups", "-ignore-cgroups", "--ignore-cgroups=true"] {
+            let mut node = arguments(&["--platform=ptrace", spelling]);
+            assert_eq!(refused(&node, None), Ok(()));
+            assert!(refused(&node, Some("runsc")).unwrap_err().contains("no limit of memory"));
+            node.default_runtime = "runsc".into();
+            assert!(refused(&node, None).is_err());
+        }
+        assert_eq!(refused(&arguments(&["--ignore-cgroups=false"]), Some("runsc")), Ok(()));
     }
 }

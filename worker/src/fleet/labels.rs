@@ -1,7 +1,7 @@
 //! How we know our own: labels on every container and network, and an HMAC over them, so that
 //! nothing that merely looks like ours is ever touched. The reaper finds orphans by them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use hmac::{Hmac, Mac};
 use portcall_shared::domain::ids::{Generation, SubmissionId, WorkerId};
@@ -27,12 +27,14 @@ pub enum Kind {
     Service,
     /// Our process inside a slot's network.
     Prober,
+    /// Our program that tries in a slot what must not work there.
+    Canary,
     /// A slot's network.
     Slot,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Workload, Self::Service, Self::Prober, Self::Slot];
+    const ALL: [Self; 5] = [Self::Workload, Self::Service, Self::Prober, Self::Canary, Self::Slot];
 
     /// The word in the label.
     #[must_use]
@@ -41,6 +43,7 @@ impl Kind {
             Self::Workload => "workload",
             Self::Service => "service",
             Self::Prober => "prober",
+            Self::Canary => "canary",
             Self::Slot => "slot",
         }
     }
@@ -57,6 +60,36 @@ pub struct Owner {
     pub worker: WorkerId,
 }
 
+/// For whom the containers in a slot run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tenant {
+    /// For a submission.
+    Submission(Owner),
+    /// For the worker itself, which wants to know what the slot's walls are worth.
+    Canary(WorkerId),
+}
+
+impl Tenant {
+    /// What the labels of such a container say.
+    pub(super) fn identity(&self, kind: Kind) -> Identity {
+        match self {
+            Self::Submission(owner) => Identity::of_workload(kind, owner),
+            Self::Canary(worker) => Identity::of_slot(Kind::Canary, *worker),
+        }
+    }
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Submission(owner) => {
+                write!(f, "submission {}, generation {}", owner.submission, owner.generation)
+            }
+            Self::Canary(_) => f.write_str("canary"),
+        }
+    }
+}
+
 /// What the labels of an object say, once their MAC was found good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -64,7 +97,7 @@ pub struct Identity {
     pub kind: Kind,
     /// The worker that made it.
     pub worker: WorkerId,
-    /// For which submission and generation; none for slots and probers.
+    /// For which submission and generation; none for slots, probers and canaries.
     pub submission: Option<(SubmissionId, Generation)>,
 }
 
@@ -76,7 +109,7 @@ impl Identity {
         Self { kind, worker: owner.worker, submission }
     }
 
-    /// Of a slot's network or prober.
+    /// Of a slot's network, prober or canary.
     #[must_use]
     pub fn of_slot(kind: Kind, worker: WorkerId) -> Self {
         Self { kind, worker, submission: None }
@@ -113,8 +146,8 @@ impl Identity {
 #[derive(Clone)]
 pub struct LabelKey(pub [u8; 32]);
 
-impl std::fmt::Debug for LabelKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for LabelKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LabelKey(…)")
     }
 }

@@ -37,12 +37,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 mod engine;
 pub mod error;
 pub mod facts;
+mod image_uses;
 pub mod labels;
 pub mod limits;
-mod prober_image;
+mod own_image;
 pub mod readback;
 pub mod request;
 pub mod seccomp;
@@ -53,7 +56,8 @@ pub mod workload;
 
 pub use engine::{EngineSettings, Images};
 pub use error::{FleetError, PullFailure, StartFailure};
-pub use facts::NodeFacts;
+pub use facts::{CgroupVersion, NodeFacts};
+pub use image_uses::{Eviction, UsedImage};
 pub use labels::{Kind, LabelKey, Owner};
 pub use limits::{Limits, Profile};
 pub use request::{DiskThrottle, NodeSettings};
@@ -63,6 +67,8 @@ pub use sweep::{Found, Object, Removal, Sweep};
 pub use workload::{ContainerSpec, ContainerState, ImageDeclares, Phase, Role, Workload};
 
 use engine::EngineFleet;
+use labels::Tenant;
+use own_image::OwnImage;
 
 /// How an image came to be on the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,12 +105,11 @@ impl Fleet {
         }
     }
 
-    /// What the operator must be told before `ordinary` images run on this node; see
-    /// [`NodeFacts::warning`].
+    /// What the operator must know of this node; see [`NodeFacts::warnings`].
     #[must_use]
-    pub fn warning(&self, facts: &NodeFacts) -> Option<String> {
+    pub fn warnings(&self, facts: &NodeFacts) -> Vec<String> {
         match self {
-            Self::Engine(engine) => facts.warning(engine.settings.node.runtime.as_deref()),
+            Self::Engine(engine) => facts.warnings(engine.settings.node.runtime.as_deref()),
         }
     }
 
@@ -146,6 +151,35 @@ impl Fleet {
         }
     }
 
+    /// What was asked for by [`Fleet::pull`] since this process began, in no order.
+    #[must_use]
+    pub fn used_images(&self) -> Vec<UsedImage> {
+        match self {
+            Self::Engine(engine) => engine.used_images(),
+        }
+    }
+
+    /// The names with a digest of every image on the node.
+    ///
+    /// # Errors
+    /// [`FleetError`] if the engine cannot be asked.
+    pub async fn image_names(&self) -> Result<Vec<String>, FleetError> {
+        match self {
+            Self::Engine(engine) => engine.image_names().await,
+        }
+    }
+
+    /// Removes an image from the node, unless a container uses it or it was asked for since
+    /// `idle_since`.
+    ///
+    /// # Errors
+    /// [`FleetError`] if the engine cannot be asked, or will not.
+    pub async fn evict(&self, name: &str, idle_since: Instant) -> Result<Eviction, FleetError> {
+        match self {
+            Self::Engine(engine) => engine.evict(name, idle_since).await,
+        }
+    }
+
     /// The id of an image that is on the machine under a name; none if there is none, or if only
     /// pinned images may be started here ([`Images`]).
     ///
@@ -181,9 +215,47 @@ impl Fleet {
     ) -> Result<Workload, StartFailure> {
         match self {
             Self::Engine(engine) => {
-                let members = engine.start(slot, owner, specs).await?;
-                Ok(Workload::new(self.clone(), *owner, slot, members))
+                let tenant = Tenant::Submission(*owner);
+                let members = engine.start(slot, &tenant, specs).await?;
+                Ok(Workload::new(self.clone(), tenant, slot, members))
             }
+        }
+    }
+
+    /// Starts our canary in a slot, as a stranger's container under this profile is started: the
+    /// same request, read back in the same way. Its image is loaded if the node lacks it.
+    ///
+    /// # Errors
+    /// [`StartFailure`], as for any container.
+    pub async fn start_canary(
+        &self,
+        slot: &Slot,
+        profile: Profile,
+    ) -> Result<Workload, StartFailure> {
+        match self {
+            Self::Engine(engine) => {
+                let image = engine.own_image(OwnImage::Canary, &slot.node).await?;
+                let spec = ContainerSpec {
+                    role: Role::Image,
+                    index: 0,
+                    alias: "canary".to_owned(),
+                    declared: engine.image_declares(&image).await?,
+                    image,
+                    profile,
+                    limits: Limits::of(profile),
+                };
+                let tenant = Tenant::Canary(engine.settings.worker);
+                let members = engine.start(slot, &tenant, &[spec]).await?;
+                Ok(Workload::new(self.clone(), tenant, slot, members))
+            }
+        }
+    }
+
+    /// What the operator of the node decided for every container.
+    #[must_use]
+    pub fn node_settings(&self) -> &NodeSettings {
+        match self {
+            Self::Engine(engine) => &engine.settings.node,
         }
     }
 

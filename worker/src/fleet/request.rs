@@ -87,19 +87,26 @@ const NO_RESOLVER: &str = "192.0.2.1";
 const ORDINARY_CAPABILITIES: [&str; 5] =
     ["CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE", "SETGID", "SETUID"];
 
-/// The engine's own list (a given list replaces it) and what it lacks in older versions.
-const MASKED_PATHS: [&str; 17] = [
+/// The engine's own list (a given list replaces it), what it lacks in older versions, and what it
+/// leaves to be read by whoever is root inside: how the machine uses each page of its memory, and
+/// where the kernel keeps what.
+const MASKED_PATHS: [&str; 22] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
     "/proc/latency_stats",
     "/proc/pressure",
     "/proc/sched_debug",
     "/proc/scsi",
+    "/proc/slabinfo",
     "/proc/timer_list",
     "/proc/timer_stats",
+    "/proc/vmallocinfo",
     "/proc/zoneinfo",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",

@@ -23,7 +23,7 @@ pub struct Found {
     pub kind: Kind,
     /// The worker that made it.
     pub worker: WorkerId,
-    /// For which submission and generation; none for slots and probers.
+    /// For which submission and generation; none for slots, probers and canaries.
     pub submission: Option<(SubmissionId, Generation)>,
     /// Its name.
     pub name: String,

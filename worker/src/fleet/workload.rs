@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use super::{
     Fleet,
     error::FleetError,
-    labels::Owner,
+    labels::Tenant,
     limits::{Limits, Profile},
     request::plain_path,
     slot::{Slot, Tenancy},
@@ -163,12 +163,12 @@ pub(super) struct Member {
     pub(super) address: Option<Ipv4Addr>,
 }
 
-/// The running containers of one submission. [`Workload::remove`] is its normal end; if it is
+/// The running containers of one tenant of a slot. [`Workload::remove`] is its normal end; if it is
 /// dropped before, it stays on the node until the reaper finds it by its labels.
 #[derive(Debug)]
 pub struct Workload {
     fleet: Fleet,
-    owner: Owner,
+    tenant: Tenant,
     network: String,
     tenancy: Tenancy,
     members: Vec<Member>,
@@ -182,16 +182,10 @@ enum End {
 }
 
 impl Workload {
-    pub(super) fn new(fleet: Fleet, owner: Owner, slot: &Slot, members: Vec<Member>) -> Self {
+    pub(super) fn new(fleet: Fleet, tenant: Tenant, slot: &Slot, members: Vec<Member>) -> Self {
         let tenancy = slot.tenancy.clone();
         tenancy.report(members.iter().filter_map(|member| member.address));
-        Self { fleet, owner, network: slot.network.clone(), tenancy, members, end: End::Running }
-    }
-
-    /// For whom it runs.
-    #[must_use]
-    pub fn owner(&self) -> &Owner {
-        &self.owner
+        Self { fleet, tenant, network: slot.network.clone(), tenancy, members, end: End::Running }
     }
 
     /// The addresses that the fleet reported at the start, in the order of the specs.
@@ -210,7 +204,7 @@ impl Workload {
         let ids: Vec<String> = self.members.iter().map(|member| member.id.clone()).collect();
         self.fleet.remove_containers(&ids).await.inspect_err(|error| {
             tracing::error!(
-                submission.id = %self.owner.submission,
+                tenant = %self.tenant,
                 containers = ?names,
                 error = %error,
                 "workload not removed, left to the reaper"
@@ -235,8 +229,7 @@ impl Drop for Workload {
             self.tenancy.report([]);
             self.tenancy.doubt();
             tracing::warn!(
-                submission.id = %self.owner.submission,
-                submission.generation = %self.owner.generation,
+                tenant = %self.tenant,
                 containers = self.members.len(),
                 "workload dropped without being removed, left to the reaper"
             );

@@ -22,17 +22,32 @@ use super::{Break, Grader, platform};
 use crate::{
     fleet::{ContainerSpec, ImageDeclares, Limits, Profile, PullFailure, Role, Slot},
     lease::Progress,
+    quarantine::{CopyLimits, Quarantine},
 };
 
 /// How long a registry has for saying what a name stands for.
 const RESOLVE: Duration = Duration::from_secs(10);
 /// How many images are pulled at once for one submission.
 const PULLS: usize = 3;
+/// How large an image that the organiser chose may be, in bytes.
+const SERVICE: u64 = 2 * 1024 * 1024 * 1024;
+/// How many times larger it may be when it is unpacked.
+const SERVICE_UNPACKED: u64 = 4;
 
 /// What will be started: the participant's images first, then the event's services.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) specs: Vec<ContainerSpec>,
+    /// Where each image comes from; none for one that is on the machine already.
+    sources: Vec<Option<Source>>,
+}
+
+/// An image at its own registry.
+#[derive(Debug)]
+struct Source {
+    image: ImageRef,
+    pinned: Pinned,
+    limits: ImageLimits,
 }
 
 impl Prepared {
@@ -58,12 +73,13 @@ impl Grader {
         let mut limits = ImageLimits::of(&event.limits);
         limits.architecture.clone_from(&slot.node().arch);
         let profile = profile(event);
-        let mut specs = Vec::new();
+        let (mut specs, mut sources) = (Vec::new(), Vec::new());
         let mut changed = false;
         for (index, image) in submission.images.iter_mut().enumerate() {
             let alias = event.alias(index);
             if let Some(id) = self.local(&image.image).await? {
                 specs.push(spec(Role::Image, index, alias, id, profile, event));
+                sources.push(None);
                 continue;
             }
             let pinned = match image.pinned.take() {
@@ -75,7 +91,12 @@ impl Grader {
                 }
             };
             let name = image.image.pinned(&pinned.digest);
-            image.pinned = Some(pinned);
+            image.pinned = Some(pinned.clone());
+            sources.push(Some(Source {
+                image: image.image.clone(),
+                pinned,
+                limits: limits.clone(),
+            }));
             specs.push(spec(Role::Image, index, alias, name, profile, event));
         }
         if changed {
@@ -83,16 +104,21 @@ impl Grader {
         }
         for (index, service) in event.services.iter().enumerate() {
             let name = match self.local(&service.image).await? {
-                Some(id) => id,
+                Some(id) => {
+                    sources.push(None);
+                    id
+                }
                 None => {
-                    let pinned = self.service(&service.image, &service.alias, slot).await?;
-                    service.image.pinned(&pinned.digest)
+                    let source = self.service(&service.image, &service.alias, slot).await?;
+                    let name = service.image.pinned(&source.pinned.digest);
+                    sources.push(Some(source));
+                    name
                 }
             };
             let (role, alias) = (Role::Service, service.alias.clone());
             specs.push(spec(role, index, alias, name, Profile::Ordinary, event));
         }
-        Ok(Prepared { specs })
+        Ok(Prepared { specs, sources })
     }
 
     /// The id of an image that is on the machine already, where such may be used.
@@ -101,14 +127,14 @@ impl Grader {
         found.map_err(|e| Break::Fault(platform("look for an image", &e)))
     }
 
-    async fn service(&self, image: &ImageRef, alias: &str, slot: &Slot) -> Result<Pinned, Break> {
+    async fn service(&self, image: &ImageRef, alias: &str, slot: &Slot) -> Result<Source, Break> {
         let limits = ImageLimits {
-            max_bytes: 2 * 1024 * 1024 * 1024,
+            max_bytes: SERVICE,
             max_layers: portcall_shared::registry::MAX_LAYERS,
             architecture: slot.node().arch.clone(),
         };
         match self.registry.resolve(image, &limits, RESOLVE).await {
-            Ok(pinned) => Ok(pinned),
+            Ok(pinned) => Ok(Source { image: image.clone(), pinned, limits }),
             Err(Unresolved::Registry(fault)) => Err(fault.into()),
             Err(Unresolved::Participant(fault)) => {
                 tracing::error!(
@@ -134,39 +160,86 @@ impl Grader {
         let rest = limits.start + limits.ready + limits.request;
         let by = (Instant::now() + limits.pull).min(until - rest);
         let mut pulls = Vec::with_capacity(prepared.specs.len());
-        for spec in &prepared.specs {
-            pulls.push(self.pull_one(spec, by));
+        for (spec, source) in prepared.specs.iter().zip(&prepared.sources) {
+            pulls.push(self.pull_one(spec, source.as_ref(), by));
         }
-        let declared = stream::iter(pulls).buffered(PULLS).try_collect::<Vec<ImageDeclares>>();
-        let declared = tokio::select! {
-            declared = declared => declared?,
+        let pulled = stream::iter(pulls).buffered(PULLS).try_collect::<Vec<_>>();
+        let pulled = tokio::select! {
+            pulled = pulled => pulled?,
             stop = progress.stopped() => return Err(stop.into()),
         };
-        for (spec, declared) in prepared.specs.iter_mut().zip(declared) {
-            spec.declared = declared;
+        for (spec, (name, declared)) in prepared.specs.iter_mut().zip(pulled) {
+            (spec.image, spec.declared) = (name, declared);
         }
         Ok(prepared)
     }
 
-    async fn pull_one(&self, spec: &ContainerSpec, by: Instant) -> Result<ImageDeclares, Break> {
-        let within = by.saturating_duration_since(Instant::now());
-        let local = spec.image.starts_with("sha256:");
-        let pulled = match local {
-            true => Ok(()),
-            false => self.fleet.pull(&spec.image, within).await.map(drop),
+    /// Brings one image onto the node; its name there, and what it declares.
+    async fn pull_one(
+        &self,
+        spec: &ContainerSpec,
+        source: Option<&Source>,
+        by: Instant,
+    ) -> Result<(String, ImageDeclares), Break> {
+        let name = match (source, &self.quarantine) {
+            (None, _) => spec.image.clone(),
+            (Some(_), None) => {
+                let within = by.saturating_duration_since(Instant::now());
+                let pulled = self.fleet.pull(&spec.image, within).await;
+                pulled.map_err(|failure| pull_fault(spec, &failure, within))?;
+                spec.image.clone()
+            }
+            (Some(source), Some(quarantine)) => {
+                self.pull_admitted(spec, source, quarantine, by).await?
+            }
         };
-        if let Err(failure) = pulled {
-            return Err(pull_fault(spec, &failure, within).into());
-        }
-        let declared = self.fleet.image_declares(&spec.image).await;
+        let declared = self.fleet.image_declares(&name).await;
         let declared = declared.map_err(|e| platform("read an image's configuration", &e))?;
         match declared.refusal() {
-            None => Ok(declared),
+            None => Ok((name, declared)),
             Some(message) if spec.role == Role::Image => {
                 let code = ParticipantCode::ImageConfigRefused;
                 Err(ParticipantFault::new(code, message).into())
             }
             Some(message) => Err(super::service_failed(&spec.alias, &message).into()),
+        }
+    }
+}
+
+impl Grader {
+    /// Copies an image into the quarantine and brings it onto the node from there.
+    async fn pull_admitted(
+        &self,
+        spec: &ContainerSpec,
+        source: &Source,
+        quarantine: &Quarantine,
+        by: Instant,
+    ) -> Result<String, Fault> {
+        let unpacked = match spec.role {
+            Role::Image => quarantine.unpacked(),
+            Role::Service => quarantine.unpacked().max(SERVICE * SERVICE_UNPACKED),
+        };
+        let limits = CopyLimits::of(source.limits.clone(), unpacked);
+        let admitted = quarantine.admit(&source.image, &source.pinned, &limits, by).await;
+        let name = admitted.map_err(|fault| match (fault, spec.role) {
+            (Fault::Participant(fault), Role::Service) => {
+                super::service_failed(&spec.alias, &fault.message).into()
+            }
+            (fault, _) => fault,
+        })?;
+        let within = by.saturating_duration_since(Instant::now());
+        match self.fleet.pull(&name, within).await {
+            Ok(_) => Ok(name),
+            Err(failure @ PullFailure::WrongPlatform { .. }) => {
+                Err(pull_fault(spec, &failure, within))
+            }
+            Err(PullFailure::Engine(error)) => Err(platform("pull an image", &error)),
+            // It was looked at and is there: whatever fails now is ours.
+            Err(failure) => {
+                tracing::error!(image = name, error = %failure, "cannot pull from the quarantine");
+                let message = "the platform could not bring the image onto the machine";
+                Err(PlatformFault::new(PlatformCode::PlatformError, message).into())
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use portcall_shared::domain::{
-    event::{Event, Method, Target},
+    event::{Event, Target},
     submission::Submission,
     verdict::{Fault, ParticipantFault, PlatformCode, PlatformFault},
 };
@@ -23,8 +23,9 @@ use crate::{
     judge::{self, Presence, Seen},
     lease::Progress,
     probe::{
+        asking::{self, TIMES},
         client::ProberError,
-        wire::{self, AskFailure, AskLimits, Observation, Question},
+        wire::{self, AskFailure, Observation},
     },
 };
 
@@ -37,8 +38,6 @@ const KNOCK: Duration = Duration::from_millis(500);
 /// Ports that are tried when port 80 stays silent, for the hint.
 const USUAL_PORTS: [u16; 12] =
     [8080, 3000, 5000, 8000, 8888, 9000, 4000, 8081, 8443, 443, 5173, 1337];
-/// Each question is asked so often, on separate connections.
-const TIMES: usize = 2;
 
 /// One image while it is probed.
 struct Target80<'a> {
@@ -227,60 +226,12 @@ impl Grader {
 }
 
 impl Target80<'_> {
-    /// Asks one check's question as often as every question is asked. A connection that is refused
-    /// or reset is tried again as long as the image may still be getting ready.
+    /// Asks one check's question as often as every question is asked.
     async fn ask(&self, check: usize, address: IpAddr) -> Result<Vec<Observation>, Break> {
-        let mut answers = Vec::with_capacity(TIMES);
-        while answers.len() < TIMES {
-            let answer = self.slot.prober().ask(self.question(check, address)).await;
-            let answer = answer.map_err(|e| prober_fault(&e))?;
-            let hung_up = matches!(
-                answer,
-                Observation::Failed {
-                    failure: AskFailure::ConnectRefused | AskFailure::ConnectReset,
-                    ..
-                }
-            );
-            if hung_up && Instant::now() < self.ready {
-                tokio::time::sleep(LOOK).await;
-                continue;
-            }
-            let failed = matches!(answer, Observation::Failed { .. });
-            answers.push(answer);
-            // A question without an answer is not worth its time twice.
-            if failed {
-                break;
-            }
-        }
-        Ok(answers)
-    }
-
-    fn question(&self, check: usize, address: IpAddr) -> Question {
-        let check = &self.event.checks[check];
-        let limits = &self.event.limits;
-        let total_ms = crate::lease::millis(limits.request);
-        let default = AskLimits::default();
-        let body = check.body.as_ref().map(|body| body.fill(self.submission));
-        let headers = body.iter().map(|_| ("content-type".into(), "application/json".into()));
-        Question {
-            id: 0,
-            address: SocketAddr::new(address, 80),
-            host: self.alias.to_owned(),
-            method: match check.method {
-                Method::Get => wire::Method::Get,
-                Method::Post => wire::Method::Post,
-                Method::Head => wire::Method::Head,
-            },
-            path: check.path.fill_encoded(self.submission),
-            headers: headers.collect(),
-            body,
-            limits: AskLimits {
-                headers_ms: default.headers_ms.max(total_ms * 3 / 5).min(total_ms),
-                total_ms,
-                body_bytes: limits.body_kib as usize * 1024,
-                ..default
-            },
-        }
+        let (check, address) = (&self.event.checks[check], SocketAddr::new(address, 80));
+        let question = asking::question(check, self.event, self.submission, self.alias, address);
+        let answers = asking::ask(self.slot.prober(), &question, TIMES, self.ready).await;
+        answers.map_err(|e| prober_fault(&e).into())
     }
 
     /// The image runs and does not listen on port 80: on which others does it?

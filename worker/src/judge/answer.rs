@@ -4,7 +4,7 @@ use portcall_shared::domain::{
     event::{Check, Event, Expect, JsonRule},
     evidence::{EXCERPT, Failure, HEADER, HEADERS, Transcript},
     submission::Submission,
-    text::defused,
+    text::{defused, defused_line},
     verdict::{Limit, ParticipantCode, ParticipantFault},
 };
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub(super) fn transcript(request: &str, alias: &str, observation: &Observation) 
     };
     match observation {
         Observation::Answer { status, headers, body, ms, .. } => {
-            let cut = |text: &String| defused(text.as_bytes(), HEADER).replace('\n', "\u{fffd}");
+            let cut = |text: &String| defused_line(text, HEADER);
             transcript.status = Some(*status);
             transcript.headers =
                 headers.iter().take(HEADERS).map(|(n, v)| (cut(n), cut(v))).collect();
@@ -43,15 +43,19 @@ pub(super) fn transcript(request: &str, alias: &str, observation: &Observation) 
             transcript.error = Some(format!("{}: {}", failure.as_str(), line(detail)));
             transcript.ms = *ms;
         }
-        Observation::Knocked { .. } | Observation::Pong { .. } | Observation::Refused { .. } => {
+        Observation::Knocked { .. }
+        | Observation::Pong { .. }
+        | Observation::Disk { .. }
+        | Observation::Refused { .. } => {
             transcript.error = Some("not asked".to_owned());
         }
     }
     transcript
 }
 
+/// A stranger's text on one line, cut to 200 bytes.
 pub(super) fn line(text: &str) -> String {
-    defused(text.as_bytes(), 200).replace(['\n', '\t'], " ")
+    defused_line(text, 200)
 }
 
 type Evaluated = Result<(), (ParticipantFault, Vec<Failure>)>;
@@ -75,7 +79,10 @@ pub(super) fn evaluate(
         Observation::Failed { failure, detail, .. } => {
             Err((unanswered(event, *failure, detail), Vec::new()))
         }
-        Observation::Knocked { .. } | Observation::Pong { .. } | Observation::Refused { .. } => {
+        Observation::Knocked { .. }
+        | Observation::Pong { .. }
+        | Observation::Disk { .. }
+        | Observation::Refused { .. } => {
             Err(fault(ParticipantCode::AnswerNotHttp, "there was no answer"))
         }
     }
@@ -162,26 +169,78 @@ fn body_is(
         true => None,
         false => Some(json::parse(body).map_err(|e| not_json(&e))?),
     };
-    let default = value.is_some().then_some("application/json");
-    if let Some(wanted) = check.content_type.as_deref().or(default) {
-        let got = find(headers, "content-type").unwrap_or("");
-        if !got.to_lowercase().starts_with(wanted) {
-            let message = format!("Content-Type must be {wanted}");
-            return Err(failed("content_type", "content-type", wanted, &line(got), message));
-        }
-    }
+    type_is(check, headers)?;
     if let Some(wanted) = &check.contains {
         let wanted = wanted.fill(submission);
         let text = String::from_utf8_lossy(body);
         if !text.contains(&wanted) {
             let message = format!("the body must contain `{wanted}`");
-            let got = defused(body, 200);
+            let got = line(&text);
             return Err(failed(&check.name, "body", &wanted, &got, message));
         }
     }
     match value {
-        Some(value) => rules_hold(check, submission, &value),
+        Some(value) => {
+            no_nul(check, &value)?;
+            rules_hold(check, submission, &value)
+        }
         None => Ok(()),
+    }
+}
+
+/// JSON says its type exactly, and no charset but the one it has; any other type begins as the
+/// check says. Two fields that differ mean different things to different readers.
+fn type_is(check: &Check, headers: &[(String, String)]) -> Evaluated {
+    let json = (!check.json.is_empty()).then_some("application/json");
+    let Some(wanted) = check.content_type.as_deref().or(json) else { return Ok(()) };
+    let begins = |got: &str| {
+        let rest = got.to_ascii_lowercase();
+        let rest = rest.strip_prefix(wanted).map(str::trim_start);
+        rest.is_some_and(|rest| wanted.ends_with('/') || rest.is_empty() || rest.starts_with(';'))
+    };
+    let fits = |got: &str| begins(got) && (json.is_none() || says_utf8(got));
+    let mut got = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let unfit = match got.next() {
+        None => Some(""),
+        Some((_, first)) if !fits(first) => Some(first.as_str()),
+        Some((_, first)) => got.find(|(_, other)| other != first).map(|(_, other)| other.as_str()),
+    };
+    let Some(unfit) = unfit else { return Ok(()) };
+    let message = format!("Content-Type must be {wanted}");
+    Err(failed("content_type", "content-type", wanted, &line(unfit), message))
+}
+
+/// Whether every charset that a type names is UTF-8, as JSON always is.
+fn says_utf8(kind: &str) -> bool {
+    let mut charsets = kind.split(';').skip(1).filter_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+    });
+    charsets.all(|charset| ["utf-8", "utf8"].iter().any(|one| charset.eq_ignore_ascii_case(one)))
+}
+
+/// U+0000 is legal in JSON, ends a text for half of the programs that might read it, and is
+/// refused wherever it stands.
+fn no_nul(check: &Check, value: &Value) -> Evaluated {
+    let Some(path) = nul_in(value) else { return Ok(()) };
+    let message = format!("the answer holds the character U+0000 at `{path}`");
+    Err(failed(&check.name, &path, "text without U+0000", "\u{fffd}", message))
+}
+
+/// Where a NUL stands, as a path that is safe to show.
+fn nul_in(value: &Value) -> Option<String> {
+    let below =
+        |step: String, inner: &Value| nul_in(inner).map(|rest| format!("{step}{}", &rest[1..]));
+    match value {
+        Value::String(text) => text.contains('\0').then(|| "$".to_owned()),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(n, item)| below(format!("$[{n}]"), item))
+        }
+        Value::Object(fields) => fields.iter().find_map(|(key, item)| {
+            let step = format!("$['{}']", defused_line(key, 40));
+            if key.contains('\0') { Some(step) } else { below(step, item) }
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 

@@ -176,6 +176,64 @@ fn silence_gets_a_hint_that_helps() {
 }
 
 #[test]
+fn what_an_image_exposes_is_a_strangers_text() {
+    let hint = |exposed: Vec<String>| {
+        let presence = Presence::Silent { open: Vec::new(), exposed, waited_s: 30 };
+        let seen = Seen { alias: "app".into(), presence, answers: vec![] };
+        absent(&seen, "config").hint.expect("a hint")
+    };
+    let tricks =
+        ["\u{1b}[2J", "3000/\u{202e}", "+80/tcp", "99999/tcp", "1/tcp\n2/tcp", "", "080/tcp"];
+    let clean = hint(tricks.map(str::to_owned).to_vec());
+    assert_eq!(clean, hint(Vec::new()), "none of them is a port");
+    let many = hint((1000..9000).map(|port| format!("{port}/tcp")).collect());
+    assert!(many.len() < 200, "{many}");
+}
+
+#[rstest]
+#[case("application/json", "passed")]
+#[case("Application/JSON;charset=UTF-8", "passed")]
+#[case("application/json ; charset=\"utf-8\"", "passed")]
+#[case("application/json; profile=x", "passed")]
+#[case("application/jsonp", "rule_failed:content_type")]
+#[case("application/json, text/html", "rule_failed:content_type")]
+#[case("application/json; charset=utf-16", "rule_failed:content_type")]
+#[case("application/json; charset=utf-8; charset=utf-7", "rule_failed:content_type")]
+#[case(" application/json", "rule_failed:content_type")]
+#[case("", "rule_failed:content_type")]
+fn the_type_of_json(#[case] kind: &str, #[case] expected: &str) {
+    let one = answer(200, kind, GOOD);
+    let seen = seen(Presence::Listening, &[one.clone(), one]);
+    assert_eq!(code(&judge(&event(JSON), &submission(), &[seen])), expected);
+}
+
+#[rstest]
+#[case("text/plain", "passed")]
+#[case("text/plain; charset=utf-16", "passed")]
+#[case("text/plainer", "rule_failed:content_type")]
+#[case("text/html", "rule_failed:content_type")]
+fn the_type_of_anything_else(#[case] kind: &str, #[case] expected: &str) {
+    let one = answer(200, kind, "hello");
+    let seen = seen(Presence::Listening, &[one.clone(), one]);
+    let event = event("content_type = \"text/plain\"\ncontains = \"hello\"");
+    assert_eq!(code(&judge(&event, &submission(), &[seen])), expected);
+}
+
+#[rstest]
+#[case(r#"{"name":"Gordon","vote":"Cats","a":"\u0000"}"#, "$['a']")]
+#[case(r#"{"name":"Gordon","vote":"Cats","b":[1,{"c":"x\u0000y"}]}"#, "$['b'][1]['c']")]
+#[case(r#"{"name":"Gordon","vote":"Cats","d":{"\u0000\u001b":1}}"#, "$['d']['\u{fffd}\u{fffd}']")]
+fn a_nul_is_refused_wherever_it_stands(#[case] body: &str, #[case] path: &str) {
+    let one = answer(200, "application/json", body);
+    let seen = seen(Presence::Listening, &[one.clone(), one]);
+    let judgement = judge(&event(JSON), &submission(), &[seen]);
+    assert_eq!(code(&judgement), "rule_failed:config");
+    assert_eq!(judgement.checks[0].failures[0].path, path);
+    let message = judgement.outcome.unwrap_err().message;
+    assert_eq!(message, format!("the answer holds the character U+0000 at `{path}`"));
+}
+
+#[test]
 fn a_strict_event_says_what_to_change() {
     let strict = Event { profile: Profile::Strict, ..event(JSON) };
     let exited = seen(Presence::Exited { code: 1 }, &[]);

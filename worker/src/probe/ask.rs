@@ -2,28 +2,24 @@
 //!
 //! Each question has its own connection, which is dropped with the answer. Nothing is looked
 //! up, followed, decoded, remembered or reused. The deadlines are absolute and on the monotonic
-//! clock. hyper writes the request and takes the body apart; [`super::head`] judges the head
-//! before hyper sees it.
+//! clock. What comes back is understood by [`super::answer`] alone.
 
-use std::{error::Error, io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::{
-    Request, Uri,
-    body::Incoming,
-    client::conn::http1,
-    header::{self, HeaderMap, HeaderName, HeaderValue},
-};
+use http::{HeaderName, HeaderValue, header, uri::PathAndQuery};
 use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
 
 use super::{
-    gate::Gate,
-    wire::{AskFailure, AskLimits, DETAIL_CHARS, Method, Observation, Question},
+    answer::{Answer, AnswerReader, AskFault, Awaited},
+    wire::{AskFailure, AskLimits, Method, Observation, Question},
 };
+
+/// How much one read may bring, in bytes.
+const READ: usize = 8 * 1024;
 
 /// The constant `User-Agent` of every question.
 pub const USER_AGENT: &str = "portcall-prober/1";
@@ -43,23 +39,8 @@ const OURS: [HeaderName; 11] = [
     header::PROXY_AUTHORIZATION,
 ];
 
-/// Why there is no answer: the code and a sentence.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{detail}")]
-pub(super) struct AskFault {
-    pub(super) failure: AskFailure,
-    pub(super) detail: String,
-}
-
-/// What came back, before it has an id.
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    body_time: Duration,
-}
-
 /// The moments by which things must have happened.
+#[derive(Debug, Clone, Copy)]
 struct Deadlines {
     connect: Instant,
     head: Instant,
@@ -73,24 +54,17 @@ struct Deadlines {
 pub async fn ask(question: Question) -> Observation {
     let id = question.id;
     let limits = question.limits.capped();
-    let address = question.address;
-    let request = match request(question) {
+    let request = match request(&question) {
         Ok(request) => request,
         Err(detail) => {
             return Observation::Refused { id, detail: detail.into() };
         }
     };
     let start = Instant::now();
-    let outcome = exchange(address, request, limits, Deadlines::from(start, limits)).await;
-    let ms = millis(start.elapsed());
-    match outcome {
-        Ok(Answer { status, headers, body, body_time }) => {
-            Observation::Answer { id, status, headers, body, body_ms: millis(body_time), ms }
-        }
-        Err(AskFault { failure, detail }) => {
-            let detail = detail.chars().take(DETAIL_CHARS).collect();
-            Observation::Failed { id, failure, detail, ms }
-        }
+    let deadlines = Deadlines::from(start, limits);
+    match exchange(question.address, &request, question.method, limits, deadlines).await {
+        Ok((answer, body_time)) => answer.observed(id, millis(body_time), millis(start.elapsed())),
+        Err(fault) => fault.observed(id, millis(start.elapsed())),
     }
 }
 
@@ -106,34 +80,42 @@ impl Deadlines {
     }
 }
 
-fn request(question: Question) -> Result<Request<Full<Bytes>>, &'static str> {
+/// The bytes of a request; every part is checked before it goes in.
+fn request(question: &Question) -> Result<Vec<u8>, &'static str> {
     if !question.path.starts_with('/') {
         return Err("the path does not begin with a slash");
     }
-    let uri: Uri = question.path.parse().map_err(|_| "the path is no path")?;
-    let body = question.body.map(Bytes::from);
-    let mut request = Request::new(Full::new(body.clone().unwrap_or_default()));
-    *request.uri_mut() = uri;
-    *request.method_mut() = match question.method {
-        Method::Get => hyper::Method::GET,
-        Method::Post => hyper::Method::POST,
-        Method::Head => hyper::Method::HEAD,
-    };
-    let host = HeaderValue::try_from(question.host).map_err(|_| "the host is no header value")?;
-    let fields = request.headers_mut();
-    fields.insert(header::HOST, host);
-    fields.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-    fields.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    if question.method == Method::Post && body.is_none_or(|body| body.is_empty()) {
-        fields.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    let path = PathAndQuery::try_from(question.path.as_str()).map_err(|_| "the path is no path")?;
+    let value = |text: &str| HeaderValue::try_from(text);
+    let host = value(&question.host).map_err(|_| "the host is no header value")?;
+    let mut fields = vec![
+        (header::HOST, host),
+        (header::USER_AGENT, HeaderValue::from_static(USER_AGENT)),
+        (header::ACCEPT, HeaderValue::from_static("*/*")),
+        (header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+        (header::CONNECTION, HeaderValue::from_static("close")),
+    ];
+    let body = question.body.as_deref().unwrap_or_default();
+    if question.method == Method::Post || !body.is_empty() {
+        fields.push((header::CONTENT_LENGTH, HeaderValue::from(body.len())));
     }
-    add_fields(fields, question.headers)?;
-    Ok(request)
+    add_fields(&mut fields, &question.headers)?;
+    let mut bytes = format!("{} {path} HTTP/1.1\r\n", question.method.as_str()).into_bytes();
+    for (name, value) in fields {
+        bytes.extend_from_slice(title_case(name.as_str()).as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(body.as_bytes());
+    Ok(bytes)
 }
 
-fn add_fields(fields: &mut HeaderMap, more: Vec<(String, String)>) -> Result<(), &'static str> {
+fn add_fields(
+    fields: &mut Vec<(HeaderName, HeaderValue)>,
+    more: &[(String, String)],
+) -> Result<(), &'static str> {
     if more.len() > AskLimits::MOST.header_fields {
         return Err("the request has too many header fields");
     }
@@ -144,54 +126,108 @@ fn add_fields(fields: &mut HeaderMap, more: Vec<(String, String)>) -> Result<(),
             return Err("a header field governs the connection and cannot be set");
         }
         if name == header::ACCEPT {
-            fields.insert(name, value);
-        } else {
-            fields.append(name, value);
+            fields.retain(|(other, _)| *other != name);
         }
+        fields.push((name, value));
     }
     Ok(())
 }
 
+/// As people write header names, for servers that compare them letter by letter.
+fn title_case(name: &str) -> String {
+    let mut begins = true;
+    let letter = |letter: char| {
+        let upper = std::mem::replace(&mut begins, letter == '-');
+        if upper { letter.to_ascii_uppercase() } else { letter }
+    };
+    name.chars().map(letter).collect()
+}
+
+/// The answer, and how long its body took.
 async fn exchange(
     address: SocketAddr,
-    request: Request<Full<Bytes>>,
+    request: &[u8],
+    method: Method,
     limits: AskLimits,
     deadlines: Deadlines,
-) -> Result<Answer, AskFault> {
-    let stream = connect(address, deadlines.connect, limits).await?;
-    let (mut sender, connection) = http1::Builder::new()
-        .title_case_headers(true)
-        .max_headers(limits.header_fields)
-        .max_buf_size(limits.head_bytes + 16 * 1024)
-        .handshake(Gate::new(stream, limits))
-        .await
-        .map_err(|error| classify(&error, Stage::Head))?;
-    let talk = async {
-        let late = |_| {
-            let detail = format!("the head was not complete after {} ms", limits.headers_ms);
-            AskFault { failure: AskFailure::HeadersTimeout, detail }
-        };
-        let answer = timeout_at(deadlines.head, sender.send_request(request)).await;
-        let answer = answer.map_err(late)?.map_err(|error| classify(&error, Stage::Head))?;
-        let head_at = Instant::now();
-        let (head, body) = answer.into_parts();
-        let late = |_| {
-            let detail = format!("the body was not complete after {} ms", limits.total_ms);
-            AskFault { failure: AskFailure::BodyTimeout, detail }
-        };
-        let body = timeout_at(deadlines.total, collect(body, limits)).await.map_err(late)??;
-        let headers = readable(&head.headers);
-        Ok(Answer { status: head.status.as_u16(), headers, body, body_time: head_at.elapsed() })
-    };
-    // The connection is driven here and dies here; what it has to say reaches `talk` as well.
-    let driver = async {
-        let _ = connection.await;
+) -> Result<(Answer, Duration), AskFault> {
+    let mut stream = connect(address, deadlines.connect, limits).await?;
+    let (mut from, mut to) = stream.split();
+    // Somebody who does not take the request may answer all the same, and who does neither is
+    // met by the deadlines: what becomes of the writing shows in what is read.
+    let writing = async {
+        let _ = to.write_all(request).await;
         std::future::pending().await
     };
     tokio::select! {
-        answer = talk => answer,
-        never = driver => never,
+        answer = read_answer(&mut from, method, limits, deadlines) => answer,
+        never = writing => never,
     }
+}
+
+async fn read_answer<R: AsyncRead + Unpin>(
+    stream: &mut R,
+    method: Method,
+    limits: AskLimits,
+    deadlines: Deadlines,
+) -> Result<(Answer, Duration), AskFault> {
+    let mut reader = AnswerReader::new(method, limits);
+    let mut piece = vec![0; READ];
+    let mut head_at = None;
+    loop {
+        let deadline = match reader.awaited() {
+            Awaited::Head => deadlines.head,
+            Awaited::Body | Awaited::Nothing => {
+                head_at.get_or_insert_with(Instant::now);
+                deadlines.total
+            }
+        };
+        if reader.awaited() == Awaited::Nothing {
+            break;
+        }
+        let count = match timeout_at(deadline, stream.read(&mut piece)).await {
+            // Bytes that come without end must not carry it over its deadline.
+            _ if Instant::now() >= deadline => return Err(late(reader.awaited(), limits)),
+            Ok(Ok(count)) => count,
+            Ok(Err(error)) => return Err(broken(&error, reader.awaited())),
+            Err(_) => return Err(late(reader.awaited(), limits)),
+        };
+        if count == 0 {
+            break;
+        }
+        reader.push(&piece[..count])?;
+    }
+    let answer = reader.finish()?;
+    Ok((answer, head_at.map_or(Duration::ZERO, |at| at.elapsed())))
+}
+
+fn late(awaited: Awaited, limits: AskLimits) -> AskFault {
+    let (failure, detail) = match awaited {
+        Awaited::Head => {
+            let ms = limits.headers_ms.min(limits.total_ms);
+            (AskFailure::HeadersTimeout, format!("the head was not complete after {ms} ms"))
+        }
+        Awaited::Body | Awaited::Nothing => {
+            let ms = limits.total_ms;
+            (AskFailure::BodyTimeout, format!("the body was not complete after {ms} ms"))
+        }
+    };
+    AskFault { failure, detail }
+}
+
+fn broken(error: &io::Error, awaited: Awaited) -> AskFault {
+    let (failure, detail) = match (awaited, error.kind()) {
+        (Awaited::Head, io::ErrorKind::TimedOut) => {
+            (AskFailure::HeadersTimeout, "the connection timed out before an answer")
+        }
+        (Awaited::Head, _) => {
+            (AskFailure::ConnectReset, "the connection was reset before an answer")
+        }
+        (Awaited::Body | Awaited::Nothing, _) => {
+            (AskFailure::Truncated, "the connection was reset within the body")
+        }
+    };
+    AskFault { failure, detail: detail.into() }
 }
 
 async fn connect(
@@ -222,71 +258,6 @@ async fn connect(
             fault(AskFailure::Unreachable, format!("there is no way to {}: {error}", address.ip()))
         }
     }
-}
-
-/// The limit holds for what is read: at most one read more than is kept.
-async fn collect(mut body: Incoming, limits: AskLimits) -> Result<Vec<u8>, AskFault> {
-    let mut kept = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| classify(&error, Stage::Body))?;
-        let Some(data) = frame.data_ref() else {
-            continue;
-        };
-        if data.len() > limits.body_bytes - kept.len() {
-            let detail = format!("the body is larger than {} bytes", limits.body_bytes);
-            return Err(AskFault { failure: AskFailure::BodyTooLarge, detail });
-        }
-        kept.extend_from_slice(data);
-    }
-    Ok(kept)
-}
-
-fn readable(fields: &HeaderMap) -> Vec<(String, String)> {
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    fields.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
-}
-
-/// What was being read when an error came.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Head,
-    Body,
-}
-
-fn classify(error: &hyper::Error, stage: Stage) -> AskFault {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(cause) = next {
-        if let Some(cause) = cause.downcast_ref::<io::Error>() {
-            let ours = cause.get_ref().and_then(|inner| inner.downcast_ref::<AskFault>());
-            return ours.cloned().unwrap_or_else(|| broken(cause, stage));
-        }
-        next = cause.source();
-    }
-    let (failure, detail) = if error.is_incomplete_message() {
-        (AskFailure::Truncated, "the connection was closed before the answer was complete".into())
-    } else {
-        (AskFailure::NotHttp, format!("the answer is malformed: {error}"))
-    };
-    AskFault { failure, detail }
-}
-
-fn broken(error: &io::Error, stage: Stage) -> AskFault {
-    use io::ErrorKind as Kind;
-    let (failure, detail) = match (error.kind(), stage) {
-        (Kind::InvalidInput | Kind::InvalidData, _) => {
-            (AskFailure::NotHttp, format!("the chunks of the body are malformed: {error}"))
-        }
-        (Kind::UnexpectedEof, _) => {
-            (AskFailure::Truncated, "the connection was closed within the body".into())
-        }
-        (_, Stage::Head) => {
-            (AskFailure::ConnectReset, "the connection was reset before an answer".into())
-        }
-        (_, Stage::Body) => {
-            (AskFailure::Truncated, "the connection was reset within the body".into())
-        }
-    };
-    AskFault { failure, detail }
 }
 
 fn millis(time: Duration) -> u64 {

@@ -9,8 +9,9 @@
 //!
 //! A prober sits in a network with a stranger, so it is believed as little as the stranger: its
 //! lines are bounded, an id that nobody waits for is ignored, an answer of another kind or
-//! beyond the question's limits is `Garbled`, and a line that is no observation ends the
-//! conversation for everybody. Ids on the wire are the client's own; callers see theirs.
+//! beyond the question's limits is `Garbled`, and a line that is no observation or one of more
+//! lines than there were requests ends the conversation for everybody. Ids on the wire are the
+//! client's own; callers see theirs.
 
 use std::{
     collections::HashMap,
@@ -22,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+use portcall_shared::domain::text::defused_line;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     sync::{Semaphore, mpsc, oneshot},
@@ -32,8 +34,8 @@ use tokio::{
 use super::{
     lines::{Line, Lines},
     wire::{
-        AT_ONCE, AskLimits, DETAIL_CHARS, KNOCK_MS, KNOCK_PORTS, LINE_BYTES, Observation, Question,
-        Request,
+        AT_ONCE, AskLimits, DETAIL_CHARS, DiskSpace, KNOCK_MS, KNOCK_PORTS, LINE_BYTES,
+        Observation, Question, Request,
     },
 };
 
@@ -88,6 +90,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiters: HashMap<u64, oneshot::Sender<Result<Observation, ProberError>>>,
+    /// Requests that an observation may still come for, whether somebody waits for it or not.
+    owed: u64,
     over: Option<ProberError>,
 }
 
@@ -124,13 +128,14 @@ impl ProberClient {
         let request = |own| Request::Ask(Question { id: own, limits, ..question });
         match self.exchange(request, within).await? {
             Observation::Answer { status, headers, body, body_ms, ms, .. } => {
-                believable(status, &headers, &body, limits)?;
+                believable(status, &headers, &body, limits)
+                    .map_err(|error| self.distrust(error))?;
                 Ok(Observation::Answer { id, status, headers, body, body_ms, ms })
             }
             Observation::Failed { failure, detail, ms, .. } => {
                 Ok(Observation::Failed { id, failure, detail: cut(&detail), ms })
             }
-            other => Err(unexpected(other)),
+            other => Err(self.distrust(unexpected(other))),
         }
     }
 
@@ -157,7 +162,7 @@ impl ProberClient {
             Observation::Knocked { open, .. } => {
                 Ok(asked.into_iter().filter(|port| open.contains(port)).collect())
             }
-            other => Err(unexpected(other)),
+            other => Err(self.distrust(unexpected(other))),
         }
     }
 
@@ -168,7 +173,21 @@ impl ProberClient {
     pub async fn ping(&self) -> Result<(), ProberError> {
         match self.exchange(|id| Request::Ping { id }, GRACE).await? {
             Observation::Pong { .. } => Ok(()),
-            other => Err(unexpected(other)),
+            other => Err(self.distrust(unexpected(other))),
+        }
+    }
+
+    /// How full the disk is that the prober's root lies on: the one that holds the engine's data.
+    ///
+    /// # Errors
+    /// As [`ProberError`] says.
+    pub async fn disk(&self) -> Result<DiskSpace, ProberError> {
+        match self.exchange(|id| Request::Disk { id }, GRACE).await? {
+            Observation::Disk { space, .. } if space.free_bytes <= space.total_bytes => Ok(space),
+            Observation::Disk { .. } => Err(self.distrust(ProberError::Garbled {
+                detail: "more of the disk is free than there is".into(),
+            })),
+            other => Err(self.distrust(unexpected(other))),
         }
     }
 
@@ -176,6 +195,14 @@ impl ProberClient {
     #[must_use]
     pub fn over(&self) -> Option<ProberError> {
         self.shared.lock().over.clone()
+    }
+
+    /// Who says what cannot be is not asked again.
+    fn distrust(&self, error: ProberError) -> ProberError {
+        if matches!(error, ProberError::Garbled { .. }) {
+            self.shared.end(error.clone());
+        }
+        error
     }
 
     fn admit(&self, address: IpAddr) -> Result<(), ProberError> {
@@ -247,13 +274,21 @@ impl Shared {
         }
         let (sender, answer) = oneshot::channel();
         state.waiters.insert(id, sender);
+        state.owed += 1;
         Ok(Seat { shared: self, id, answer })
     }
 
-    fn deliver(&self, observation: Observation) {
-        if let Some(waiter) = self.lock().waiters.remove(&observation.id()) {
+    /// # Errors
+    /// When the prober says more than it was asked: listening to it could go on for ever.
+    fn deliver(&self, observation: Observation) -> Result<(), ProberError> {
+        let mut state = self.lock();
+        state.owed = state.owed.checked_sub(1).ok_or_else(|| ProberError::Garbled {
+            detail: "there are more answers than requests".into(),
+        })?;
+        if let Some(waiter) = state.waiters.remove(&observation.id()) {
             let _ = waiter.send(Ok(observation));
         }
+        Ok(())
     }
 
     /// The first reason stays.
@@ -270,10 +305,10 @@ async fn read<R: AsyncRead + Unpin>(mut lines: Lines<R>, shared: Arc<Shared>) {
     loop {
         let reason = match lines.next().await {
             Ok(Some(Line::Whole(line))) => match serde_json::from_slice(&line) {
-                Ok(observation) => {
-                    shared.deliver(observation);
-                    continue;
-                }
+                Ok(observation) => match shared.deliver(observation) {
+                    Ok(()) => continue,
+                    Err(reason) => reason,
+                },
                 Err(error) => ProberError::Garbled { detail: cut(&error.to_string()) },
             },
             Ok(Some(Line::TooLong)) => {
@@ -336,12 +371,10 @@ fn unexpected(observation: Observation) -> ProberError {
     }
 }
 
-/// A sentence of the other side, short and without control characters.
+/// A sentence of the other side, short and safe to show.
 fn cut(detail: &str) -> String {
-    let plain = |letter: char| {
-        if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter }
-    };
-    detail.chars().take(DETAIL_CHARS).map(plain).collect()
+    let detail: String = detail.chars().take(DETAIL_CHARS).collect();
+    defused_line(&detail, 4 * DETAIL_CHARS)
 }
 
 #[cfg(test)]

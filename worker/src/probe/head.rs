@@ -1,112 +1,122 @@
-//! The strict reading of an answer's head, before an HTTP library sees it.
+//! The strict reading of an answer's head.
 //!
-//! hyper is lenient where two readers of the same bytes may disagree: it takes a bare LF for a
-//! line end, lets `Transfer-Encoding` silently win over `Content-Length`, reads a body to the
-//! end of the connection when the last transfer coding is unknown, and skips any number of
-//! interim answers. Here each of them is a fault with a sentence. The check is incremental and
-//! looks at each byte once; whoever calls it keeps the bytes.
+//! HTTP libraries are lenient where two readers of the same bytes may disagree: a bare LF for a
+//! line end, `Transfer-Encoding` that silently wins over `Content-Length`, a body to the end of
+//! the connection when the last transfer coding is unknown, any number of interim answers. Here
+//! each of them is a fault with a sentence. The check is incremental and looks at each byte once;
+//! whoever calls it keeps the bytes.
 
 use super::{
-    ask::AskFault,
+    answer::AskFault,
     wire::{AskFailure, AskLimits},
 };
 
 /// The most interim (1xx) answers before the real one.
 const INTERIM: usize = 2;
 
-/// How far a head is.
+/// A head that is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    /// 200 to 599.
+    pub(super) status: u16,
+    /// In the order of arrival, without those of interim answers.
+    pub(super) fields: Vec<(String, String)>,
+    pub(super) framing: Framing,
+}
+
+/// How the head says where the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// More bytes are needed.
-    More,
-    /// The final head begins at this offset and is complete.
-    Whole {
-        /// After the interim answers.
-        from: usize,
-    },
+pub(super) enum Framing {
+    /// After so many bytes.
+    Length(u64),
+    /// With the last chunk.
+    Chunked,
+    /// With the connection.
+    Close,
 }
 
 /// The state of one check.
 #[derive(Debug)]
 pub(super) struct HeadCheck {
     limits: AskLimits,
-    /// Where the head that is being read begins.
-    head: usize,
     /// Where the line that is being read begins.
     line: usize,
     /// Up to where there is no line end.
     scanned: usize,
     interim: usize,
     fields: usize,
-    framing: Option<Framing>,
+    draft: Option<Draft>,
 }
 
-/// What one head says about itself; there once its status line was read.
+/// What one head says; there once its status line was read.
 #[derive(Debug)]
-struct Framing {
+struct Draft {
     status: u16,
     minor: u8,
+    fields: Vec<(String, String)>,
     length: Option<u64>,
     chunked: bool,
 }
 
 impl HeadCheck {
     pub(super) fn new(limits: AskLimits) -> Self {
-        Self { limits, head: 0, line: 0, scanned: 0, interim: 0, fields: 0, framing: None }
+        Self { limits, line: 0, scanned: 0, interim: 0, fields: 0, draft: None }
     }
 
-    /// Reads on; `bytes` is everything since the connection began.
-    pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<Progress, AskFault> {
+    /// Reads on; `bytes` is everything since the connection began. Gives the final head and the
+    /// offset behind it once it is complete.
+    pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<Option<(Head, usize)>, AskFault> {
         while let Some(gap) = bytes[self.scanned..].iter().position(|byte| *byte == b'\n') {
             let end = self.scanned + gap;
             if end >= self.limits.head_bytes {
+                // Said first, as when the line comes in pieces.
+                if self.draft.is_none() {
+                    status_prefix(&bytes[self.line..end])?;
+                }
                 return Err(self.too_many_bytes());
             }
             let line = &bytes[self.line..end];
             self.scanned = end + 1;
             self.line = end + 1;
-            if self.read_line(line)? {
-                return Ok(Progress::Whole { from: self.head });
+            if let Some(head) = self.read_line(line)? {
+                return Ok(Some((head, self.line)));
             }
         }
         self.scanned = bytes.len();
-        if self.framing.is_none() {
+        if self.draft.is_none() {
             status_prefix(&bytes[self.line..])?;
         }
         if bytes.len() >= self.limits.head_bytes {
             return Err(self.too_many_bytes());
         }
-        Ok(Progress::More)
+        Ok(None)
     }
 
-    /// Whether the final head ended with this line.
-    fn read_line(&mut self, line: &[u8]) -> Result<bool, AskFault> {
-        let Some(framing) = &mut self.framing else {
+    /// The final head, if it ended with this line.
+    fn read_line(&mut self, line: &[u8]) -> Result<Option<Head>, AskFault> {
+        let Some(draft) = &mut self.draft else {
             status_prefix(line)?;
-            self.framing = Some(status_line(without_cr(line)?)?);
-            return Ok(false);
+            self.draft = Some(status_line(without_cr(line)?)?);
+            return Ok(None);
         };
         let line = without_cr(line)?;
         if !line.is_empty() {
             self.fields += 1;
             if self.fields > self.limits.header_fields {
-                let limit = self.limits.header_fields;
-                let detail = format!("the answer has more than {limit} header fields");
-                return Err(AskFault { failure: AskFailure::HeadersTooLarge, detail });
+                return Err(too_many_fields(self.limits));
             }
-            framing.field(line)?;
-            return Ok(false);
+            draft.field(line)?;
+            return Ok(None);
         }
-        if framing.status >= 200 {
-            return Ok(true);
+        let draft = self.draft.take();
+        if let Some(draft) = draft.filter(|draft| draft.status >= 200) {
+            return Ok(Some(draft.finish()));
         }
         self.interim += 1;
         if self.interim > INTERIM {
             return Err(not_http(format!("more than {INTERIM} interim (1xx) answers came first")));
         }
-        self.framing = None;
-        self.head = self.line;
-        Ok(false)
+        Ok(None)
     }
 
     fn too_many_bytes(&self) -> AskFault {
@@ -116,23 +126,9 @@ impl HeadCheck {
     }
 }
 
-impl Framing {
+impl Draft {
     fn field(&mut self, line: &[u8]) -> Result<(), AskFault> {
-        if matches!(line, [b' ' | b'\t', ..]) {
-            return Err(not_http("a header field is folded over two lines"));
-        }
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
-            return Err(not_http("a header field has no colon"));
-        };
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
-            return Err(not_http(
-                "the name of a header field has characters that it must not have",
-            ));
-        }
-        if !value.iter().all(|byte| is_text(*byte)) {
-            return Err(not_http("a header field holds control characters"));
-        }
+        let (name, value) = field(line)?;
         if name.eq_ignore_ascii_case(b"content-length") {
             self.content_length(value)?;
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
@@ -143,12 +139,23 @@ impl Framing {
         if self.chunked && self.length.is_some() {
             return Err(not_http("the answer has both Content-Length and Transfer-Encoding"));
         }
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        self.fields.push((text(name).to_ascii_lowercase(), text(value)));
         Ok(())
+    }
+
+    fn finish(self) -> Head {
+        let framing = match (self.chunked, self.length) {
+            (true, _) => Framing::Chunked,
+            (false, Some(length)) => Framing::Length(length),
+            (false, None) => Framing::Close,
+        };
+        Head { status: self.status, fields: self.fields, framing }
     }
 
     fn content_length(&mut self, value: &[u8]) -> Result<(), AskFault> {
         for one in value.split(|byte| *byte == b',') {
-            let one = one.trim_ascii();
+            let one = trimmed(one);
             let digits = !one.is_empty() && one.len() <= 18 && one.iter().all(u8::is_ascii_digit);
             let length = std::str::from_utf8(one).ok().filter(|_| digits);
             let Some(length) = length.and_then(|text| text.parse().ok()) else {
@@ -171,7 +178,7 @@ impl Framing {
         }
         if !value.eq_ignore_ascii_case(b"chunked") {
             let known = [&b"gzip"[..], b"x-gzip", b"deflate", b"compress", b"x-compress"];
-            let first = value.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+            let first = trimmed(value.split(|byte| *byte == b',').next().unwrap_or_default());
             if known.iter().any(|name| first.eq_ignore_ascii_case(name)) {
                 return Err(encoded());
             }
@@ -182,8 +189,34 @@ impl Framing {
     }
 }
 
+/// Takes one line apart, strictly.
+pub(super) fn field(line: &[u8]) -> Result<(&[u8], &[u8]), AskFault> {
+    if matches!(line, [b' ' | b'\t', ..]) {
+        return Err(not_http("a header field is folded over two lines"));
+    }
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+        return Err(not_http("a header field has no colon"));
+    };
+    let (name, value) = (&line[..colon], trimmed(&line[colon + 1..]));
+    if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+        return Err(not_http("the name of a header field has characters that it must not have"));
+    }
+    if !value.iter().all(|byte| is_text(*byte)) {
+        return Err(not_http("a header field holds control characters"));
+    }
+    Ok((name, value))
+}
+
+/// Without the white space that HTTP knows, which is less than what others call so.
+fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
 fn content_encoding(value: &[u8]) -> Result<(), AskFault> {
-    let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let mut codings = value.split(|byte| *byte == b',').map(trimmed);
     if codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")) {
         return Ok(());
     }
@@ -195,6 +228,11 @@ fn encoded() -> AskFault {
         failure: AskFailure::Encoding,
         detail: "the answer is compressed though the request said Accept-Encoding: identity".into(),
     }
+}
+
+pub(super) fn too_many_fields(limits: AskLimits) -> AskFault {
+    let detail = format!("the answer has more than {} header fields", limits.header_fields);
+    AskFault { failure: AskFailure::HeadersTooLarge, detail }
 }
 
 /// As early as possible, so that another protocol is named at once and not after a deadline.
@@ -211,7 +249,7 @@ fn status_prefix(line: &[u8]) -> Result<(), AskFault> {
     Err(not_http(detail))
 }
 
-fn status_line(line: &[u8]) -> Result<Framing, AskFault> {
+fn status_line(line: &[u8]) -> Result<Draft, AskFault> {
     let fault = || not_http("the status line is malformed");
     let rest = line.strip_prefix(b"HTTP/1.").ok_or_else(fault)?;
     let [minor @ (b'0' | b'1'), b' ', code @ ..] = rest else {
@@ -227,16 +265,19 @@ fn status_line(line: &[u8]) -> Result<Framing, AskFault> {
     let status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
     match status {
         101 => Err(not_http("the answer switches protocols, which nobody asked for")),
-        100..=599 => Ok(Framing { status, minor: minor - b'0', length: None, chunked: false }),
+        100..=599 => {
+            let minor = minor - b'0';
+            Ok(Draft { status, minor, fields: Vec::new(), length: None, chunked: false })
+        }
         _ => Err(not_http(format!("there is no status {status:03}"))),
     }
 }
 
-fn without_cr(line: &[u8]) -> Result<&[u8], AskFault> {
-    line.strip_suffix(b"\r").ok_or_else(|| not_http("a line of the head ends in LF without CR"))
+pub(super) fn without_cr(line: &[u8]) -> Result<&[u8], AskFault> {
+    line.strip_suffix(b"\r").ok_or_else(|| not_http("a line of the answer ends in LF without CR"))
 }
 
-fn not_http(detail: impl Into<String>) -> AskFault {
+pub(super) fn not_http(detail: impl Into<String>) -> AskFault {
     AskFault { failure: AskFailure::NotHttp, detail: detail.into() }
 }
 
@@ -244,7 +285,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-fn is_text(byte: u8) -> bool {
+pub(super) fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
@@ -255,23 +296,41 @@ mod tests {
 
     use super::*;
 
-    fn check(bytes: &[u8]) -> Result<Progress, AskFailure> {
+    fn check(bytes: &[u8]) -> Result<Option<(Head, usize)>, AskFailure> {
         HeadCheck::new(AskLimits::default()).advance(bytes).map_err(|fault| fault.failure)
     }
 
     #[rstest]
-    #[case("HTTP/1.1 200 OK\r\n\r\n", 0)]
-    #[case("HTTP/1.0 200 OK\r\nServer: Werkzeug/0.11\r\n\r\nbody", 0)]
-    #[case("HTTP/1.1 204\r\n\r\n", 0)]
-    #[case("HTTP/1.1 200 \r\nX:\r\n\r\n", 0)]
-    #[case("HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-length: 5, 5\r\n\r\n", 0)]
-    #[case("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", 0)]
-    #[case("HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\n\r\n", 0)]
-    #[case("HTTP/1.1 200 \u{e9}t\u{e9}\r\nX: \u{e9}\r\n\r\n", 0)]
-    #[case("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", 25)]
-    #[case("HTTP/1.1 102\r\n\r\nHTTP/1.1 103\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", 41)]
-    fn a_good_head_passes(#[case] head: &str, #[case] from: usize) {
-        assert_eq!(check(head.as_bytes()), Ok(Progress::Whole { from }));
+    #[case("HTTP/1.1 200 OK\r\n\r\n", Framing::Close)]
+    #[case("HTTP/1.0 200 OK\r\nServer: Werkzeug/0.11\r\n\r\n", Framing::Close)]
+    #[case("HTTP/1.1 204\r\n\r\n", Framing::Close)]
+    #[case("HTTP/1.1 200 \r\nX:\r\n\r\n", Framing::Close)]
+    #[case(
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-length: 5, 5\r\n\r\n",
+        Framing::Length(5)
+    )]
+    #[case("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", Framing::Chunked)]
+    #[case("HTTP/1.1 200 OK\r\nContent-Encoding: identity\r\n\r\n", Framing::Close)]
+    #[case("HTTP/1.1 200 \u{e9}t\u{e9}\r\nX: \u{e9}\r\n\r\n", Framing::Close)]
+    #[case("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", Framing::Close)]
+    #[case(
+        "HTTP/1.1 102\r\n\r\nHTTP/1.1 103\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        Framing::Close
+    )]
+    fn a_good_head_passes(#[case] head: &str, #[case] framing: Framing) {
+        let (read, end) = check(head.as_bytes()).unwrap().unwrap();
+        assert_eq!((read.framing, end), (framing, head.len()));
+        let with_body = [head.as_bytes(), b"body"].concat();
+        assert_eq!(check(&with_body), Ok(Some((read, end))));
+    }
+
+    #[test]
+    fn fields_are_kept_as_they_came() {
+        let head = b"HTTP/1.1 103\r\nLink: x\r\n\r\nHTTP/1.1 404 No\r\nX-A: \t1 \r\nx-a: \xff\r\nB:\r\n\r\n";
+        let (read, _) = check(head).unwrap().unwrap();
+        let fields = [("x-a", "1"), ("x-a", "\u{fffd}"), ("b", "")];
+        assert_eq!(read.fields, fields.map(|(name, value)| (name.into(), value.into())));
+        assert_eq!(read.status, 404);
     }
 
     #[rstest]
@@ -298,6 +357,9 @@ mod tests {
     #[case("HTTP/1.1 200 OK\r\nA: b\r\n\tc\r\n")]
     #[case("HTTP/1.1 200 OK\r\nA: b\0c\r\n")]
     #[case("HTTP/1.1 200 OK\r\nA: b\rc\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nA: \u{c}b\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: 5,\u{c}5\r\n")]
+    #[case("HTTP/1.1 200 OK\r\nContent-Length: 5,\r\n")]
     #[case("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n")]
     #[case("HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n")]
     #[case("HTTP/1.1 200 OK\r\nContent-Length:\r\n")]
@@ -361,7 +423,7 @@ mod tests {
             let mut check_in_pieces = HeadCheck::new(AskLimits::default());
             let first = check_in_pieces.advance(&bytes[..cut.min(bytes.len())]);
             let pieces = match first {
-                Ok(Progress::More) => check_in_pieces.advance(bytes),
+                Ok(None) => check_in_pieces.advance(bytes),
                 done => done,
             };
             prop_assert_eq!(pieces.map_err(|fault| fault.failure), check(bytes));

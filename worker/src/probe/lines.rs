@@ -11,7 +11,8 @@ use super::wire::LINE_BYTES;
 pub(super) enum Line {
     /// Without its end.
     Whole(Vec<u8>),
-    /// More than [`LINE_BYTES`]; it was skipped, not kept.
+    /// More than [`LINE_BYTES`]; it is not kept, and said as soon as it is known, since such a
+    /// line may never end. What is left of it is skipped.
     TooLong,
 }
 
@@ -38,21 +39,21 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             }
             let end = chunk.iter().position(|byte| *byte == b'\n');
             let part = &chunk[..end.unwrap_or(chunk.len())];
-            if self.held.len() + part.len() >= LINE_BYTES {
-                self.skipping = true;
+            let skipped = self.skipping;
+            let too_long = !skipped && self.held.len() + part.len() >= LINE_BYTES;
+            if too_long {
                 self.held = Vec::new();
-            } else if !self.skipping {
+            } else if !skipped {
                 self.held.extend_from_slice(part);
             }
+            self.skipping = (skipped || too_long) && end.is_none();
             let taken = end.map_or(chunk.len(), |end| end + 1);
             self.reader.consume(taken);
-            if end.is_some() {
-                let line = std::mem::take(&mut self.held);
-                return Ok(Some(if std::mem::take(&mut self.skipping) {
-                    Line::TooLong
-                } else {
-                    Line::Whole(line)
-                }));
+            if too_long {
+                return Ok(Some(Line::TooLong));
+            }
+            if end.is_some() && !skipped {
+                return Ok(Some(Line::Whole(std::mem::take(&mut self.held))));
             }
         }
     }
@@ -79,6 +80,7 @@ mod tests {
     #[tokio::test]
     async fn an_endless_line_is_not_kept() {
         let mut lines = Lines::new(tokio::io::AsyncReadExt::take(tokio::io::repeat(b'x'), 1 << 24));
+        assert_eq!(lines.next().await.unwrap(), Some(Line::TooLong), "before it ends");
         assert_eq!(lines.next().await.unwrap(), None);
         assert!(lines.held.capacity() < 2 * LINE_BYTES);
     }

@@ -6,17 +6,20 @@
 //!  │ client::         │ ─────────────────► │ serve:: │ ───────► │ a stranger's       │
 //!  │   ProberClient   │ ◄───────────────── │  ask::  │ ◄─────── │ container, port 80 │
 //!  └──────────────────┘  Observation lines └─────────┘          └───────────────────┘
-//!        json::parse (the body, on the worker's side)
+//!        json::parse (the body, on the worker's side)      answer:: (the stranger's HTTP)
 //! ```
 //!
 //! The prober holds no credentials and no opinion: it reports what came back, and the worker
 //! judges. Both sides treat the other as hostile: the prober dials only addresses of its slot,
 //! the worker believes nothing that is longer, later or other than what it asked for.
 //!
-//! Everything but [`client`] is also built without the feature `worker`, for the static prober.
+//! Everything but [`client`] and [`asking`] is also built without the feature `worker`, for the static prober.
 
 pub mod address;
+pub mod answer;
 pub mod ask;
+#[cfg(feature = "worker")]
+pub mod asking;
 #[cfg(feature = "worker")]
 pub mod client;
 pub mod json;
@@ -24,7 +27,7 @@ pub mod serve;
 pub mod wire;
 
 mod base64;
-mod gate;
+mod body;
 mod head;
 mod knock;
 mod lines;

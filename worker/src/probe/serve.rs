@@ -21,7 +21,7 @@ use super::{
     ask::ask,
     knock::knock,
     lines::{Line, Lines},
-    wire::{AT_ONCE, KNOCK_MS, KNOCK_PORTS, LINE_BYTES, Observation, Request},
+    wire::{AT_ONCE, DiskSpace, KNOCK_MS, KNOCK_PORTS, LINE_BYTES, Observation, Request},
 };
 
 /// Serves one worker until it closes its end; what is being asked then is still answered.
@@ -90,7 +90,23 @@ async fn observe(request: Request) -> Observation {
             Observation::Knocked { id, open: knock(address, &ports, within).await }
         }
         Request::Ping { id } => Observation::Pong { id },
+        Request::Disk { id } => match disk() {
+            Ok(space) => Observation::Disk { id, space },
+            Err(error) => Observation::Refused { id, detail: format!("the disk: {error}") },
+        },
     }
+}
+
+/// How full the disk is that holds the prober's own root. An overlay answers for the one that its
+/// writable layer lies on, which is the engine's.
+fn disk() -> io::Result<DiskSpace> {
+    let found = rustix::fs::statvfs("/")?;
+    Ok(DiskSpace {
+        free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+        free_inodes: found.f_favail,
+        total_inodes: found.f_files,
+    })
 }
 
 fn understand(line: &Line) -> Result<Request, Observation> {
@@ -112,7 +128,7 @@ fn admit(request: Request, allowed: &AddressSet) -> Result<Request, Observation>
             }
             (*id, *address)
         }
-        Request::Ping { .. } => return Ok(request),
+        Request::Ping { .. } | Request::Disk { .. } => return Ok(request),
     };
     if allowed.allows(address) {
         return Ok(request);
@@ -149,6 +165,20 @@ mod tests {
     async fn a_ping_is_answered_and_the_end_is_the_end() {
         assert_eq!(replies("").await, []);
         assert_eq!(replies("{\"op\":\"ping\",\"id\":3}\n").await, [Observation::Pong { id: 3 }]);
+    }
+
+    #[tokio::test]
+    async fn the_disk_under_the_root_is_told_as_the_kernel_counts_it() {
+        let Observation::Disk { id: 4, space } =
+            replies("{\"op\":\"disk\",\"id\":4}\n").await.remove(0)
+        else {
+            panic!()
+        };
+        let kernel = rustix::fs::statvfs("/").unwrap();
+        assert_eq!(space.total_bytes, kernel.f_blocks * kernel.f_frsize);
+        assert_eq!(space.total_inodes, kernel.f_files);
+        assert!(space.free_bytes < space.total_bytes, "something is on it");
+        assert!(space.free_inodes <= space.total_inodes);
     }
 
     #[tokio::test]

@@ -51,6 +51,24 @@ pub enum Request {
         /// Comes back in the observation.
         id: u64,
     },
+    /// Say how full the disk under the prober's own root is: the one that holds the engine's data.
+    Disk {
+        /// Comes back in the observation.
+        id: u64,
+    },
+}
+
+/// How full a disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSpace {
+    /// Bytes that anybody may still write; what is kept back for root is not in it.
+    pub free_bytes: u64,
+    /// Its size in bytes.
+    pub total_bytes: u64,
+    /// Files that may still be made; 0 with a total of 0 where they are not counted.
+    pub free_inodes: u64,
+    /// How many files there may be.
+    pub total_inodes: u64,
 }
 
 /// One HTTP request to one address.
@@ -174,8 +192,7 @@ pub enum Observation {
         id: u64,
         /// 200 to 599.
         status: u16,
-        /// In the order of arrival by name, names in lower case, values with U+FFFD for what is
-        /// not UTF-8.
+        /// In the order of arrival, names in lower case, values with U+FFFD for what is not UTF-8.
         headers: Vec<(String, String)>,
         /// As sent, without the chunks' framing.
         #[serde(with = "base64")]
@@ -208,6 +225,13 @@ pub enum Observation {
         /// Of the ping.
         id: u64,
     },
+    /// How full the disk is.
+    Disk {
+        /// Of the request.
+        id: u64,
+        /// The numbers.
+        space: DiskSpace,
+    },
     /// The request was not carried out: no socket was opened.
     Refused {
         /// Of the request; 0 when it could not be read.
@@ -226,6 +250,7 @@ impl Observation {
             | Self::Failed { id, .. }
             | Self::Knocked { id, .. }
             | Self::Pong { id }
+            | Self::Disk { id, .. }
             | Self::Refused { id, .. } => *id,
         }
     }

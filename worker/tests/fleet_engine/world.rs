@@ -34,8 +34,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Result<Self> {
+        Self::with(NodeSettings::default())
+    }
+
+    /// On a node whose operator decided this.
+    pub(crate) fn with(node: NodeSettings) -> Result<Self> {
         let worker = WorkerId::new();
-        let fleet = fleet(worker, KEY)?;
+        let fleet = open(engine_host()?, worker, KEY, node)?;
         let registry = variable("PORTCALL_TEST_REGISTRY", "host:port of a local registry")?;
         Ok(Self { fleet, worker, registry, app: app()? })
     }
@@ -97,22 +102,24 @@ pub(crate) fn engine_host() -> Result<String> {
 }
 
 pub(crate) fn fleet(worker: WorkerId, key: LabelKey) -> Result<Fleet> {
-    open(engine_host()?, worker, key)
+    open(engine_host()?, worker, key, NodeSettings::default())
 }
 
 /// The same installation over another address.
 pub(crate) fn fleet_at(host: &str, worker: WorkerId) -> Result<Fleet> {
-    open(host.to_owned(), worker, KEY)
+    open(host.to_owned(), worker, KEY, NodeSettings::default())
 }
 
-fn open(host: String, worker: WorkerId, key: LabelKey) -> Result<Fleet> {
+fn open(host: String, worker: WorkerId, key: LabelKey, node: NodeSettings) -> Result<Fleet> {
     let prober = variable("PORTCALL_PROBER_BIN", "path of the static prober")?.into();
-    let (pool, node) = (SubnetPool::default(), NodeSettings::default());
+    let canary = variable("PORTCALL_CANARY_BIN", "path of the static canary")?.into();
+    let pool = SubnetPool::default();
     Ok(Fleet::engine(EngineSettings {
         host,
         worker,
         key,
         prober,
+        canary,
         pool,
         node,
         images: Images::Pinned,
@@ -159,7 +166,7 @@ pub(crate) async fn ended(fleet: &Fleet, workload: &Workload) -> Result<Vec<Cont
     bail!("the containers did not end")
 }
 
-fn variable(name: &str, what: &str) -> Result<String> {
+pub(crate) fn variable(name: &str, what: &str) -> Result<String> {
     std::env::var_os(name)
         .and_then(|value| value.into_string().ok())
         .with_context(|| format!("these tests need {name}, the {what}"))

@@ -23,7 +23,7 @@ use crate::server::{OK, PATIENCE, Then, asked, failure, question, server};
 )]
 #[case::b10_chunk_max(
     "Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx",
-    AskFailure::Truncated
+    AskFailure::NotHttp
 )]
 #[case::chunk_without_end("Transfer-Encoding: chunked\r\n\r\n1\r\nxy", AskFailure::NotHttp)]
 #[case::b12_cl_te(

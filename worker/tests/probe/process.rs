@@ -148,3 +148,72 @@ async fn a_worker_and_a_prober_understand_each_other() {
     let _ = prober.await;
     assert_eq!(client.ping().await, Err(ProberError::Gone));
 }
+
+/// D09: the prober listens nowhere, and the stranger that it asks finds nothing where it came
+/// from. Its one socket is the connection that it made, from a port that the kernel chose.
+#[tokio::test]
+async fn the_prober_opens_no_door() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut prober = Command::new(env!("CARGO_BIN_EXE_prober"))
+        .args(["--within", "127.0.0.0/8"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = prober.stdin.take().unwrap();
+    stdin.write_all(line(&Request::Ask(question(address))).as_bytes()).unwrap();
+    let (mut stream, peer) = listener.accept().await.unwrap();
+    read_request(&mut stream).await;
+
+    let sockets = inet_sockets(prober.id());
+    let ours = vec![("tcp".to_owned(), peer, address, ESTABLISHED)];
+    assert_eq!(sockets, ours, "one connection and nothing else");
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let range: Vec<u16> = range.split_whitespace().map(|port| port.parse().unwrap()).collect();
+    assert!((range[0]..=range[1]).contains(&peer.port()), "{peer} is not of the kernel's choice");
+    let back = tokio::net::TcpStream::connect(peer).await.map_err(|error| error.kind());
+    assert_eq!(back.err(), Some(std::io::ErrorKind::ConnectionRefused), "somebody listens");
+
+    // The control: a socket that listens is seen by the same look.
+    let own = inet_sockets(std::process::id());
+    assert!(own.iter().any(|(_, local, _, state)| *local == address && *state == LISTEN));
+
+    drop((stream, stdin));
+    tokio::task::spawn_blocking(move || prober.wait()).await.unwrap().unwrap();
+}
+
+const ESTABLISHED: u8 = 1;
+const LISTEN: u8 = 10;
+
+/// The IP sockets of a process: which kind, from where, to where, in which state.
+fn inet_sockets(process: u32) -> Vec<(String, SocketAddr, SocketAddr, u8)> {
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let links = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let inodes: Vec<String> = links
+        .filter_map(|link| {
+            let name = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+            Some(name.to_owned())
+        })
+        .collect();
+    let mut found = Vec::new();
+    for kind in ["tcp", "tcp6", "udp", "udp6", "udplite", "raw", "raw6", "icmp", "icmp6"] {
+        let table = std::fs::read_to_string(format!("/proc/{process}/net/{kind}"));
+        for row in table.unwrap_or_default().lines().skip(1) {
+            let columns: Vec<&str> = row.split_whitespace().collect();
+            if inodes.iter().any(|inode| inode == columns[9]) {
+                let state = u8::from_str_radix(columns[3], 16).unwrap();
+                found.push((kind.to_owned(), place(columns[1]), place(columns[2]), state));
+            }
+        }
+    }
+    found
+}
+
+/// `0100007F:1F90`, as the kernel writes an IPv4 address and a port; of IPv6 only the port.
+fn place(text: &str) -> SocketAddr {
+    let (address, port) = text.split_once(':').unwrap();
+    let port = u16::from_str_radix(port, 16).unwrap();
+    let address = u32::from_str_radix(address, 16).unwrap_or_default();
+    SocketAddr::from((address.to_le_bytes(), port))
+}

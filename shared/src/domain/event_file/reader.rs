@@ -9,14 +9,21 @@ use std::{
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use toml_edit::{Document, Item, TableLike, Value};
 
+use crate::domain::text::defused_line;
+
+/// Most bytes of a key in a message.
+const SHOWN_KEY: usize = 120;
+/// Most bytes of a message.
+const SHOWN: usize = 800;
+
 /// One mistake in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// From 1.
     pub line: usize,
-    /// Such as `checks[0].status`; empty for a mistake of the syntax.
+    /// Such as `checks[0].status`, cut; empty for a mistake of the syntax.
     pub key: String,
-    /// What is wrong and what to write instead.
+    /// What is wrong and what to write instead, as one line for a terminal.
     pub message: String,
 }
 
@@ -43,6 +50,7 @@ impl<'a> Problems<'a> {
     pub(super) fn add(&self, span: Option<Range<usize>>, key: String, message: String) {
         let offset = span.map_or(0, |s| s.start).min(self.source.len());
         let line = self.source.as_bytes()[..offset].iter().filter(|b| **b == b'\n').count() + 1;
+        let (key, message) = (defused_line(&key, SHOWN_KEY), defused_line(&message, SHOWN));
         self.found.borrow_mut().push(Problem { line, key, message });
     }
 

@@ -112,6 +112,24 @@ fn contradictions() {
     assert!(parse(&GOOD.replace("image = \"any\"", "image = 3")).is_ok());
 }
 
+#[test]
+fn a_mistake_is_one_line_for_a_terminal() {
+    let long = "x".repeat(100_000);
+    for bad in [
+        "\"\\u001b[2J\" = 1".to_owned(),
+        "\"\\u202e\" = 1".to_owned(),
+        format!("{long} = 1"),
+        format!("[images]\nregistries = [\"\\u001b]0;{long}\"]"),
+        "[[checks]]\nget = \"/{p\\rticipant.name}\"".to_owned(),
+    ] {
+        let Err(InvalidEvent(mistakes)) = parse(&bad) else { panic!("{bad}") };
+        for mistake in mistakes {
+            let told = mistake.to_string();
+            assert!(!told.chars().any(text::is_hidden) && told.len() < 1000, "{told:?}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn never_panics(cut in 0usize..900, junk in "\\PC{0,20}") {

@@ -1,4 +1,4 @@
-//! Images: fetching strangers' by digest, reading what they declare, and loading our prober.
+//! Images: fetching strangers' by digest, reading what they declare, and loading our own.
 
 use std::{io, time::Duration};
 
@@ -12,9 +12,10 @@ use tokio::time::timeout;
 use super::{EngineFleet, Images, LOAD, READ, within};
 use crate::fleet::{
     Pulled,
-    error::{FleetError, PullFailure},
+    error::{FleetError, PullFailure, cut},
     facts::NodeFacts,
-    prober_image,
+    labels::Tenant,
+    own_image::OwnImage,
     workload::ImageDeclares,
 };
 
@@ -25,10 +26,16 @@ impl EngineFleet {
         limit: Duration,
     ) -> Result<Pulled, PullFailure> {
         require_pinned(image)?;
-        let (pulled, there) = match self.inspect_image(image).await {
+        let looked = {
+            let _looking = self.looking.read().await;
+            self.uses.used(image);
+            self.inspect_image(image).await
+        };
+        let (pulled, there) = match looked {
             Ok(there) => (Pulled::AlreadyThere, there),
             Err(error) if error.is_not_found() => {
                 self.fetch(image, limit).await?;
+                self.uses.fetched(image);
                 (Pulled::Fetched, self.inspect_image(image).await?)
             }
             Err(error) => return Err(error.into()),
@@ -85,10 +92,17 @@ impl EngineFleet {
         })
     }
 
-    /// Sees to it that the node has the prober's image; gives its name.
-    pub(super) async fn prober_image(&self, node: &NodeFacts) -> Result<String, FleetError> {
-        let tag =
-            self.prober_tag.get_or_try_init(|| self.with_prober(|b| Ok(prober_image::tag(b))));
+    /// Sees to it that the node has an image of ours; gives its name.
+    pub(in crate::fleet) async fn own_image(
+        &self,
+        own: OwnImage,
+        node: &NodeFacts,
+    ) -> Result<String, FleetError> {
+        let tag = match own {
+            OwnImage::Prober => &self.prober_tag,
+            OwnImage::Canary => &self.canary_tag,
+        };
+        let tag = tag.get_or_try_init(|| self.with_binary(own, move |binary| Ok(own.tag(binary))));
         let tag = tag.await?;
         match self.inspect_image(tag).await {
             Ok(_) => return Ok(tag.clone()),
@@ -96,26 +110,29 @@ impl EngineFleet {
             Err(error) => return Err(error),
         }
         let (os, arch) = (node.os.clone(), node.arch.clone());
-        let archive = self.with_prober(move |binary| prober_image::archive(binary, &os, &arch));
-        let archive = archive.await?;
+        let archive = self.with_binary(own, move |binary| own.archive(binary, &os, &arch)).await?;
         let docker = self.docker()?;
         let options = ImportImageOptionsBuilder::new().quiet(true).build();
         let lines = docker.import_image(options, bollard::body_full(archive.into()), None);
         let load = lines.try_for_each(|_| async { Ok(()) });
-        within(LOAD, "loading the prober's image", load).await?;
+        within(LOAD, "loading an image of ours", load).await?;
         self.inspect_image(tag).await?;
         Ok(tag.clone())
     }
 
-    /// Reads the prober's binary and works on it, off the threads that answer.
-    async fn with_prober<T: Send + 'static>(
+    /// Reads the binary of one of ours and works on it, off the threads that answer.
+    async fn with_binary<T: Send + 'static>(
         &self,
+        own: OwnImage,
         work: impl FnOnce(&[u8]) -> io::Result<T> + Send + 'static,
     ) -> Result<T, FleetError> {
-        let path = self.settings.prober.clone();
-        let unreadable =
-            |source| FleetError::ProberBinary { path: self.settings.prober.clone(), source };
-        let done = tokio::task::spawn_blocking(move || work(&std::fs::read(path)?)).await;
+        let path = match own {
+            OwnImage::Prober => &self.settings.prober,
+            OwnImage::Canary => &self.settings.canary,
+        };
+        let unreadable = |source| FleetError::OwnBinary { path: path.clone(), source };
+        let read = path.clone();
+        let done = tokio::task::spawn_blocking(move || work(&std::fs::read(read)?)).await;
         done.map_err(io::Error::other).flatten().map_err(unreadable)
     }
 
@@ -125,8 +142,19 @@ impl EngineFleet {
     }
 }
 
-/// Refuses what may not be started here.
-pub(super) fn require_startable(image: &str, images: Images) -> Result<(), FleetError> {
+impl EngineFleet {
+    /// Refuses what may not be started here: of our own images, a canary is started as a canary and
+    /// in no other way.
+    pub(super) fn require_startable(&self, image: &str, tenant: &Tenant) -> Result<(), FleetError> {
+        match tenant {
+            Tenant::Submission(_) => require_startable(image, self.settings.images),
+            Tenant::Canary(_) if self.canary_tag.get().is_some_and(|own| own == image) => Ok(()),
+            Tenant::Canary(_) => Err(FleetError::NotPinned(image.to_owned())),
+        }
+    }
+}
+
+fn require_startable(image: &str, images: Images) -> Result<(), FleetError> {
     let id = image.strip_prefix("sha256:").is_some_and(|id| id.len() == 64);
     if images == Images::LocalToo && id { Ok(()) } else { require_pinned(image) }
 }
@@ -146,7 +174,7 @@ fn right_platform(image: &ImageInspect, node: &NodeFacts) -> Result<(), PullFail
     }
     let (os, arch) = (os.unwrap_or("?"), arch.unwrap_or("?"));
     let detail = format!("it is for {os}/{arch}, the node is {}/{}", node.os, node.arch);
-    Err(PullFailure::WrongPlatform { detail })
+    Err(PullFailure::WrongPlatform { detail: cut(&detail) })
 }
 
 /// Whose fault a refused pull is. The engine speaks for itself and for the registry in the same

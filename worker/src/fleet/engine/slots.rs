@@ -18,6 +18,7 @@ use crate::{
         error::{FleetError, cut},
         facts::NodeFacts,
         labels::{Identity, Kind},
+        own_image::OwnImage,
         readback,
         request::{self, Place},
         slot::{Slot, SlotHealth, Tenancy},
@@ -47,7 +48,7 @@ struct Network {
 impl EngineFleet {
     pub(in crate::fleet) async fn open_slot(&self, number: u32) -> Result<Slot, FleetError> {
         let node = Arc::new(self.facts().await?);
-        let image = self.prober_image(&node).await?;
+        let image = self.own_image(OwnImage::Prober, &node).await?;
         let (network, request) = self.make_network(number, &node).await?;
         let name = format!("{}-prober", network.name);
         let furnished = async {

@@ -10,10 +10,10 @@ use bollard::{
 use futures::{StreamExt, future::try_join_all};
 use tokio::time::timeout;
 
-use super::{COUNT, EngineFleet, LOGS, creation::CreateFailure, images::require_startable, within};
+use super::{COUNT, EngineFleet, LOGS, creation::CreateFailure, within};
 use crate::fleet::{
     error::{FleetError, StartFailure, cut},
-    labels::{Identity, Kind, Owner},
+    labels::{Kind, Owner, Tenant},
     request::{self, Place},
     slot::Slot,
     workload::{ContainerSpec, ContainerState, Member, Phase, Role, Workload},
@@ -30,11 +30,11 @@ impl EngineFleet {
     pub(in crate::fleet) async fn start(
         &self,
         slot: &Slot,
-        owner: &Owner,
+        tenant: &Tenant,
         specs: &[ContainerSpec],
     ) -> Result<Vec<Member>, StartFailure> {
         for (index, spec) in specs.iter().enumerate() {
-            require_startable(&spec.image, self.settings.images)?;
+            self.require_startable(&spec.image, tenant)?;
             if let Some(detail) = spec.declared.refusal() {
                 return Err(StartFailure::ConfigRefused { index, detail });
             }
@@ -45,21 +45,21 @@ impl EngineFleet {
         }
         // Until it is known to be otherwise; so it also stays if this future is dropped.
         slot.tenancy.doubt();
-        match self.bring_up(slot, owner, specs).await {
+        match self.bring_up(slot, tenant, specs).await {
             Ok(members) => {
                 slot.tenancy.trust();
                 Ok(members)
             }
             Err(failure) => {
-                let names: Vec<String> = specs.iter().map(|spec| name(owner, spec)).collect();
+                let names: Vec<String> =
+                    specs.iter().map(|spec| name(slot, tenant, spec)).collect();
                 let lost = matches!(&failure, StartFailure::Engine(e) if e.is_answer_lost());
                 match self.remove_ours(&names).await {
                     // What was asked for without an answer may still appear.
                     Ok(()) if !lost => slot.tenancy.trust(),
                     Ok(()) => {}
                     Err(error) => {
-                        let id = owner.submission;
-                        tracing::error!(submission.id = %id, error = %error, "half a workload is left to the reaper");
+                        tracing::error!(%tenant, error = %error, "half a workload is left to the reaper");
                     }
                 }
                 Err(failure)
@@ -71,12 +71,12 @@ impl EngineFleet {
     async fn bring_up(
         &self,
         slot: &Slot,
-        owner: &Owner,
+        tenant: &Tenant,
         specs: &[ContainerSpec],
     ) -> Result<Vec<Member>, StartFailure> {
         let mut members = Vec::with_capacity(specs.len());
         for (index, spec) in specs.iter().enumerate() {
-            members.push(self.make_member(slot, owner, spec, index).await?);
+            members.push(self.make_member(slot, tenant, spec, index).await?);
         }
         // What the event provides is there before what relies on it.
         let (services, images): (Vec<_>, Vec<_>) =
@@ -97,7 +97,7 @@ impl EngineFleet {
     async fn make_member(
         &self,
         slot: &Slot,
-        owner: &Owner,
+        tenant: &Tenant,
         spec: &ContainerSpec,
         index: usize,
     ) -> Result<Member, StartFailure> {
@@ -111,8 +111,8 @@ impl EngineFleet {
             node: &slot.node,
             settings: &self.settings.node,
         };
-        let labels = self.settings.key.sign(&Identity::of_workload(kind, owner));
-        let name = name(owner, spec);
+        let labels = self.settings.key.sign(&tenant.identity(kind));
+        let name = name(slot, tenant, spec);
         let body = request::container(spec, &place, labels);
         let id = self.create(&name, &body).await.map_err(|failure| match failure {
             CreateFailure::Differs(fields) => StartFailure::LimitDropped { fields },
@@ -234,8 +234,10 @@ impl EngineFleet {
 }
 
 /// Found again by this name if the engine's answer is lost.
-fn name(owner: &Owner, spec: &ContainerSpec) -> String {
-    let Owner { submission, generation, .. } = owner;
+fn name(slot: &Slot, tenant: &Tenant, spec: &ContainerSpec) -> String {
+    let Tenant::Submission(Owner { submission, generation, .. }) = tenant else {
+        return format!("{}-canary", slot.network_name);
+    };
     match spec.role {
         Role::Image => format!("portcall-{submission}-{generation}-{}", spec.index),
         Role::Service => format!("portcall-{submission}-{generation}-s{}", spec.index),

@@ -29,7 +29,7 @@ pub(in crate::fleet) fn labels(kind: Kind) -> HashMap<String, String> {
     let owner = Owner { submission, generation: Generation(3), worker };
     let identity = match kind {
         Kind::Workload | Kind::Service => Identity::of_workload(kind, &owner),
-        Kind::Prober | Kind::Slot => Identity::of_slot(kind, worker),
+        Kind::Prober | Kind::Canary | Kind::Slot => Identity::of_slot(kind, worker),
     };
     LabelKey([7; 32]).sign(&identity)
 }

@@ -54,7 +54,10 @@ fn answer(id: u64, body: &[u8]) -> Observation {
 
 fn own_id(request: &Request) -> u64 {
     match request {
-        Request::Ask(Question { id, .. }) | Request::Knock { id, .. } | Request::Ping { id } => *id,
+        Request::Ask(Question { id, .. })
+        | Request::Knock { id, .. }
+        | Request::Ping { id }
+        | Request::Disk { id } => *id,
     }
 }
 
@@ -65,13 +68,68 @@ async fn answers_find_their_questions_in_any_order() {
         tokio::join!(client.ask(question(7, 5_000)), client.ask(question(7, 5_000)), async {
             let ids = [own_id(&prober.request().await), own_id(&prober.request().await)];
             prober.say(&answer(ids[1], b"second")).await;
-            prober.say(&answer(999, b"nobody")).await;
             prober.say(&answer(ids[0], b"first")).await;
-            prober.say(&answer(ids[0], b"again")).await;
         },);
     assert_eq!(first, Ok(answer(7, b"first")));
     assert_eq!(second, Ok(answer(7, b"second")));
     assert_eq!(client.over(), None);
+}
+
+#[tokio::test]
+async fn an_id_that_nobody_waits_for_helps_nobody() {
+    let (client, mut prober) = conversation();
+    let asked = tokio::join!(client.ask(question(1, 0)), async {
+        let id = own_id(&prober.request().await);
+        for stray in [0, id + 1, u64::MAX] {
+            prober.say(&answer(stray, b"stray")).await;
+        }
+    })
+    .0;
+    assert!(matches!(asked, Err(ProberError::Garbled { .. })), "{asked:?}");
+}
+
+#[tokio::test]
+async fn no_more_is_heard_than_was_asked() {
+    let (client, mut prober) = conversation();
+    for round in 0..20 {
+        // One that is given up is still owed an answer, which then is late and no offence.
+        tokio::select! {
+            biased;
+            _ = client.ask(question(1, 5_000)) => panic!(),
+            request = prober.request() => prober.say(&answer(own_id(&request), b"late")).await,
+        }
+        assert_eq!(client.over(), None, "{round}");
+    }
+    let (ping, ()) = tokio::join!(client.ping(), async {
+        let id = own_id(&prober.request().await);
+        prober.say(&Observation::Pong { id }).await;
+    });
+    assert_eq!((ping, client.over()), (Ok(()), None), "as many as were asked");
+    let (ping, ()) = tokio::join!(client.ping(), async {
+        let id = own_id(&prober.request().await);
+        prober.say(&answer(id + 7, b"one")).await;
+        prober.say(&Observation::Pong { id }).await;
+    });
+    let Err(ProberError::Garbled { detail }) = ping else { panic!("{ping:?}") };
+    assert_eq!(detail, "there are more answers than requests");
+}
+
+#[tokio::test]
+async fn a_flood_ends_the_conversation_and_is_no_longer_read() {
+    let (client, mut prober) = conversation();
+    let pong = serde_json::to_string(&Observation::Pong { id: 1 << 40 }).unwrap() + "\n";
+    let flood = async {
+        let mut lines = 0_u64;
+        // A pipe that nobody reads is full after 64 KiB, one whose reader is gone is broken.
+        while let Ok(Ok(())) =
+            timeout(Duration::from_millis(200), prober.answers.write_all(pong.as_bytes())).await
+        {
+            lines += 1;
+            assert!(lines < 100_000, "the flood is read without end");
+        }
+    };
+    let (ping, ()) = tokio::join!(client.ping(), flood);
+    assert!(matches!(ping, Err(ProberError::Garbled { .. })), "{ping:?}");
 }
 
 #[tokio::test]
@@ -137,6 +195,7 @@ async fn an_answer_beyond_the_limits_is_not_believed() {
             prober.say(&Observation::Answer { id, status, headers, body, body_ms: 0, ms: 0 }).await;
         });
         assert!(matches!(asked, Err(ProberError::Garbled { .. })), "{asked:?}");
+        assert_eq!(client.over(), asked.err(), "it is not asked again");
     }
 }
 
@@ -148,6 +207,7 @@ async fn an_answer_of_another_kind_is_garbled_and_a_refusal_is_passed_on() {
         prober.say(&Observation::Pong { id }).await;
     });
     assert!(matches!(asked, Err(ProberError::Garbled { .. })), "{asked:?}");
+    let (client, mut prober) = conversation();
     let (asked, ()) = tokio::join!(client.ask(question(1, 5_000)), async {
         let id = own_id(&prober.request().await);
         prober.say(&Observation::Refused { id, detail: "no".into() }).await;

@@ -1,0 +1,94 @@
+//! Which rows run: all, those that are named, or a third that a seed chooses.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::{row::Row, run::Case};
+use crate::parts::given;
+
+/// A choice of rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Every row.
+    All,
+    /// Those of these ids.
+    Named(Vec<String>),
+    /// Every row that takes no engine, and a third of the others.
+    Third(u64),
+}
+
+impl Choice {
+    /// As the run of the tests asks for it.
+    #[must_use]
+    pub fn given() -> Self {
+        match given::corpus().as_str() {
+            "all" => Self::All,
+            "third" => Self::Third(given::seed().unwrap_or_else(fresh)),
+            ids => Self::Named(ids.split_whitespace().map(str::to_owned).collect()),
+        }
+    }
+
+    /// Whether a case is among them. Rows that belong together are chosen together.
+    #[must_use]
+    pub fn has(&self, (row, profile): &Case) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(ids) => ids.iter().any(|id| id == row.id),
+            Self::Third(_) if !row.needs_engine() => true,
+            Self::Third(seed) => {
+                let mut hasher = DefaultHasher::new();
+                (seed, name(row), profile.as_str()).hash(&mut hasher);
+                hasher.finish() % 3 == 0
+            }
+        }
+    }
+
+    /// As it can be given again.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::All => "all rows".to_owned(),
+            Self::Named(ids) => ids.join(" "),
+            Self::Third(seed) => {
+                format!("a third of the rows that take an engine (PORTCALL_TEST_SEED={seed})")
+            }
+        }
+    }
+}
+
+fn name(row: &Row) -> &'static str {
+    match row.stage {
+        super::Stage::Any => row.what,
+        super::Stage::Together(name) => name,
+    }
+}
+
+fn fresh() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::corpus::{rows, run::cases};
+
+    #[test]
+    fn a_third_is_about_a_third_and_the_same_again() {
+        let all = cases(&rows::all());
+        let (engine, others): (Vec<_>, Vec<_>) = all.iter().partition(|case| case.0.needs_engine());
+        let mut chosen_once = vec![false; engine.len()];
+        for seed in 0..40 {
+            let third = Choice::Third(seed);
+            assert!(others.iter().all(|case| third.has(case)));
+            let chosen = engine.iter().filter(|case| third.has(case)).count();
+            assert!((engine.len() / 5..engine.len() / 2).contains(&chosen), "{chosen}");
+            for (case, once) in engine.iter().zip(&mut chosen_once) {
+                *once |= third.has(case);
+                assert_eq!(third.has(case), Choice::Third(seed).has(case));
+            }
+        }
+        assert!(chosen_once.iter().all(|once| *once), "every row is chosen by some seed");
+    }
+}

@@ -1,0 +1,63 @@
+//! E: the walls. What one program can try is the canary's; here is what takes an image of its own.
+
+use serde_json::json;
+
+use crate::{
+    corpus::row::{
+        Expected::{Achieved, Failed, Passed},
+        ORDINARY, Row,
+        Rules::{Patient, Short},
+    },
+    image::{File, Layer},
+};
+
+/// `cap_net_raw,cap_sys_admin=ep` as the kernel keeps it (version 2, little endian).
+const CAPABILITIES: &[u8] = &[1, 0, 0, 2, 0, 0x20, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+pub(super) const ROWS: &[Row] = &[
+    Row::graded("E07", "set-uid program", Patient, Achieved("gained=nothing", "gained=nothing"), |s| {
+        let file = File::hostile("suid")?.mode(0o4755);
+        Ok(s.hostile("suid")?.layer(Layer::of(&[file])?).config("User", json!("10001:10001")))
+    }),
+    Row::graded(
+        "E08",
+        "capabilities of a file",
+        Patient,
+        Achieved("gained=nothing", "gained=nothing"),
+        |s| {
+            let file = File::hostile("capped")?.attribute("security.capability", CAPABILITIES);
+            let recipe = s.hostile("filecap")?.layer(Layer::of(&[file])?);
+            Ok(recipe.config("User", json!("10001:10001")))
+        },
+    ),
+    Row::refused("E14", "starts in /proc/self/fd/7", "image_config_refused", |s| {
+        Ok(s.hostile("nothing")?.config("WorkingDir", json!("/proc/self/fd/7")))
+    }),
+    Row::refused("E14", "starts in /x/../proc/self/fd/8", "image_config_refused", |s| {
+        Ok(s.hostile("nothing")?.config("WorkingDir", json!("/x/../proc/self/fd/8")))
+    }),
+    Row::graded("E15", "/dev/null as a link", Short, Failed("image_config_refused"), |s| {
+        Ok(s.hostile("nothing")?.layer(Layer::of(&[File::link("dev/null", "/proc/sys/kernel/core_pattern")])?))
+    })
+    .under(ORDINARY),
+    Row::graded("E15", "/dev/pts/0 as a link", Short, Failed("image_config_refused"), |s| {
+        Ok(s.hostile("nothing")?.layer(Layer::of(&[File::link("dev/pts/0", "/proc/self/exe")])?))
+    })
+    .under(ORDINARY),
+    Row::graded("E15", "/dev/console as a link", Short, Failed("image_config_refused"), |s| {
+        Ok(s.hostile("nothing")?.layer(Layer::of(&[File::link("dev/console", "/proc/sysrq-trigger")])?))
+    })
+    .under(ORDINARY),
+    Row::graded("E18", "no signal ends it", Short, Passed, |s| s.hostile("immortal")),
+    Row::graded(
+        "E19",
+        "writes to the runtime's program",
+        Patient,
+        Achieved("written=0", "written=0"),
+        |s| s.hostile("own-exe"),
+    ),
+    Row::graded("E19", "is the runtime's program", Short, Failed("exited"), |s| {
+        let script = File::program("entry", b"#!/proc/self/exe\n".to_vec());
+        Ok(s.hostile("nothing")?.layer(Layer::of(&[script])?).config("Entrypoint", json!(["/entry"])))
+    }),
+];

@@ -1,0 +1,24 @@
+//! The rows, by what they attack.
+
+mod answers;
+pub mod canary;
+pub mod controls;
+mod escape;
+mod exhaustion;
+mod image;
+mod network;
+mod own;
+
+use super::row::Row;
+
+/// Every row.
+#[must_use]
+pub fn all() -> Vec<Row> {
+    let mut all = answers::rows();
+    for rows in
+        [exhaustion::ROWS, network::ROWS, escape::ROWS, image::ROWS, own::ROWS, canary::ROWS]
+    {
+        all.extend_from_slice(rows);
+    }
+    all
+}

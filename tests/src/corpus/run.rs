@@ -1,0 +1,205 @@
+//! Running rows: in batches of as many as there are slots for, each beside a submission that harms
+//! nobody.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, future::try_join_all, stream};
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use super::{
+    row::{Expected, Profile, Row, Rules, Stage, Submits},
+    scene::{PATIENCE, SLOTS, Scene, Stand},
+};
+use crate::parts::client::{is_final, reason};
+
+/// What came out of one row under one profile.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The row.
+    pub id: String,
+    /// What it does.
+    pub what: String,
+    /// Under which profile.
+    pub profile: &'static str,
+    /// What had to come out.
+    pub expected: String,
+    /// What did.
+    pub got: String,
+    /// From the POST until it was final.
+    pub took: Duration,
+    /// The status document, if there is one.
+    pub document: Value,
+    /// Violations of its batch.
+    pub harm: usize,
+}
+
+impl Outcome {
+    /// Whether it is what had to come out.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.expected == self.got
+    }
+}
+
+/// A row under one profile.
+pub type Case = (Row, Profile);
+
+/// Cases in the order in which they run: those that belong together follow each other.
+#[must_use]
+pub fn cases(rows: &[Row]) -> Vec<Case> {
+    let of = |row: &Row| row.profiles.iter().map(|profile| (*row, *profile)).collect::<Vec<_>>();
+    let mut all: Vec<Case> = rows.iter().flat_map(of).collect();
+    let name = |case: &Case| match case.0.stage {
+        Stage::Any => None,
+        Stage::Together(name) => Some((name, case.1.as_str())),
+    };
+    all.sort_by_key(name);
+    all
+}
+
+impl Scene {
+    /// Runs some cases at once, at most as many at a time as there are slots.
+    ///
+    /// # Errors
+    /// When the platform does not answer at all.
+    pub async fn play(&self, cases: &[Case]) -> Result<Vec<Outcome>> {
+        self.survey().await?;
+        let together = |case: &&Case| case.0.stage != Stage::Any;
+        let (at_once, others): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(together);
+        let mut outcomes = Vec::new();
+        let mut groups: Vec<Vec<&Case>> = Vec::new();
+        for case in at_once {
+            match groups.last_mut() {
+                Some(group) if group[0].0.stage == case.0.stage && group[0].1 == case.1 => {
+                    group.push(case);
+                }
+                _ => groups.push(vec![case]),
+            }
+        }
+        for group in groups {
+            let played = try_join_all(group.iter().map(|case| self.play_one(case))).await?;
+            if played.iter().all(|outcome| !outcome.document.is_null()) {
+                overlap(&played)?;
+            }
+            outcomes.extend(played);
+        }
+        let others = others.into_iter().map(|case| self.play_one(case));
+        let played: Vec<Result<Outcome>> =
+            stream::iter(others).buffer_unordered(SLOTS + 2).collect().await;
+        for outcome in played {
+            outcomes.push(outcome?);
+        }
+        Ok(outcomes)
+    }
+
+    /// Runs one case.
+    ///
+    /// # Errors
+    /// When its image cannot be made, or the platform does not answer at all.
+    pub async fn play_one(&self, (row, profile): &Case) -> Result<Outcome> {
+        let participant = self.participant(row.id);
+        let stand = Stand { scene: self, profile: *profile, participant: &participant };
+        let recipe = match row.submits {
+            Submits::Reference(reference) => {
+                let reference = reference(&stand).await.with_context(|| format!("{row:?}"))?;
+                return self.submit(row, *profile, &participant, &reference).await;
+            }
+            Submits::Image(image) => image(&stand),
+            Submits::Answer(mode) => stand.hostile(&format!("answer:{mode}")),
+        };
+        let pushed = self.world.push(&recipe.with_context(|| format!("{row:?}"))?).await;
+        let reference = pushed.with_context(|| format!("{row:?}"))?.reference;
+        self.submit(row, *profile, &participant, &reference).await
+    }
+
+    async fn submit(
+        &self,
+        row: &Row,
+        profile: Profile,
+        participant: &str,
+        reference: &str,
+    ) -> Result<Outcome> {
+        let client = self.client(row.rules, profile)?;
+        let outcome = row.expected.outcome(profile);
+        let submission = self.submission(participant, row.rules, outcome).reference(reference);
+        let began = Instant::now();
+        let answer = client.post(&submission).await?;
+        let mut document = Value::Null;
+        let got = if answer.status == StatusCode::ACCEPTED {
+            let id = answer.json["id"].as_str().context("an answer without id")?;
+            let wanted = |document: &Value| match row.expected {
+                Expected::Delayed(_) => is_final(document) || !document["delayed"].is_null(),
+                _ => is_final(document),
+            };
+            // What hangs is a result too.
+            match client.wait_state(id, PATIENCE, wanted).await {
+                Ok(final_one) => document = final_one,
+                Err(_) => document = client.document(id).await?,
+            }
+            got(&document, row, profile)
+        } else {
+            let (code, errors) = answer.problem();
+            let code = errors.get("/images/0").cloned().unwrap_or(code);
+            format!("{} {code}", answer.status.as_u16())
+        };
+        Ok(Outcome {
+            id: row.id.to_owned(),
+            what: row.what.to_owned(),
+            profile: profile.as_str(),
+            expected: row.expected.shown(profile),
+            got,
+            took: began.elapsed(),
+            document,
+            harm: 0,
+        })
+    }
+
+    /// A submission that harms nobody, under both profiles: it passes, by its own answer.
+    ///
+    /// # Errors
+    /// When the platform does not answer at all.
+    pub async fn control(&self) -> Result<Vec<Outcome>> {
+        let image = |stand: &Stand<'_>| stand.app("ok");
+        let row = Row::graded("U1", "harms nobody", Rules::Control, Expected::Passed, image);
+        try_join_all(cases(&[row]).iter().map(|case| self.play_one(case))).await
+    }
+}
+
+fn got(document: &Value, row: &Row, profile: Profile) -> String {
+    let attempts = document["attempts"].as_array().map_or(0, Vec::len);
+    match document["state"].as_str().unwrap_or("?") {
+        // The rule held, or it would not have passed.
+        "passed" if matches!(row.expected, Expected::Achieved(..)) => row.expected.shown(profile),
+        "passed" => "passed".to_owned(),
+        "failed" if attempts > 1 => format!("{} at attempt {attempts}", reason(document)),
+        "failed" if reason(document) == "rule_failed:config" => {
+            let failures = &document["verdict"]["evidence"]["checks"][0]["failures"];
+            let failures = match failures {
+                Value::Null => &document["attempts"][0]["evidence"]["checks"][0]["failures"],
+                failures => failures,
+            };
+            let failures = failures.as_array().cloned().unwrap_or_default();
+            let got: Vec<String> =
+                failures.iter().map(|f| f["got"].as_str().unwrap_or("?").to_owned()).collect();
+            format!("{} {}", reason(document), got.join(", ")).trim().to_owned()
+        }
+        "failed" => reason(document).to_owned(),
+        state => match document["delayed"]["reason"].as_str() {
+            Some(code) => format!("delayed: {code}"),
+            None => format!("{state} {}", reason(document)).trim().to_owned(),
+        },
+    }
+}
+
+/// Those that must meet each other were there at the same time.
+fn overlap(outcomes: &[Outcome]) -> Result<()> {
+    let times = |pointer: &str| {
+        let at = outcomes.iter().map(|o| crate::parts::client::time_at(&o.document, pointer));
+        at.collect::<Result<Vec<_>>>()
+    };
+    let (began, ended) = (times("/attempts/0/started_at")?, times("/attempts/0/ended_at")?);
+    ensure!(began.iter().max() < ended.iter().min(), "rows that belong together did not meet");
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! The world in which rows run: one api, one worker with several slots behind a tap, an event for
+//! each kind of row, lures, and somebody who looks on.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::row::{Profile, Rules};
+use crate::{
+    event::Event,
+    image::Recipe,
+    parts::{
+        client::{Client, Submission},
+        engine::Inventory,
+        lure::Lures,
+        stack::{Plan, World},
+        tap::Tap,
+    },
+};
+
+/// How many rows are graded at once.
+pub const SLOTS: usize = 4;
+/// Until anything is final.
+pub const PATIENCE: Duration = Duration::from_secs(150);
+
+/// The world in which rows run.
+#[derive(Debug)]
+pub struct Scene {
+    /// The world.
+    pub world: World,
+    /// Between worker and engine.
+    pub tap: Tap,
+    /// Who must not be reached.
+    pub lures: Lures,
+    /// Where the engine keeps its data.
+    pub folder: PathBuf,
+    /// What was on the engine before the world began.
+    pub before: Inventory,
+    participants: AtomicU32,
+    slots: Mutex<Vec<Ipv4Addr>>,
+}
+
+/// Where one submission of a row stands: what its image may know.
+#[derive(Clone, Copy, Debug)]
+pub struct Stand<'a> {
+    /// The scene.
+    pub scene: &'a Scene,
+    /// The profile.
+    pub profile: Profile,
+    /// Whose submission it is, and which name its answers carry.
+    pub participant: &'a str,
+}
+
+impl Stand<'_> {
+    /// The hostile program in that mode.
+    ///
+    /// # Errors
+    /// When the static binary is not given.
+    pub fn hostile(&self, mode: &str) -> Result<Recipe> {
+        Ok(Recipe::hostile(mode)?.env("HOSTILE_NAME", self.participant))
+    }
+
+    /// The sample app, which is nobody's enemy.
+    ///
+    /// # Errors
+    /// When the static binary is not given.
+    pub fn app(&self, mode: &str) -> Result<Recipe> {
+        Ok(Recipe::app(mode)?.env("APP_NAME", self.participant))
+    }
+
+    /// Everything that an escape would reach: the lures, and the platform's own ports.
+    #[must_use]
+    pub fn targets(&self) -> String {
+        let mut targets = self.scene.lures.targets().to_vec();
+        targets.extend(self.scene.own_ports());
+        let texts: Vec<String> = targets.iter().map(ToString::to_string).collect();
+        texts.join(",")
+    }
+}
+
+impl Scene {
+    /// Begins a scene.
+    ///
+    /// # Errors
+    /// When a part is not given or does not become ready.
+    pub async fn begin(settle: impl FnOnce(Plan) -> Plan) -> Result<Self> {
+        let lures = Lures::set().await?;
+        let engine = crate::parts::engine::Engine::given().await?;
+        let tap = Tap::start(&engine.host).await?;
+        let before = engine.inventory().await?;
+        let folder = engine.folder().await?;
+        let plan = World::of(Event::config())
+            .worker_setting("PORTCALL_SLOTS", SLOTS)
+            .worker_setting("PORTCALL_DOCKER_HOST", tap.host());
+        let world = settle(plan).start().await?;
+        for rules in Rules::ALL {
+            for profile in [Profile::Ordinary, Profile::Strict] {
+                world.apply(&event(rules, profile)).await?;
+            }
+        }
+        Ok(Self { world, tap, lures, folder, before, participants: AtomicU32::new(0), slots: Mutex::default() })
+    }
+
+    /// Looks where the slots are; one that was in doubt has moved.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn survey(&self) -> Result<()> {
+        let there = self.world.slot_addresses().await?;
+        *self.slots.lock().unwrap_or_else(PoisonError::into_inner) = there;
+        Ok(())
+    }
+
+    /// Every address of every slot.
+    #[must_use]
+    pub fn slot_addresses(&self) -> Vec<Ipv4Addr> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A client of the event for rows of that kind.
+    ///
+    /// # Errors
+    /// When the api is not there.
+    pub fn client(&self, rules: Rules, profile: Profile) -> Result<Client> {
+        self.world.apis[0].client(&slug(rules, profile))
+    }
+
+    /// A participant whom nobody had before.
+    #[must_use]
+    pub fn participant(&self, id: &str) -> String {
+        format!("{id}-{}", self.participants.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A submission of this participant's that must achieve this.
+    #[must_use]
+    pub fn submission(&self, participant: &str, rules: Rules, outcome: &str) -> Submission {
+        let submission = Submission::of(participant);
+        match rules {
+            Rules::Answers | Rules::Canary => submission.with("/answers", json!({})),
+            Rules::Control => submission,
+            _ => submission.with("/answers/outcome", outcome.into()),
+        }
+    }
+
+    /// Where the platform itself listens in this network.
+    #[must_use]
+    pub fn own_ports(&self) -> Vec<SocketAddr> {
+        let services = self.world.apis.iter().chain(&self.world.workers);
+        let mut ports: Vec<u16> = services
+            .flat_map(|service| [service.address, Some(service.ops)])
+            .flatten()
+            .map(|address| address.port())
+            .collect();
+        ports.push(self.tap.address().port());
+        let part = |text: &str| text.rsplit(':').next()?.parse::<u16>().ok();
+        ports.extend(part(self.world.registry.host()));
+        let uri = self.world.database().split("//").nth(1).unwrap_or_default();
+        ports.extend(uri.split(['/', ',']).filter_map(part));
+        // The host by every address that it has for its containers.
+        let hosts = ["127.0.0.1", "172.17.0.1", "192.168.77.1"].map(|text| text.parse().ok());
+        let hosts = hosts.into_iter().flatten();
+        hosts.flat_map(|host| ports.iter().map(move |port| SocketAddr::new(host, *port))).collect()
+    }
+
+    /// The process id of the worker.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn worker(&self) -> Result<u32> {
+        Ok(self.world.workers.first().context("no worker")?.process.pid())
+    }
+}
+
+fn slug(rules: Rules, profile: Profile) -> String {
+    format!("{}-{}", format!("{rules:?}").to_lowercase(), profile.as_str())
+}
+
+/// The event for rows of that kind.
+fn event(rules: Rules, profile: Profile) -> Event {
+    let event = match rules {
+        Rules::Control => Event::config(),
+        Rules::Answers => Event::checked(portcall_hostile::answers::CHECK),
+        Rules::Canary => Event::checked(&super::rows::canary::check(profile)),
+        _ => Event::with_check(
+            "\"any\"",
+            &[
+                "{ path = \"$.name\", equals = \"{participant.name}\" }",
+                "{ path = \"$.outcome\", equals = \"{answers.outcome}\" }",
+            ],
+        )
+        .answer("outcome"),
+    };
+    let event = match rules {
+        Rules::Short => event,
+        Rules::Control => event.limits("ready_s = 30\nrequest_s = 5"),
+        Rules::Answers => event.limits("ready_s = 6"),
+        Rules::Patient | Rules::Canary => event.limits("ready_s = 40\nrequest_s = 2"),
+        Rules::Default => event.limits(""),
+        Rules::Generous => event.limits("ready_s = 40\nmemory_mib = 1024\npids = 200\nbody_kib = 256"),
+    };
+    let event = event.slug(&slug(rules, profile));
+    match profile {
+        Profile::Ordinary => event,
+        Profile::Strict => event.strict(),
+    }
+}

@@ -1,0 +1,288 @@
+//! The corpus of hostile submissions: each row with its exact reason, and nobody else harmed.
+//!
+//! `./infra/test corpus` runs a third of it, `./infra/test --full corpus` all, and
+//! `./infra/test corpus -- A01 X03` the rows of these ids.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use futures::{StreamExt, stream};
+use portcall_tests::{
+    Recipe,
+    corpus::{
+        Expected, Outcome, Row, Scene, calls,
+        choice::Choice,
+        coverage,
+        row::{ORDINARY, Profile, Rules},
+        rows, run, scene::{SLOTS, Stand}, table, unharmed,
+    },
+    parts::{client::Client, client::time_at, engine::Engine, lure::Lures, watch::{Sight, Watch}},
+    wait,
+};
+
+/// How many cases run between two looks at everybody else.
+const BATCH: usize = 24;
+/// How much more the engine may hold in the end, in bytes.
+const DISK: u64 = 64 * 1024 * 1024;
+
+#[expect(clippy::print_stdout, reason = "the table of the corpus is for people")]
+fn tell(text: &str) {
+    println!("{text}");
+}
+
+/// What a run of the corpus found.
+#[derive(Default)]
+struct Findings {
+    outcomes: Vec<Outcome>,
+    controls: Vec<Outcome>,
+    harm: Vec<String>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_hostile_submission_has_its_reason_and_harms_nobody() -> Result<()> {
+    let choice = Choice::given();
+    let mut cases = run::cases(&rows::all());
+    cases.retain(|case| choice.has(case));
+    ensure!(!cases.is_empty(), "no row is called so: {}", choice.shown());
+    tell(&format!("corpus: {}, {} cases", choice.shown(), cases.len()));
+
+    let scene = Scene::begin(|plan| plan).await?;
+    let disk = scene.disk().await?;
+    // Every slot and connection was used once before anything is measured.
+    let mut quiet = Vec::new();
+    for _ in 0..3 {
+        quiet.extend(scene.control().await?);
+    }
+    let idle = scene.idle().await?;
+    let client = scene.client(Rules::Control, Profile::Ordinary)?;
+    let watch =
+        Watch::begin(scene.world.engine.clone(), Some(scene.folder.clone()), client);
+    let began = Instant::now();
+    let mut found = Findings::default();
+    for batch in cases.chunks(BATCH) {
+        let (outcomes, controls) = tokio::join!(scene.play(batch), scene.control());
+        let (mut outcomes, mut controls) = (outcomes?, controls?);
+        let harm = scene.harm(&idle, &outcomes).await?;
+        outcomes.iter_mut().chain(&mut controls).for_each(|outcome| outcome.harm = harm.len());
+        tell(&format!("{:6.1} s: {} cases, {} harmed", began.elapsed().as_secs_f64(),
+            found.outcomes.len() + outcomes.len(), harm.len()));
+        found.outcomes.extend(outcomes);
+        found.controls.extend(controls);
+        found.harm.extend(harm);
+    }
+    let sight = watch.end().await?;
+    found.harm.extend(unharmed::of_sight(&sight));
+    let asked = scene.tap.calls();
+    let secrets = [scene.world.database(), "mongodb://"];
+    found.harm.extend(calls::violations(&asked, &secrets));
+    let created = asked.iter().filter(|call| call.resource() == "/containers/create").count();
+
+    let images = scene.forget_images().await?;
+    let after = scene.disk().await?;
+    let Scene { world, tap, lures, .. } = scene;
+    world.finish().await?;
+    drop((tap, lures));
+    if after.0 > disk.0 + DISK {
+        found.harm.push(format!("U3 the engine holds {} bytes, it was {}", after.0, disk.0));
+    }
+    found.tell(&quiet, &sight);
+    tell(&format!(
+        "the worker asked {} times for {created} containers; {images} pulled images taken off; the \
+         engine's folder: {} KiB more in {} files more",
+        asked.len(),
+        (after.0.saturating_sub(disk.0)) / 1024,
+        after.1.saturating_sub(disk.1),
+    ));
+    for (id, why) in coverage::ELSEWHERE.iter().chain(coverage::IMPOSSIBLE) {
+        tell(&format!("not here: {id}, {why}"));
+    }
+    found.judge()
+}
+
+impl Findings {
+    fn tell(&self, quiet: &[Outcome], sight: &Sight) {
+        tell(&table::of(&self.outcomes));
+        let took = |outcomes: &[Outcome]| {
+            let times: Vec<Duration> = outcomes.iter().map(|outcome| outcome.took).collect();
+            Sight::quantile(&times, 0.5)
+        };
+        let (quiet, beside) = (took(quiet), took(&self.controls));
+        tell(&format!(
+            "U1: {} submissions that harm nobody, median {beside:?} beside the others, {quiet:?} \
+             alone ({:.2} ×)",
+            self.controls.len(),
+            beside.as_secs_f64() / quiet.as_secs_f64().max(0.001),
+        ));
+        tell(&format!(
+            "U2: {} answers of the api, p99 {:?}; U3: {} of the engine, slowest {:?}; largest log {} \
+             KiB; most flows {:?}",
+            sight.answers.len(),
+            Sight::quantile(&sight.answers, 0.99),
+            sight.pings.len(),
+            sight.pings.iter().max().copied().unwrap_or_default(),
+            sight.largest_log / 1024,
+            sight.flows,
+        ));
+        for harm in &self.harm {
+            tell(&format!("HARM {harm}"));
+        }
+    }
+
+    fn judge(&self) -> Result<()> {
+        let all = || self.outcomes.iter().chain(&self.controls);
+        let wrong: Vec<&Outcome> = all().filter(|outcome| !outcome.holds()).collect();
+        for outcome in &wrong {
+            tell(&format!(
+                "WRONG {} {} ({}): expected {}, got {}\n{:#}",
+                outcome.id, outcome.what, outcome.profile, outcome.expected, outcome.got,
+                outcome.document
+            ));
+        }
+        ensure!(
+            wrong.is_empty() && self.harm.is_empty(),
+            "{} of {} came out otherwise, {} were harmed",
+            wrong.len(),
+            all().count(),
+            self.harm.len()
+        );
+        Ok(())
+    }
+}
+
+/// The controls: with a limit raised, the same attack comes to something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn full_with_a_limit_raised_the_same_attack_comes_to_something_else() -> Result<()> {
+    let scene = Scene::begin(|plan| plan).await?;
+    let outcomes = scene.play(&run::cases(rows::controls::ROWS)).await?;
+    let Scene { world, tap, lures, .. } = scene;
+    drop((tap, lures));
+    let found = Findings { outcomes, ..Findings::default() };
+    tell(&table::of(&found.outcomes));
+    found.judge()?;
+    world.finish().await
+}
+
+/// The controls of the network: without Portcall's walls the lures are reached, strangers meet, and
+/// names are carried out. Only here, where nothing leads out.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_walls_the_lures_are_reached() -> Result<()> {
+    let lures = Lures::set().await?;
+    let engine = Engine::given().await?;
+    let name = format!("open-{}", std::process::id());
+    let recipe = Recipe::hostile("reach")?;
+    engine.load(&format!("{name}:1"), &recipe).await?;
+    let names = ["reach", "dns", "listener", "dialler"].map(|mode| format!("{name}-{mode}"));
+    let containers: Vec<&str> = names.iter().map(String::as_str).collect();
+    let seen = open(&engine, &lures, &name, &containers).await;
+    engine.close(&containers, &name).await;
+    engine.forget(&format!("{name}:1")).await?;
+    seen
+}
+
+async fn open(engine: &Engine, lures: &Lures, name: &str, containers: &[&str]) -> Result<()> {
+    engine.open_network(name).await?;
+    let image = format!("{name}:1");
+    let start = |n: usize, more: Vec<String>| {
+        let (image, mode) = (&image, containers[n].rsplit('-').next().unwrap_or_default());
+        let mut env = vec![format!("HOSTILE_MODE={mode}")];
+        env.extend(more);
+        async move {
+            engine.start_open(containers[n], image, name, &env, &["203.0.113.10"]).await
+        }
+    };
+    let came = |word: &'static str| {
+        wait::until(format!("somebody at the lure: {word}"), Duration::from_secs(20), move || async move {
+            Ok(lures.touched().iter().any(|who| who.contains(word)).then_some(()))
+        })
+    };
+    let targets = ["169.254.169.254:80", "203.0.113.10:443", "192.168.77.1:2375"].join(",");
+    start(0, vec![format!("HOSTILE_TARGETS={targets}")]).await?;
+    came("connected to metadata").await?;
+    came("connected to internet").await?;
+    came("connected to node").await?;
+    start(1, Vec::new()).await?;
+    came("bytes to internet (203.0.113.10:53)").await?;
+
+    let listener = start(2, Vec::new()).await?;
+    let scanner = start(3, vec![format!("HOSTILE_TARGETS={listener}:9999")]).await?;
+    for (address, wanted) in [(listener, "strangers=0"), (scanner, "open=0")] {
+        let client = Client::new(&format!("http://{address}"), "")?;
+        let outcome = wait::until("its outcome", Duration::from_secs(30), || async {
+            let answer = client.get("/").await.ok();
+            Ok(answer.and_then(|answer| Some(answer.json["outcome"].as_str()?.to_owned())))
+        });
+        let outcome = outcome.await?;
+        ensure!(outcome != wanted, "they did not meet without the walls: {outcome}");
+    }
+    Ok(())
+}
+
+/// While a fifth of what comes is hostile, the others are graded as fast as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn full_a_hostile_fifth_slows_nobody() -> Result<()> {
+    const MOST: f64 = 1.2;
+    let scene = Scene::begin(|plan| plan).await?;
+    stream_of(&scene, 8, 0).await?;
+    let mut ratios = Vec::new();
+    // What else the machine does in one round it does not do in three.
+    for _ in 0..3 {
+        let quiet = stream_of(&scene, 40, 0).await?;
+        let mixed = stream_of(&scene, 50, 5).await?;
+        let ratio = mixed.as_secs_f64() / quiet.as_secs_f64();
+        tell(&format!("quiet {quiet:?}, with a hostile fifth {mixed:?}: {ratio:.2} ×"));
+        ratios.push(ratio);
+        if ratio <= MOST {
+            break;
+        }
+    }
+    let Scene { world, tap, lures, .. } = scene;
+    drop((tap, lures));
+    world.finish().await?;
+    ensure!(ratios.iter().any(|ratio| *ratio <= MOST), "{ratios:?}");
+    Ok(())
+}
+
+/// Grades so many submissions, every n-th of them hostile; the median time in which the others were
+/// graded.
+async fn stream_of(scene: &Scene, count: usize, every: usize) -> Result<Duration> {
+    const ATTACKS: [&str; 5] = ["forkbomb", "mem", "flood", "logflood", "cpu"];
+    let image = |stand: &Stand<'_>| stand.app("ok");
+    let honest =
+        Row::graded("honest", "", Rules::Control, Expected::Passed, image).under(ORDINARY);
+    let hostile: [Row; 5] = [0, 1, 2, 3, 4].map(|n| {
+        let images: [fn(&Stand<'_>) -> Result<Recipe>; 5] = [
+            |s| s.hostile(ATTACKS[0]),
+            |s| s.hostile(ATTACKS[1]),
+            |s| s.hostile(ATTACKS[2]),
+            |s| s.hostile(ATTACKS[3]),
+            |s| s.hostile(ATTACKS[4]),
+        ];
+        Row::graded("hostile", "", Rules::Short, Expected::Passed, images[n]).under(ORDINARY)
+    });
+    let row = |n: usize| match every > 0 && n % every == 0 {
+        true => hostile[n / every % hostile.len()],
+        false => honest,
+    };
+    let rows: Vec<Row> = (0..count).map(row).collect();
+    let played = rows.iter().map(|row| async move { scene.play_one(&(*row, Profile::Ordinary)).await });
+    let outcomes: Vec<Result<Outcome>> = stream::iter(played).buffer_unordered(SLOTS).collect().await;
+    let mut times = Vec::new();
+    for outcome in outcomes {
+        let outcome = outcome?;
+        if outcome.id == "honest" {
+            ensure!(outcome.holds(), "{outcome:?}");
+            let at = |field: &str| time_at(&outcome.document, &format!("/attempts/0/{field}"));
+            times.push((at("ended_at")? - at("started_at")?).try_into()?);
+        }
+    }
+    Ok(Sight::quantile(&times, 0.5))
+}
+
+/// Every row of the specification is somewhere, or there is a reason why not.
+#[test]
+fn no_row_is_forgotten() {
+    let missing = coverage::missing(&rows::all(), &rows::canary::ids());
+    assert!(missing.is_empty(), "{missing:?}");
+    let canary = rows::canary::ids();
+    assert!(coverage::missing(&[], &canary).contains(&"A01".to_owned()), "a lost row is noticed");
+}

@@ -1,0 +1,134 @@
+//! Ways out of the slot: addresses that must not be reached, names that must not be resolved, and
+//! what the container sees of the network that it is in. Every wait is short: what is refused is
+//! refused at once, and what is swallowed must not keep a node waiting.
+
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
+    time::Duration,
+};
+
+use crate::attempt::{Attempt, Tried};
+
+/// For one connection or answer.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// For an answer of a resolver, which asks others.
+const RESOLVER_PATIENCE: Duration = Duration::from_millis(500);
+
+pub(crate) const TABLE: &[Attempt] = &[
+    Attempt { name: "metadata", attempt: || dial(Ipv4Addr::new(169, 254, 169, 254), 80) },
+    Attempt { name: "metadata_ipv6", attempt: || dial(METADATA_6, 80) },
+    // TEST-NET-1: nobody's.
+    Attempt { name: "egress_tcp", attempt: || dial(Ipv4Addr::new(192, 0, 2, 1), 443) },
+    Attempt { name: "egress_udp", attempt: || ask(Ipv4Addr::new(192, 0, 2, 1), 53) },
+    Attempt { name: "egress_private", attempt: || ask(Ipv4Addr::new(10, 0, 0, 1), 9) },
+    Attempt { name: "multicast_ipv6", attempt: || say(ALL_NODES, 9) },
+    Attempt { name: "gateway", attempt: gateway },
+    Attempt { name: "resolve_name", attempt: resolve_name },
+    Attempt {
+        name: "interfaces",
+        attempt: || {
+            lines("/proc/net/dev", |line| {
+                line.contains(':') && !line.trim_start().starts_with("lo:")
+            })
+        },
+    },
+    Attempt { name: "addresses_ipv6", attempt: || lines("/proc/net/if_inet6", |_| true) },
+    Attempt {
+        name: "sockets_abstract",
+        attempt: || lines("/proc/net/unix", |line| line.contains(" @")),
+    },
+];
+
+const METADATA_6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+
+fn dial(address: impl Into<IpAddr>, port: u16) -> Tried {
+    in_time(TcpStream::connect_timeout(&SocketAddr::new(address.into(), port), PATIENCE))
+}
+
+/// One byte, and an answer if there is one.
+fn ask(address: Ipv4Addr, port: u16) -> Tried {
+    let asked = || -> io::Result<()> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((address, port))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.send(b"?")?;
+        socket.recv(&mut [0; 16]).map(drop)
+    };
+    in_time(asked())
+}
+
+/// One byte that nobody answers.
+fn say(address: Ipv6Addr, port: u16) -> Tried {
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0));
+    socket.and_then(|socket| socket.send_to(b"?", (address, port))).into()
+}
+
+/// Time that is over has many names.
+fn in_time<T>(result: io::Result<T>) -> Tried {
+    use io::ErrorKind::{TimedOut, WouldBlock};
+    match result {
+        Err(error) if matches!(error.kind(), TimedOut | WouldBlock) => Tried::Word("ETIMEDOUT"),
+        outcome => outcome.into(),
+    }
+}
+
+/// The machine's side of the container's network, at a port where it would refuse.
+fn gateway() -> Tried {
+    match own_network() {
+        Ok(first) => dial(first, 9),
+        Err(error) => Tried::Refused(error),
+    }
+}
+
+/// The first address of the network that the container is in, from the kernel's table of routes.
+fn own_network() -> io::Result<Ipv4Addr> {
+    let table = fs::read_to_string("/proc/net/route")?;
+    let network = table.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        u32::from_str_radix(fields.next()?, 16).ok()
+    });
+    let nearest = network.filter(|network| *network != 0).max_by_key(|network| network.to_be());
+    let network = nearest.ok_or_else(|| io::Error::from_raw_os_error(libc::ENETUNREACH))?;
+    // Addresses stand there as the processor reads them.
+    let mut first = network.to_ne_bytes();
+    first[3] |= 1;
+    Ok(Ipv4Addr::from(first))
+}
+
+/// Asks the engine's resolver for a name that it does not know itself.
+fn resolve_name() -> Tried {
+    // An id, "recursion desired", one question: portcall-canary.test, A, IN.
+    const QUESTION: &[u8] = b"\x70\x63\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\
+        \x0fportcall-canary\x04test\x00\x00\x01\x00\x01";
+    let asked = || -> io::Result<[u8; 512]> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((Ipv4Addr::new(127, 0, 0, 11), 53))?;
+        socket.set_read_timeout(Some(RESOLVER_PATIENCE))?;
+        socket.send(QUESTION)?;
+        let mut answer = [0; 512];
+        socket.recv(&mut answer)?;
+        Ok(answer)
+    };
+    match asked() {
+        Ok(answer) => match answer[3] & 0x0F {
+            0 if answer[6..8] != [0, 0] => Tried::Done,
+            0 => Tried::Empty,
+            2 => Tried::Word("SERVFAIL"),
+            3 => Tried::Word("NXDOMAIN"),
+            5 => Tried::Word("REFUSED"),
+            _ => Tried::Word("OTHER"),
+        },
+        Err(error) => in_time(Err::<(), _>(error)),
+    }
+}
+
+/// How many lines of a file are of a kind; none where there is no such file.
+fn lines(file: &str, of_kind: fn(&str) -> bool) -> Tried {
+    match fs::read_to_string(file) {
+        Ok(text) => Tried::counted(Ok(text.lines().filter(|line| of_kind(line)).count() as u64)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Tried::Number(0),
+        Err(error) => Tried::counted(Err(error)),
+    }
+}

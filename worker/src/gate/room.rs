@@ -1,0 +1,313 @@
+//! Room on the node: looked at before a slot offers itself, and made by taking strangers' images
+//! off it that were not used for the longest time. Nothing is removed for a submission that was
+//! claimed already: by then its images may be counted on.
+//!
+//! Only images are touched that are copies anyway: those of the platform's own registry, and those
+//! that this process fetched itself. What was used since the oldest grading under way began stays,
+//! as does what a container uses; when this process asked for an image last is known, and one that
+//! it did not ask for counts as the oldest. What was not asked for in a day goes even where there is
+//! room.
+//!
+//! The prober of an idle slot says how full the disk is. Should a stranger have taken it over, it
+//! can make this worker fetch images anew, or stop, and nothing else.
+
+use std::{
+    collections::HashSet,
+    future::Future,
+    sync::{
+        PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use portcall_shared::store::nodes::NodeDisk;
+use tokio::{sync::Mutex, time::Instant};
+
+use super::Gate;
+use crate::{
+    fleet::{Eviction, Fleet, FleetError, Slot, UsedImage},
+    probe::{client::ProberError, wire::DiskSpace},
+};
+
+/// For so long a look at the disk is believed, unless something was graded since.
+pub const LOOK: Duration = Duration::from_secs(10);
+/// An image that was not asked for in so long goes.
+pub const IDLE: Duration = Duration::from_secs(24 * 3600);
+/// Between two rounds for such images.
+const ROUND: Duration = Duration::from_secs(600);
+/// Between two looks at what the platform's own registry holds.
+const REGISTRY: Duration = Duration::from_secs(60);
+/// One in so many of the files that there may be must be free, where they are counted.
+const INODES: u64 = 50;
+const MIB: u64 = 1024 * 1024;
+
+/// Whether a slot may offer itself, as far as the disk goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// It may.
+    Enough,
+    /// It may not.
+    Lacking,
+}
+
+/// What holds images, and the disk under them.
+pub trait Storage: Sync {
+    /// What time it is there.
+    fn now(&self) -> Instant;
+    /// How full the disk is.
+    fn space(&self) -> impl Future<Output = Result<DiskSpace, ProberError>> + Send;
+    /// The names with a digest of all images.
+    fn names(&self) -> impl Future<Output = Result<Vec<String>, FleetError>> + Send;
+    /// What this process asked for.
+    fn used(&self) -> Vec<UsedImage>;
+    /// Removes an image, unless it is or was used since.
+    fn evict(
+        &self,
+        name: &str,
+        idle_since: Instant,
+    ) -> impl Future<Output = Result<Eviction, FleetError>> + Send;
+}
+
+/// Looks after the room on a node. Shared by the slots of a worker.
+#[derive(Debug)]
+pub struct Housekeeper {
+    /// How much must be free, in bytes.
+    least: u64,
+    /// What the names of images begin with that come from the platform's own registry.
+    ours: Option<String>,
+    began: Instant,
+    /// Something was graded since the last look.
+    stale: AtomicBool,
+    look: Mutex<Look>,
+    /// When room was made in the platform's own registry.
+    registry: std::sync::Mutex<Option<Instant>>,
+}
+
+#[derive(Debug)]
+struct Look {
+    at: Option<Instant>,
+    room: Room,
+    round: Instant,
+}
+
+impl Housekeeper {
+    /// So many bytes must be free; names of images that begin so are those of the platform's own
+    /// registry. It begins now.
+    #[must_use]
+    pub fn new(least: u64, ours: Option<String>, began: Instant) -> Self {
+        let look = Mutex::new(Look { at: None, room: Room::Enough, round: began });
+        Self {
+            least,
+            ours,
+            began,
+            stale: AtomicBool::new(false),
+            look,
+            registry: Default::default(),
+        }
+    }
+
+    /// Something was graded: the next look is a fresh one.
+    pub fn used(&self) {
+        self.stale.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is time to make room in the platform's own registry: for the first who asks in a
+    /// while, and then for nobody.
+    pub fn registry_is_due(&self, now: Instant) -> bool {
+        let mut last = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.duration_since(last) >= REGISTRY);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+
+    /// Looks at the disk, unless that was done just now, and makes room if there is too little.
+    /// Images that were asked for since `idle_since` stay.
+    pub async fn keep(&self, storage: &impl Storage, idle_since: Instant, gate: &Gate) -> Room {
+        let mut look = self.look.lock().await;
+        let now = storage.now();
+        let fresh = look.at.is_some_and(|at| now.duration_since(at) < LOOK);
+        let stale = self.stale.swap(false, Ordering::Relaxed);
+        if fresh && !stale {
+            return look.room;
+        }
+        let space = match self.make(storage, idle_since).await {
+            Ok(space) => space,
+            Err(error) => {
+                // A slot whose prober does not answer is replaced, and the next one asked.
+                tracing::warn!(%error, "cannot look at the node's disk");
+                return look.room;
+            }
+        };
+        let lacking = self.lacking(space);
+        look.room = if lacking.is_some() { Room::Lacking } else { Room::Enough };
+        look.at = Some(storage.now());
+        #[expect(clippy::cast_precision_loss, reason = "a gauge; nobody counts single bytes")]
+        metrics::gauge!("portcall_node_free_bytes").set(space.free_bytes as f64);
+        gate.disk(space, lacking);
+        if now.duration_since(look.round) >= ROUND {
+            look.round = now;
+            self.remove_idle(storage, idle_since, now).await;
+        }
+        look.room
+    }
+
+    /// Only looks, and less often: for a slot that has offered itself, for which something may be
+    /// claimed at any moment.
+    pub async fn look(&self, storage: &impl Storage) -> Room {
+        let mut look = self.look.lock().await;
+        let now = storage.now();
+        if look.at.is_some_and(|at| now.duration_since(at) < LOOK) {
+            return look.room;
+        }
+        match storage.space().await {
+            Ok(space) if self.lacking(space).is_some() => {
+                // Whoever makes room looks for himself.
+                look.at = None;
+                Room::Lacking
+            }
+            Ok(_) => {
+                look.at = Some(now);
+                look.room
+            }
+            Err(_) => look.room,
+        }
+    }
+
+    /// Removes images until there is room, or none is left to remove; the disk after that.
+    async fn make(
+        &self,
+        storage: &impl Storage,
+        idle_since: Instant,
+    ) -> Result<DiskSpace, ProberError> {
+        let mut space = storage.space().await?;
+        if self.lacking(space).is_none() {
+            return Ok(space);
+        }
+        for name in self.candidates(storage, idle_since).await {
+            if self.remove(storage, &name, idle_since).await == Eviction::Removed {
+                space = storage.space().await?;
+                if self.lacking(space).is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(space)
+    }
+
+    async fn remove_idle(&self, storage: &impl Storage, idle_since: Instant, now: Instant) {
+        // Of one that was not asked for it is only known that this process did not ask.
+        let Some(day_ago) = now.checked_sub(IDLE).filter(|at| self.began <= *at) else { return };
+        let idle_since = idle_since.min(day_ago);
+        for name in self.candidates(storage, idle_since).await {
+            self.remove(storage, &name, idle_since).await;
+        }
+    }
+
+    async fn candidates(&self, storage: &impl Storage, idle_since: Instant) -> Vec<String> {
+        let names = match self.ours {
+            None => Ok(Vec::new()),
+            Some(_) => storage.names().await,
+        };
+        let names = names.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot list the node's images");
+            Vec::new()
+        });
+        evictable(names, storage.used(), self.ours.as_deref(), idle_since)
+    }
+
+    async fn remove(&self, storage: &impl Storage, name: &str, idle_since: Instant) -> Eviction {
+        match storage.evict(name, idle_since).await {
+            Ok(Eviction::Removed) => {
+                metrics::counter!("portcall_images_evicted_total").increment(1);
+                tracing::info!(image.ref = name, "removed an image from the node");
+                Eviction::Removed
+            }
+            Ok(other) => other,
+            Err(error) => {
+                tracing::warn!(image.ref = name, %error, "cannot remove an image from the node");
+                Eviction::InUse
+            }
+        }
+    }
+
+    /// In what way there is too little room, if there is.
+    fn lacking(&self, space: DiskSpace) -> Option<String> {
+        let DiskSpace { free_bytes, free_inodes, total_inodes, .. } = space;
+        if free_bytes < self.least {
+            let (free, least) = (free_bytes / MIB, self.least / MIB);
+            return Some(format!("has {free} MiB of free disk, and {least} are needed"));
+        }
+        if self.least > 0 && free_inodes < total_inodes / INODES {
+            return Some(format!("has room for {free_inodes} of {total_inodes} files"));
+        }
+        None
+    }
+}
+
+/// What may go, the first first: strangers' images that were not asked for since `idle_since`.
+fn evictable(
+    names: Vec<String>,
+    used: Vec<UsedImage>,
+    ours: Option<&str>,
+    idle_since: Instant,
+) -> Vec<String> {
+    let is_ours = |name: &str| ours.is_some_and(|prefix| name.starts_with(prefix));
+    let known: HashSet<String> = used.iter().map(|image| image.name.clone()).collect();
+    let mut unknown: Vec<String> =
+        names.into_iter().filter(|name| is_ours(name) && !known.contains(name)).collect();
+    unknown.sort();
+    let mut old: Vec<UsedImage> = used
+        .into_iter()
+        .filter(|image| (image.fetched || is_ours(&image.name)) && image.last < idle_since)
+        .collect();
+    old.sort_by(|a, b| (a.last, &a.name).cmp(&(b.last, &b.name)));
+    unknown.into_iter().chain(old.into_iter().map(|image| image.name)).collect()
+}
+
+/// A node, asked through one of its slots.
+#[derive(Clone, Copy, Debug)]
+pub struct OnNode<'a> {
+    /// The way to its engine.
+    pub fleet: &'a Fleet,
+    /// A slot in which nobody is.
+    pub slot: &'a Slot,
+}
+
+impl Storage for OnNode<'_> {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    async fn space(&self) -> Result<DiskSpace, ProberError> {
+        self.slot.prober().disk().await
+    }
+
+    async fn names(&self) -> Result<Vec<String>, FleetError> {
+        self.fleet.image_names().await
+    }
+
+    fn used(&self) -> Vec<UsedImage> {
+        self.fleet.used_images()
+    }
+
+    async fn evict(&self, name: &str, idle_since: Instant) -> Result<Eviction, FleetError> {
+        self.fleet.evict(name, idle_since).await
+    }
+}
+
+/// As it is stored.
+#[must_use]
+pub fn stored(space: DiskSpace) -> NodeDisk {
+    NodeDisk {
+        free: space.free_bytes,
+        total: space.total_bytes,
+        free_inodes: space.free_inodes,
+        total_inodes: space.total_inodes,
+    }
+}
+
+#[cfg(test)]
+mod tests;
