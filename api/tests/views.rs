@@ -17,11 +17,12 @@ use portcall_api::{
         submit::NewSubmissionBody,
     },
 };
+use portcall_hostile::answers::strings::{self, Hostile};
 use portcall_shared::{
     domain::{
         event::Event,
         event_file,
-        evidence::{CheckEvidence, ContainerEvidence, Evidence, Failure, Transcript},
+        evidence::{CheckEvidence, ContainerEvidence, EXCERPT, Evidence, Failure, Transcript},
         ids::{Generation, SubmissionId, WorkerId},
         place::{LatLng, Place},
         state::{Lifecycle, State, Step},
@@ -29,6 +30,7 @@ use portcall_shared::{
             Attempt, AttemptOutcome, Delay, Participant, Pinned, StepTime, Submission,
             SubmittedImage,
         },
+        text::{defused, defused_line, is_hidden},
         verdict::{
             Fault, Limit, Outcome, ParticipantCode, ParticipantFault, RegistryCode, RegistryFault,
             Verdict,
@@ -215,6 +217,36 @@ fn a_submission_that_failed() {
     let event = event();
     let url = "https://portcall.example";
     insta::assert_json_snapshot!(SubmissionView::of(&failed(), Some(&event.event), None, url));
+}
+
+/// Strings that mean harm, on every field of a submission that a stranger's words reach: what a
+/// view gives is on one line of the stream, and nothing in it is hidden from the reader.
+#[test]
+fn what_strangers_wrote_is_plain_in_every_view() {
+    let event = event();
+    for Hostile { what, text } in strings::ALL {
+        let mut submission = failed();
+        let fault = ParticipantFault::new(ParticipantCode::Exited, *text).hint(*text);
+        let reason = Fault::from(fault).reason();
+        let line = defused_line(text, 200);
+        let attempt = &mut submission.attempts[0];
+        attempt.reason = Some(reason.clone());
+        let evidence = attempt.evidence.as_mut().unwrap();
+        evidence.containers[0].log = defused(text.as_bytes(), EXCERPT);
+        let check = &mut evidence.checks[0];
+        check.failures[0].got.clone_from(&line);
+        check.transcripts[0].headers = vec![(line.clone(), line)];
+        check.transcripts[0].body = defused(text.as_bytes(), EXCERPT);
+        submission.verdict.as_mut().unwrap().reason = Some(reason.clone());
+        submission.delay = Some(Delay { reason, next_try: NOW });
+        let view = SubmissionView::of(&submission, Some(&event.event), None, "http://x");
+        let sent = serde_json::to_string(&view).unwrap();
+        let joiner = |c| c == '\u{200d}';
+        assert!(!sent.chars().any(|c| is_hidden(c) && !joiner(c)), "{what}: {sent:?}");
+        let read: serde_json::Value = serde_json::from_str(&sent).unwrap();
+        let log = read["attempts"][0]["evidence"]["containers"][0]["log"].as_str().unwrap();
+        assert_eq!(log, defused(text.as_bytes(), EXCERPT), "{what}: as it is stored");
+    }
 }
 
 #[test]

@@ -363,9 +363,11 @@ impl File {
     /// Writes it with its path as it is, however that leads.
     fn put(&self, archive: &mut tar::Builder<Vec<u8>>) -> Result<()> {
         use tar::EntryType as Type;
-        let named = |(name, value): &(String, Vec<u8>)| (format!("SCHILY.xattr.{name}"), value.clone());
+        let named =
+            |(name, value): &(String, Vec<u8>)| (format!("SCHILY.xattr.{name}"), value.clone());
         let extensions: Vec<_> = self.attributes.iter().map(named).collect();
-        archive.append_pax_extensions(extensions.iter().map(|(n, v)| (n.as_str(), v.as_slice())))?;
+        archive
+            .append_pax_extensions(extensions.iter().map(|(n, v)| (n.as_str(), v.as_slice())))?;
         let mut header = tar::Header::new_gnu();
         header.set_mode(self.mode);
         header.set_mtime(0);
@@ -467,7 +469,9 @@ impl Blob {
     }
 }
 
-pub(crate) fn digest(bytes: &[u8]) -> String {
+/// The SHA-256 of these bytes, as `sha256:…`.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
     let mut text = String::from("sha256:");
     for byte in Sha256::digest(bytes) {
         text.push_str(&format!("{byte:02x}"));

@@ -14,9 +14,18 @@ use portcall_tests::{
         choice::Choice,
         coverage,
         row::{ORDINARY, Profile, Rules},
-        rows, run, scene::{SLOTS, Stand}, table, unharmed,
+        rows, run,
+        scene::{SLOTS, Stand, open_the_node},
+        table, unharmed,
     },
-    parts::{client::Client, client::time_at, engine::Engine, lure::Lures, watch::{Sight, Watch}},
+    image::digest,
+    parts::{
+        client::Client,
+        client::time_at,
+        engine::Engine,
+        lure::Lures,
+        watch::{Sight, Watch},
+    },
     wait,
 };
 
@@ -43,11 +52,15 @@ async fn each_hostile_submission_has_its_reason_and_harms_nobody() -> Result<()>
     let choice = Choice::given();
     let mut cases = run::cases(&rows::all());
     cases.retain(|case| choice.has(case));
+    if let Choice::Named(_) = choice {
+        cases.extend(run::cases(rows::OPEN).into_iter().filter(|case| choice.has(case)));
+    }
     ensure!(!cases.is_empty(), "no row is called so: {}", choice.shown());
     tell(&format!("corpus: {}, {} cases", choice.shown(), cases.len()));
 
     let scene = Scene::begin(|plan| plan).await?;
     let disk = scene.disk().await?;
+    let before = programs()?;
     // Every slot and connection was used once before anything is measured.
     let mut quiet = Vec::new();
     for _ in 0..3 {
@@ -55,8 +68,7 @@ async fn each_hostile_submission_has_its_reason_and_harms_nobody() -> Result<()>
     }
     let idle = scene.idle().await?;
     let client = scene.client(Rules::Control, Profile::Ordinary)?;
-    let watch =
-        Watch::begin(scene.world.engine.clone(), Some(scene.folder.clone()), client);
+    let watch = Watch::begin(scene.world.engine.clone(), Some(scene.folder.clone()), client);
     let began = Instant::now();
     let mut found = Findings::default();
     for batch in cases.chunks(BATCH) {
@@ -64,14 +76,22 @@ async fn each_hostile_submission_has_its_reason_and_harms_nobody() -> Result<()>
         let (mut outcomes, mut controls) = (outcomes?, controls?);
         let harm = scene.harm(&idle, &outcomes).await?;
         outcomes.iter_mut().chain(&mut controls).for_each(|outcome| outcome.harm = harm.len());
-        tell(&format!("{:6.1} s: {} cases, {} harmed", began.elapsed().as_secs_f64(),
-            found.outcomes.len() + outcomes.len(), harm.len()));
+        tell(&format!(
+            "{:6.1} s: {} cases, {} harmed",
+            began.elapsed().as_secs_f64(),
+            found.outcomes.len() + outcomes.len(),
+            harm.len()
+        ));
         found.outcomes.extend(outcomes);
         found.controls.extend(controls);
         found.harm.extend(harm);
     }
     let sight = watch.end().await?;
     found.harm.extend(unharmed::of_sight(&sight));
+    if programs()? != before {
+        found.harm.push("U3 a program that starts containers is another one now".to_owned());
+    }
+    found.harm.extend(copied_twice(&scene));
     let asked = scene.tap.calls();
     let secrets = [scene.world.database(), "mongodb://"];
     found.harm.extend(calls::violations(&asked, &secrets));
@@ -79,13 +99,13 @@ async fn each_hostile_submission_has_its_reason_and_harms_nobody() -> Result<()>
 
     let images = scene.forget_images().await?;
     let after = scene.disk().await?;
-    let Scene { world, tap, lures, .. } = scene;
-    world.finish().await?;
-    drop((tap, lures));
+    let took_warnings = warnings(&scene, &found);
+    end(scene).await?;
     if after.0 > disk.0 + DISK {
         found.harm.push(format!("U3 the engine holds {} bytes, it was {}", after.0, disk.0));
     }
     found.tell(&quiet, &sight);
+    tell(&took_warnings);
     tell(&format!(
         "the worker asked {} times for {created} containers; {images} pulled images taken off; the \
          engine's folder: {} KiB more in {} files more",
@@ -95,6 +115,9 @@ async fn each_hostile_submission_has_its_reason_and_harms_nobody() -> Result<()>
     ));
     for (id, why) in coverage::ELSEWHERE.iter().chain(coverage::IMPOSSIBLE) {
         tell(&format!("not here: {id}, {why}"));
+    }
+    for row in rows::OPEN {
+        tell(&format!("open: nothing stops {row:?} yet"));
     }
     found.judge()
 }
@@ -134,7 +157,11 @@ impl Findings {
         for outcome in &wrong {
             tell(&format!(
                 "WRONG {} {} ({}): expected {}, got {}\n{:#}",
-                outcome.id, outcome.what, outcome.profile, outcome.expected, outcome.got,
+                outcome.id,
+                outcome.what,
+                outcome.profile,
+                outcome.expected,
+                outcome.got,
                 outcome.document
             ));
         }
@@ -154,24 +181,63 @@ impl Findings {
 async fn full_with_a_limit_raised_the_same_attack_comes_to_something_else() -> Result<()> {
     let scene = Scene::begin(|plan| plan).await?;
     let outcomes = scene.play(&run::cases(rows::controls::ROWS)).await?;
-    let Scene { world, tap, lures, .. } = scene;
-    drop((tap, lures));
+    end(scene).await?;
     let found = Findings { outcomes, ..Findings::default() };
     tell(&table::of(&found.outcomes));
-    found.judge()?;
-    world.finish().await
+    found.judge()
+}
+
+/// What starts containers on this machine, each program with its digest.
+fn programs() -> Result<Vec<(String, String)>> {
+    let names = ["runc", "docker-init", "docker-proxy", "containerd-shim-runc-v2"];
+    let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/libexec/docker"];
+    let all = folders.iter().flat_map(|folder| names.map(|name| format!("{folder}/{name}")));
+    let there = all.filter(|path| std::path::Path::new(path).is_file());
+    there.map(|path| Ok((path.clone(), digest(&std::fs::read(&path)?)))).collect()
+}
+
+/// Layers of the image that several asked for at once, and that were fetched more than once.
+fn copied_twice(scene: &Scene) -> Vec<String> {
+    let requests = scene.unknown.requests(rows::registry::ONE_DIGEST);
+    let layers = requests.iter().filter(|request| request.path.contains("/blobs/"));
+    let mut fetched = std::collections::BTreeMap::<&str, usize>::new();
+    layers.for_each(|request| *fetched.entry(&request.path).or_default() += 1);
+    // The configuration is asked for by the api and by the worker, for each of the four.
+    let config = fetched.iter().max_by_key(|(_, times)| **times).map(|(path, _)| *path);
+    let twice = fetched.iter().filter(|(path, times)| Some(**path) != config && **times > 1);
+    twice.map(|(path, times)| format!("F30 {path} was fetched {times} times")).collect()
+}
+
+/// What the worker warned of, where something came out otherwise.
+fn warnings(scene: &Scene, found: &Findings) -> String {
+    if found.outcomes.iter().all(Outcome::holds) {
+        return String::new();
+    }
+    let log = scene.world.workers[0].process.log();
+    let lines = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
+    lines.map(|line| format!("worker: {line}\n")).collect()
+}
+
+async fn end(scene: Scene) -> Result<()> {
+    let Scene { world, tap, lures, .. } = scene;
+    let ended = world.finish().await;
+    drop((tap, lures));
+    open_the_node();
+    ended
 }
 
 /// The controls of the network: without Portcall's walls the lures are reached, strangers meet, and
 /// names are carried out. Only here, where nothing leads out.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_walls_the_lures_are_reached() -> Result<()> {
+    open_the_node();
     let lures = Lures::set().await?;
     let engine = Engine::given().await?;
     let name = format!("open-{}", std::process::id());
     let recipe = Recipe::hostile("reach")?;
     engine.load(&format!("{name}:1"), &recipe).await?;
-    let names = ["reach", "dns", "listener", "dialler"].map(|mode| format!("{name}-{mode}"));
+    let names =
+        ["reach", "dns", "multicast", "listener", "dialler"].map(|mode| format!("{name}-{mode}"));
     let containers: Vec<&str> = names.iter().map(String::as_str).collect();
     let seen = open(&engine, &lures, &name, &containers).await;
     engine.close(&containers, &name).await;
@@ -186,25 +252,21 @@ async fn open(engine: &Engine, lures: &Lures, name: &str, containers: &[&str]) -
         let (image, mode) = (&image, containers[n].rsplit('-').next().unwrap_or_default());
         let mut env = vec![format!("HOSTILE_MODE={mode}")];
         env.extend(more);
-        async move {
-            engine.start_open(containers[n], image, name, &env, &["203.0.113.10"]).await
-        }
+        async move { engine.start_open(containers[n], image, name, &env, &["203.0.113.10"]).await }
     };
-    let came = |word: &'static str| {
-        wait::until(format!("somebody at the lure: {word}"), Duration::from_secs(20), move || async move {
-            Ok(lures.touched().iter().any(|who| who.contains(word)).then_some(()))
-        })
-    };
+    let mut came = Vec::new();
     let targets = ["169.254.169.254:80", "203.0.113.10:443", "192.168.77.1:2375"].join(",");
     start(0, vec![format!("HOSTILE_TARGETS={targets}")]).await?;
-    came("connected to metadata").await?;
-    came("connected to internet").await?;
-    came("connected to node").await?;
+    for who in ["connected to metadata", "connected to internet", "connected to node"] {
+        reached(lures, &mut came, who).await?;
+    }
     start(1, Vec::new()).await?;
-    came("bytes to internet (203.0.113.10:53)").await?;
+    reached(lures, &mut came, "bytes to internet (203.0.113.10:53)").await?;
+    start(2, Vec::new()).await?;
+    reached(lures, &mut came, "bytes to everybody").await?;
 
-    let listener = start(2, Vec::new()).await?;
-    let scanner = start(3, vec![format!("HOSTILE_TARGETS={listener}:9999")]).await?;
+    let listener = start(3, Vec::new()).await?;
+    let scanner = start(4, vec![format!("HOSTILE_TARGETS={listener}:9999")]).await?;
     for (address, wanted) in [(listener, "strangers=0"), (scanner, "open=0")] {
         let client = Client::new(&format!("http://{address}"), "")?;
         let outcome = wait::until("its outcome", Duration::from_secs(30), || async {
@@ -215,6 +277,16 @@ async fn open(engine: &Engine, lures: &Lures, name: &str, containers: &[&str]) -
         ensure!(outcome != wanted, "they did not meet without the walls: {outcome}");
     }
     Ok(())
+}
+
+async fn reached(lures: &Lures, came: &mut Vec<String>, who: &str) -> Result<()> {
+    let came = std::sync::Mutex::new(came);
+    wait::until(format!("at a lure: {who}"), Duration::from_secs(20), || async {
+        let mut came = came.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        came.extend(lures.touched());
+        Ok(came.iter().any(|one| one.contains(who)).then_some(()))
+    })
+    .await
 }
 
 /// While a fifth of what comes is hostile, the others are graded as fast as ever.
@@ -235,9 +307,7 @@ async fn full_a_hostile_fifth_slows_nobody() -> Result<()> {
             break;
         }
     }
-    let Scene { world, tap, lures, .. } = scene;
-    drop((tap, lures));
-    world.finish().await?;
+    end(scene).await?;
     ensure!(ratios.iter().any(|ratio| *ratio <= MOST), "{ratios:?}");
     Ok(())
 }
@@ -247,8 +317,7 @@ async fn full_a_hostile_fifth_slows_nobody() -> Result<()> {
 async fn stream_of(scene: &Scene, count: usize, every: usize) -> Result<Duration> {
     const ATTACKS: [&str; 5] = ["forkbomb", "mem", "flood", "logflood", "cpu"];
     let image = |stand: &Stand<'_>| stand.app("ok");
-    let honest =
-        Row::graded("honest", "", Rules::Control, Expected::Passed, image).under(ORDINARY);
+    let honest = Row::graded("honest", "", Rules::Control, Expected::Passed, image).under(ORDINARY);
     let hostile: [Row; 5] = [0, 1, 2, 3, 4].map(|n| {
         let images: [fn(&Stand<'_>) -> Result<Recipe>; 5] = [
             |s| s.hostile(ATTACKS[0]),
@@ -259,13 +328,15 @@ async fn stream_of(scene: &Scene, count: usize, every: usize) -> Result<Duration
         ];
         Row::graded("hostile", "", Rules::Short, Expected::Passed, images[n]).under(ORDINARY)
     });
-    let row = |n: usize| match every > 0 && n % every == 0 {
+    let row = |n: usize| match every > 0 && n.is_multiple_of(every) {
         true => hostile[n / every % hostile.len()],
         false => honest,
     };
     let rows: Vec<Row> = (0..count).map(row).collect();
-    let played = rows.iter().map(|row| async move { scene.play_one(&(*row, Profile::Ordinary)).await });
-    let outcomes: Vec<Result<Outcome>> = stream::iter(played).buffer_unordered(SLOTS).collect().await;
+    let played =
+        rows.iter().map(|row| async move { scene.play_one(&(*row, Profile::Ordinary)).await });
+    let outcomes: Vec<Result<Outcome>> =
+        stream::iter(played).buffer_unordered(SLOTS).collect().await;
     let mut times = Vec::new();
     for outcome in outcomes {
         let outcome = outcome?;

@@ -217,7 +217,7 @@ async fn what_is_graded_while_a_canary_fails_is_given_back() -> Result<()> {
     let settings = [("PORTCALL_CANARY_BIN", file), ("PORTCALL_CANARY_EVERY_S", "1")];
     let (service, range) = start(&world, &name, &settings)?;
     let service = service.ready().await?;
-    let slow = world.push(&Recipe::app("slow")?.env("APP_DELAY_MS", "9000")).await?;
+    let slow = world.push(&Recipe::app("slow")?.env("APP_DELAY_MS", "7000")).await?;
     let id = world.client.submit(&Submission::of("Gordon").image(&slow)).await?.id;
     world.client.wait_state(&id, PATIENCE, |d| d["step"] == "probing").await?;
 

@@ -117,7 +117,8 @@ fn quarantine(reader: &Reader) -> Option<QuarantineSettings> {
     match host.parse() {
         Ok(host) => Some(QuarantineSettings { host, budget, unpacked }),
         Err(_) => {
-            let message = format!("`{host}` is not the address of a registry, such as 127.0.0.1:5000");
+            let message =
+                format!("`{host}` is not the address of a registry, such as 127.0.0.1:5000");
             reader.contradiction("PORTCALL_QUARANTINE", &message);
             None
         }
@@ -187,7 +188,9 @@ mod tests {
         assert!(mistakes(&[("PORTCALL_DOCKER_HOST", "docker")]).contains("unix://"));
         assert!(mistakes(&[("PORTCALL_PROBER_BIN", "/nowhere")]).contains("no file"));
         assert!(mistakes(&[("PORTCALL_CANARY_BIN", "/nowhere")]).contains("PORTCALL_CANARY_BIN"));
-        assert!(mistakes(&[("PORTCALL_QUARANTINE", "http://x/")]).contains("address of a registry"));
+        assert!(
+            mistakes(&[("PORTCALL_QUARANTINE", "http://x/")]).contains("address of a registry")
+        );
         assert_eq!(mistakes(&[("PORTCALL_QUARANTINE", "127.0.0.1:5000")]), "");
     }
 }

@@ -1,10 +1,14 @@
 //! Why a command failed, and what the shell is told.
 
 use portcall_shared::{
+    domain::text::defused_line,
     retry::Again,
     settings::{EXIT_SOFTWARE, EXIT_UNAVAILABLE, EXIT_USAGE},
     store::StoreError,
 };
+
+/// The longest line that is told, in bytes.
+const LINE: usize = 4096;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -42,7 +46,8 @@ impl Failure {
             | Self::Unavailable(message)
             | Self::Internal(message) => {
                 for line in message.lines() {
-                    eprintln!("portcall: {line}");
+                    // An engine's or a registry's words may quote a stranger's.
+                    eprintln!("portcall: {}", defused_line(line, LINE));
                 }
             }
         }

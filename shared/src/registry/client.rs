@@ -20,7 +20,7 @@ use url::Host;
 use super::{
     Unresolved, down,
     headers::{challenge, header, retry_after},
-    hosts::{self, Lookup, Public},
+    hosts::{self, Lookup, Names, Reach},
     manifest, refuse,
 };
 use crate::domain::{
@@ -35,6 +35,8 @@ const MAX_HOPS: usize = 3;
 const MAX_TOKEN: usize = 64 * 1024;
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(3);
+/// How long an answer may take until its body begins.
+const ANSWERS: Duration = Duration::from_secs(5);
 
 /// Registries of the operator's own, which may have any address.
 #[derive(Clone, Debug, Default)]
@@ -93,17 +95,18 @@ pub(super) fn digest_of(body: &[u8]) -> Result<Digest, Unresolved> {
 
 impl Client {
     pub(super) fn new(own: Own, lookup: Lookup) -> Self {
-        let builder = || {
+        let build = |reach| {
             reqwest::Client::builder()
                 .redirect(redirect::Policy::none())
                 .no_proxy()
                 .referer(false)
                 .connect_timeout(CONNECT)
                 .user_agent(concat!("portcall/", env!("CARGO_PKG_VERSION")))
+                .dns_resolver(Names { lookup: Lookup::clone(&lookup), reach })
+                .build()
+                .expect("the builder's settings are constants that are valid together")
         };
-        let why = "the builder's settings are constants that are valid together";
-        let public = builder().dns_resolver(Public(lookup)).build().expect(why);
-        Self { public, any: builder().build().expect(why), own }
+        Self { public: build(Reach::Internet), any: build(Reach::Anywhere), own }
     }
 
     /// Begins a conversation.
@@ -221,10 +224,12 @@ impl Session<'_> {
         if let Some(token) = self.token.as_ref().filter(|_| same) {
             request = request.bearer_auth(token);
         }
-        request.send().await.map_err(|error| match hosts::is_not_public(&error) {
-            true => self.not_public(&url),
-            false => self.unreachable(&error),
-        })
+        match tokio::time::timeout(ANSWERS, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if hosts::is_not_public(&error) => Err(self.not_public(&url)),
+            Ok(Err(error)) => Err(self.unreachable(&error)),
+            Err(_) => Err(down(format!("{} did not answer in time", self.image.host()))),
+        }
     }
 
     async fn ask_for_token(&self, wanted: &str) -> Result<String, Unresolved> {
@@ -424,6 +429,51 @@ mod tests {
         assert!(!goes("u/app", "https://evil.r2.cloudflarestorage.com/x"));
         assert!(!goes("ghcr.io/u/app", "https://localhost/"));
         assert!(!goes("ghcr.io/u/app", "file:///etc/passwd"));
+    }
+
+    /// A listener, and what asking this registry for an image comes to while every name stands for
+    /// the listener's address; whether anybody connected.
+    async fn led_to_loopback(host: &str, own: impl FnOnce(RegistryHost) -> Own) -> (String, bool) {
+        crate::tls::install_provider();
+        let lure = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        lure.set_nonblocking(true).unwrap();
+        let address = lure.local_addr().unwrap();
+        let host = host.replace("{port}", &address.port().to_string());
+        let image: ImageRef = format!("{host}/a/b").parse().unwrap();
+        let lookup: Lookup =
+            std::sync::Arc::new(move |_| Box::pin(std::future::ready(Ok(vec![address]))));
+        let client = Client::new(own(host.parse().unwrap()), lookup);
+        let mut session = client.session(&image).unwrap();
+        let asked = session.manifest("1");
+        let asked = tokio::time::timeout(Duration::from_millis(500), asked).await;
+        let told = match asked {
+            Ok(Err(Unresolved::Participant(fault))) => fault.code.as_str().to_owned(),
+            Ok(Err(Unresolved::Registry(fault))) => fault.code.as_str().to_owned(),
+            Ok(Ok(_)) => "an answer".to_owned(),
+            Err(_) => "no answer".to_owned(),
+        };
+        (told, lure.accept().is_ok())
+    }
+
+    #[tokio::test]
+    async fn a_registrys_name_that_stands_for_a_private_address_is_not_connected_to() {
+        let nobodys = |_| Own::default();
+        let denied = ("image_host_denied".to_owned(), false);
+        for host in ["registry.test:{port}", "ghcr.io", "u", "127.0.0.2.nip.test:{port}"] {
+            assert_eq!(led_to_loopback(host, nobodys).await, denied, "{host}");
+        }
+        // The control: the operator's own may be there, to the port and no further.
+        let plain = |host| Own { plain: vec![host], private: Vec::new() };
+        let private = |host| Own { plain: Vec::new(), private: vec![host] };
+        for (told, connected) in [
+            led_to_loopback("registry.test:{port}", plain).await,
+            led_to_loopback("registry.test:{port}", private).await,
+        ] {
+            assert_eq!((told.as_str(), connected), ("no answer", true));
+        }
+        let other =
+            |_| Own { plain: Vec::new(), private: vec!["registry.test:1".parse().unwrap()] };
+        assert_eq!(led_to_loopback("registry.test:{port}", other).await, denied);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Where a conversation with a registry may lead: to the registry, to hosts that it is known to
 //! send its clients to, and to addresses that everybody on the internet could reach.
 //!
-//! A name is turned into addresses in one place ([`Public`]), for each connection anew, and the
+//! A name is turned into addresses in one place ([`Names`]), for each connection anew, and the
 //! connection is made to an address that was checked there; so a name that stands for another
 //! address the second time gains nothing. Registries of the operator's own are exempt, to the
 //! port.
@@ -83,17 +83,29 @@ pub(super) fn is_not_public(error: &reqwest::Error) -> bool {
     false
 }
 
-/// Turns names into public addresses only.
-pub(super) struct Public(pub(super) Lookup);
+/// Which addresses a client may connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Those of the internet.
+    Internet,
+    /// Any.
+    Anywhere,
+}
 
-impl Resolve for Public {
+/// Turns names into the addresses within reach.
+pub(super) struct Names {
+    pub(super) lookup: Lookup,
+    pub(super) reach: Reach,
+}
+
+impl Resolve for Names {
     fn resolve(&self, name: Name) -> Resolving {
         let name = name.as_str().to_owned();
-        let lookup = Arc::clone(&self.0);
+        let (lookup, reach) = (Arc::clone(&self.lookup), self.reach);
         Box::pin(async move {
             let mut found = lookup(name.clone()).await?;
             let any = !found.is_empty();
-            found.retain(|address| is_public(address.ip()));
+            found.retain(|address| reach == Reach::Anywhere || is_public(address.ip()));
             if any && found.is_empty() {
                 return Err(NotPublic { name }.into());
             }
@@ -155,6 +167,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use rstest::rstest;
 
     use super::*;
@@ -220,21 +234,44 @@ mod tests {
         assert!(is_public(address.parse().unwrap()));
     }
 
-    fn answering(addresses: &'static [&'static str]) -> Public {
-        Public(Arc::new(move |_| {
-            let found = addresses.iter().map(|a| SocketAddr::new(a.parse().unwrap(), 0)).collect();
-            Box::pin(std::future::ready(Ok(found)))
-        }))
+    /// Answers with the first of these, then the second, and with the last from then on.
+    fn answering(reach: Reach, answers: &'static [&'static [&'static str]]) -> Names {
+        let asked = AtomicUsize::new(0);
+        let lookup: Lookup = Arc::new(move |_| {
+            let time = asked.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1);
+            let address = |a: &&str| SocketAddr::new(a.parse().unwrap(), 0);
+            Box::pin(std::future::ready(Ok(answers[time].iter().map(address).collect())))
+        });
+        Names { lookup, reach }
+    }
+
+    async fn found(names: &Names) -> Option<Vec<String>> {
+        match names.resolve("a.test".parse().unwrap()).await {
+            Ok(found) => Some(found.map(|address| address.ip().to_string()).collect()),
+            Err(error) => {
+                assert!(error.is::<NotPublic>());
+                None
+            }
+        }
     }
 
     #[tokio::test]
     async fn a_name_is_only_ever_its_public_addresses() {
-        let mixed = answering(&["10.0.0.1", "8.8.8.8", "::1", "::ffff:8.8.8.8"]);
-        let found = mixed.resolve("a.test".parse().unwrap()).await.unwrap();
-        assert_eq!(found.collect::<Vec<_>>(), [SocketAddr::from(([8, 8, 8, 8], 0))]);
-        let error = answering(&["127.0.0.1", "::1"]).resolve("a.test".parse().unwrap()).await;
-        assert!(error.err().unwrap().is::<NotPublic>());
-        let none = answering(&[]).resolve("a.test".parse().unwrap()).await.unwrap();
-        assert_eq!(none.count(), 0, "a name without addresses is not a forbidden one");
+        const MIXED: &[&[&str]] = &[&["10.0.0.1", "8.8.8.8", "::1", "::ffff:8.8.8.8"]];
+        const OWN: &[&[&str]] = &[&["127.0.0.1", "::1"]];
+        let internet = |answers| answering(Reach::Internet, answers);
+        assert_eq!(found(&internet(MIXED)).await.unwrap(), ["8.8.8.8"]);
+        assert_eq!(found(&internet(OWN)).await, None);
+        assert_eq!(found(&internet(&[&[]])).await.unwrap().len(), 0, "unknown is not forbidden");
+        let anywhere = answering(Reach::Anywhere, OWN);
+        assert_eq!(found(&anywhere).await.unwrap(), ["127.0.0.1", "::1"], "the control");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_stands_for_another_address_the_second_time_is_checked_again() {
+        let names = answering(Reach::Internet, &[&["8.8.8.8"], &["127.0.0.1"], &["8.8.4.4"]]);
+        assert_eq!(found(&names).await.unwrap(), ["8.8.8.8"]);
+        assert_eq!(found(&names).await, None);
+        assert_eq!(found(&names).await.unwrap(), ["8.8.4.4"]);
     }
 }

@@ -264,3 +264,6 @@ fn pinned(digest: Digest, manifest: &Manifest, limits: &ImageLimits) -> Pinned {
         layers: u32::try_from(manifest.layers.len()).unwrap_or(u32::MAX),
     }
 }
+
+#[cfg(test)]
+mod tests;

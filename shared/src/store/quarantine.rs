@@ -68,6 +68,8 @@ impl BlobKind {
 }
 
 const IMAGE: &str = "image";
+/// How many old images or blobs are looked at in one go; the next one finds the others.
+const AT_ONCE: i64 = 500;
 
 fn key(kind: &str, digest: &Digest) -> String {
     format!("{kind} {digest}")
@@ -271,7 +273,9 @@ impl Store {
         let kinds = [BlobKind::Layer, BlobKind::Config];
         let found = self.unused(&kinds.map(BlobKind::as_str), recent).await?;
         let read = |d: &Document| {
-            let kind = kinds.into_iter().find(|k| d.get_str("kind").is_ok_and(|kind| kind == k.as_str()))?;
+            let kind = kinds
+                .into_iter()
+                .find(|k| d.get_str("kind").is_ok_and(|kind| kind == k.as_str()))?;
             Some((kind, read_digest(d, "digest")?))
         };
         let mut blobs: Vec<(BlobKind, Digest)> = found.iter().filter_map(read).collect();
@@ -286,7 +290,8 @@ impl Store {
         self.persist(retry::INTERACTIVE, "look for what is not used", move || {
             let (quarantine, filter) = (quarantine.clone(), filter.clone());
             async move {
-                quarantine.find(filter).sort(doc! { "used_at": 1 }).await?.try_collect().await
+                let oldest = quarantine.find(filter).sort(doc! { "used_at": 1 }).limit(AT_ONCE);
+                oldest.await?.try_collect().await
             }
         })
         .await

@@ -70,7 +70,7 @@ async fn what_a_worker_writes_takes_the_place_of_what_it_wrote() {
     let worker = listed(&subject.0, "w1").await;
     let fit = node(&worker, "n1");
     subject.0.note_node(&fit).await.unwrap();
-    assert_eq!(subject.0.nodes().await.unwrap(), [fit.clone()]);
+    assert_eq!(subject.0.nodes().await.unwrap(), std::slice::from_ref(&fit));
 
     let mut unfit = fit;
     unfit.canary.outcome = CanaryOutcome::Failed;

@@ -1,4 +1,4 @@
-//! All targets in one program, which links once: the one that `FUZZ_TARGET` names runs.
+//! All fuzz targets in one program, which links once: the one that `FUZZ_TARGET` names runs.
 
 #![no_main]
 
@@ -18,5 +18,5 @@ fn chosen() -> Target {
     #[expect(clippy::disallowed_methods, reason = "it is no setting of Portcall's")]
     let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
     let found = TARGETS.iter().find(|(other, _)| *other == name);
-    found.expect("FUZZ_TARGET names none of the targets").1
+    found.expect("FUZZ_TARGET names one of the targets").1
 }

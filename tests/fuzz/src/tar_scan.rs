@@ -15,9 +15,13 @@ use crate::property::is_a_sentence;
 /// How long a block of an archive is, in bytes.
 const BLOCK: usize = 512;
 
+/// How a packed layer begins.
+const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
+
 /// Small enough that an input can be over each of them.
 fn limits() -> CopyLimits {
-    let image = ImageLimits { max_bytes: 1 << 20, max_layers: 64, architecture: "amd64".to_owned() };
+    let image =
+        ImageLimits { max_bytes: 1 << 20, max_layers: 64, architecture: "amd64".to_owned() };
     let ratio = Ratio { most: 200, above: 64 * 1024 };
     CopyLimits { entries: 12, ratio, ..CopyLimits::of(image, 256 * 1024) }
 }
@@ -33,25 +37,25 @@ pub fn check(input: &[u8]) {
             let archive = mended(bytes);
             let plain = judged(&archive, *cuts);
             read_otherwise(&archive, plain.as_ref().ok());
-            if kind % 4 == 2 {
+            // What is packed already would be unpacked once.
+            if kind % 4 == 2 && !archive.starts_with(&GZIP) {
                 same(&plain, &judged(&packed(&archive, *cuts), *cuts));
             }
         }
-        _ => drop(judged(&[&[0x1f, 0x8b, 8], bytes].concat(), *cuts)),
+        _ => drop(judged(&[&GZIP, bytes].concat(), *cuts)),
     }
 }
 
 fn judged(layer: &[u8], cuts: u8) -> Result<LayerFacts, LayerFault> {
     let whole = look(layer, layer.len().max(1));
     let pieces = look(layer, usize::from(cuts) + 1);
-    // What is damaged and wrong is refused, for what is met first. How much was unpacked of how much
-    // is known only piece by piece.
-    let by_progress = |found: &Inspected| {
+    // What is wrong in several ways is refused for the one that is met first, and unpacking finds
+    // damage and bombs earlier or later than the archive's faults.
+    let unpacking = |found: &Inspected| {
         matches!(found.layer, Err(LayerFault::Packing | LayerFault::Bomb(Bomb::Ratio)))
     };
-    if by_progress(&whole) || by_progress(&pieces) {
-        assert!(by_progress(&whole) || whole.layer.is_err() || pieces.layer == Err(LayerFault::Bomb(Bomb::Ratio)));
-        assert!(by_progress(&pieces) || pieces.layer.is_err() || whole.layer == Err(LayerFault::Bomb(Bomb::Ratio)));
+    if unpacking(&whole) || unpacking(&pieces) {
+        assert!(whole.layer.is_err() && pieces.layer.is_err(), "{whole:?}, {pieces:?}");
     } else {
         assert_eq!(whole, pieces, "in pieces of {} bytes", usize::from(cuts) + 1);
     }

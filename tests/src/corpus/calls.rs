@@ -56,8 +56,7 @@ const EMPTY: [&str; 17] = [
 ];
 
 /// What the most generous of our requests adds.
-const CAPABILITIES: [&str; 5] =
-    ["CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE", "SETGID", "SETUID"];
+const CAPABILITIES: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE", "SETGID", "SETUID"];
 
 /// Every call that is not allowed, with the reason. `secrets` are texts that no request may hold.
 #[must_use]
@@ -73,9 +72,8 @@ pub fn violations(calls: &[Call], secrets: &[&str]) -> Vec<String> {
 
 fn of_one(call: &Call, secrets: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
-    let listed = |(method, path): &&(&str, &str)| {
-        *method == call.method && matches(path, call.resource())
-    };
+    let listed =
+        |(method, path): &&(&str, &str)| *method == call.method && matches(path, call.resource());
     if ASKED.iter().find(listed).is_none() {
         found.push("a worker has no reason to ask this".to_owned());
     }
@@ -101,8 +99,9 @@ fn of_one(call: &Call, secrets: &[&str]) -> Vec<String> {
     if image.is_some_and(|image| !image.contains("sha256") || image.contains("%40%40")) {
         found.push("it pulls what is not pinned by its digest".to_owned());
     }
-    if image.is_some_and(|image| image.split("sha256").next().unwrap_or_default().matches("%40").count() > 1)
-    {
+    if image.is_some_and(|image| {
+        image.split("sha256").next().unwrap_or_default().matches("%40").count() > 1
+    }) {
         found.push("the name of the image carries credentials".to_owned());
     }
     if call.method == "POST" && call.resource() == "/containers/create" {
@@ -156,7 +155,8 @@ fn of_container(call: &Call) -> Vec<String> {
         found.push(format!("it adds the capability {capability}"));
     }
     let options = host["SecurityOpt"].as_array().cloned().unwrap_or_default();
-    let option = |wanted: &str| options.iter().any(|o| o.as_str().is_some_and(|o| o.starts_with(wanted)));
+    let option =
+        |wanted: &str| options.iter().any(|o| o.as_str().is_some_and(|o| o.starts_with(wanted)));
     if !option("no-new-privileges") {
         found.push("new privileges are possible".to_owned());
     }
@@ -172,7 +172,8 @@ fn of_container(call: &Call) -> Vec<String> {
     if !["", "no"].contains(&policy.as_str()) {
         found.push(format!("it is started again (`{policy}`)"));
     }
-    if body["HostConfig"]["LogConfig"]["Type"] != "none" && body["Healthcheck"]["Test"] != serde_json::json!(["NONE"])
+    if body["HostConfig"]["LogConfig"]["Type"] != "none"
+        && body["Healthcheck"]["Test"] != serde_json::json!(["NONE"])
     {
         found.push("the image's own health check would be executed".to_owned());
     }
@@ -208,10 +209,13 @@ fn is_empty(value: &Value) -> bool {
 fn matches(kind: &str, path: &str) -> bool {
     match kind.split_once("**") {
         Some((before, after)) => {
-            path.len() > before.len() + after.len() && path.starts_with(before) && path.ends_with(after)
+            path.len() > before.len() + after.len()
+                && path.starts_with(before)
+                && path.ends_with(after)
         }
         None => {
-            let (kind, path): (Vec<_>, Vec<_>) = (kind.split('/').collect(), path.split('/').collect());
+            let (kind, path): (Vec<_>, Vec<_>) =
+                (kind.split('/').collect(), path.split('/').collect());
             kind.len() == path.len()
                 && kind.iter().zip(&path).all(|(k, p)| (*k == "*" && !p.is_empty()) || k == p)
         }
@@ -319,7 +323,11 @@ mod tests {
             planted.push(create(&body));
         }
         for call in planted {
-            assert_ne!(violations(std::slice::from_ref(&call), &["mongodb://"]), [""; 0], "{call:?}");
+            assert_ne!(
+                violations(std::slice::from_ref(&call), &["mongodb://"]),
+                [""; 0],
+                "{call:?}"
+            );
         }
     }
 }

@@ -40,7 +40,7 @@ impl Choice {
             Self::Third(seed) => {
                 let mut hasher = DefaultHasher::new();
                 (seed, name(row), profile.as_str()).hash(&mut hasher);
-                hasher.finish() % 3 == 0
+                hasher.finish().is_multiple_of(3)
             }
         }
     }

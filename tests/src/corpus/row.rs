@@ -4,7 +4,7 @@ use anyhow::Result;
 use futures::future::BoxFuture;
 
 use super::scene::Stand;
-use crate::image::Recipe;
+use crate::{image::Recipe, parts::misbehaving::Draft};
 
 /// How tightly a row's container is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,9 +91,12 @@ pub enum Expected {
     Passed,
     /// It passes, having achieved exactly this (`ordinary`, `strict`).
     Achieved(&'static str, &'static str),
-    /// It waits for its registry with this reason.
+    /// It waits for its registry with this reason; nobody is charged.
     Delayed(&'static str),
 }
+
+/// Whose name the answers of the image in the registry that misbehaves carry.
+pub const OF_THE_REGISTRY: &str = "registry";
 
 impl Expected {
     /// As the table shows it.
@@ -128,6 +131,12 @@ pub enum Submits {
     Reference(for<'a> fn(&'a Stand<'a>) -> BoxFuture<'a, Result<String>>),
     /// The hostile program with one of its answers.
     Answer(&'static str),
+    /// The image of that name in the registry that misbehaves.
+    Misbehaving(&'static str),
+    /// The same in the registry whose layers nobody has copied before.
+    Unknown(&'static str),
+    /// An image in the registry that misbehaves, made worse so.
+    Worse(fn(Draft) -> Draft),
 }
 
 /// One hostile submission.
@@ -186,6 +195,28 @@ impl Row {
     ) -> Self {
         let stage = Stage::Any;
         Self { id, what, profiles: BOTH, rules, stage, submits: Submits::Image(image), expected }
+    }
+
+    /// A row of the registry that misbehaves.
+    #[must_use]
+    pub const fn misbehaving(
+        id: &'static str,
+        what: &'static str,
+        name: &'static str,
+        rules: Rules,
+        expected: Expected,
+    ) -> Self {
+        let (profiles, stage) = (ORDINARY, Stage::Any);
+        Self { id, what, profiles, rules, stage, submits: Submits::Misbehaving(name), expected }
+    }
+
+    /// The same in the registry whose layers nobody has copied before.
+    #[must_use]
+    pub const fn unknown(self) -> Self {
+        match self.submits {
+            Submits::Misbehaving(name) => Self { submits: Submits::Unknown(name), ..self },
+            _ => self,
+        }
     }
 
     /// Under these profiles only.

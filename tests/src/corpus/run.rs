@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, future::try_join_all, stream};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::{
-    row::{Expected, Profile, Row, Rules, Stage, Submits},
+    row::{Expected, OF_THE_REGISTRY, Profile, Row, Rules, Stage, Submits},
     scene::{PATIENCE, SLOTS, Scene, Stand},
 };
 use crate::parts::client::{is_final, reason};
@@ -99,11 +99,29 @@ impl Scene {
     /// # Errors
     /// When its image cannot be made, or the platform does not answer at all.
     pub async fn play_one(&self, (row, profile): &Case) -> Result<Outcome> {
-        let participant = self.participant(row.id);
+        let participant = match (row.submits, row.expected) {
+            // Its image answers with one name.
+            (Submits::Misbehaving(_) | Submits::Unknown(_), Expected::Passed) => {
+                OF_THE_REGISTRY.to_owned()
+            }
+            _ => self.participant(row.id),
+        };
         let stand = Stand { scene: self, profile: *profile, participant: &participant };
         let recipe = match row.submits {
             Submits::Reference(reference) => {
                 let reference = reference(&stand).await.with_context(|| format!("{row:?}"))?;
+                return self.submit(row, *profile, &participant, &reference).await;
+            }
+            Submits::Misbehaving(name) | Submits::Unknown(name) => {
+                let reference = match row.submits {
+                    Submits::Unknown(_) => self.unknown.reference(name),
+                    _ => self.misbehaving.reference(name),
+                };
+                return self.submit(row, *profile, &participant, &reference).await;
+            }
+            Submits::Worse(worse) => {
+                let name = format!("worse/{participant}").to_lowercase();
+                let reference = self.misbehaving.put(&name, &worse(self.misbehaving.draft()))?;
                 return self.submit(row, *profile, &participant, &reference).await;
             }
             Submits::Image(image) => image(&stand),
@@ -129,14 +147,23 @@ impl Scene {
         let mut document = Value::Null;
         let got = if answer.status == StatusCode::ACCEPTED {
             let id = answer.json["id"].as_str().context("an answer without id")?;
-            let wanted = |document: &Value| match row.expected {
-                Expected::Delayed(_) => is_final(document) || !document["delayed"].is_null(),
-                _ => is_final(document),
+            // A registry is given half a minute and more; that is an end for a row.
+            let wanted = |document: &Value| {
+                let delayed = document["delayed"]["reason"].as_str().unwrap_or_default();
+                is_final(document) || delayed.starts_with("registry_")
             };
             // What hangs is a result too.
             match client.wait_state(id, PATIENCE, wanted).await {
                 Ok(final_one) => document = final_one,
                 Err(_) => document = client.document(id).await?,
+            }
+            if !is_final(&document) {
+                // Nobody waits for it any more.
+                let secret = answer.json["secret"].as_str().unwrap_or_default();
+                let path = format!("/api/v1/submissions/{id}");
+                let bearer = format!("Bearer {secret}");
+                let headers = [("authorization", bearer.as_str())];
+                client.request(Method::DELETE, &path, &headers, None).await?;
             }
             got(&document, row, profile)
         } else {

@@ -4,24 +4,27 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    process::Command,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::row::{Profile, Rules};
+use super::row::{OF_THE_REGISTRY, Profile, Rules};
 use crate::{
     event::Event,
-    image::Recipe,
+    image::{File, Layer, Recipe},
     parts::{
         client::{Client, Submission},
         engine::Inventory,
+        given,
         lure::Lures,
+        misbehaving::{Lure, Misbehaving},
         stack::{Plan, World},
         tap::Tap,
     },
@@ -43,6 +46,12 @@ pub struct Scene {
     pub lures: Lures,
     /// Where the engine keeps its data.
     pub folder: PathBuf,
+    /// A registry that misbehaves.
+    pub misbehaving: Misbehaving,
+    /// Another one, whose layers nobody has copied before.
+    pub unknown: Misbehaving,
+    /// Where it leads its clients.
+    pub elsewhere: Lure,
     /// What was on the engine before the world began.
     pub before: Inventory,
     participants: AtomicU32,
@@ -94,20 +103,41 @@ impl Scene {
     /// When a part is not given or does not become ready.
     pub async fn begin(settle: impl FnOnce(Plan) -> Plan) -> Result<Self> {
         let lures = Lures::set().await?;
+        close_the_node()?;
+        let elsewhere = Lure::start().await?;
+        let image = Recipe::hostile("serve")?.env("HOSTILE_NAME", OF_THE_REGISTRY);
+        let misbehaving = Misbehaving::start(&image, &elsewhere).await?;
+        let image = image.layer(Layer::of(&[File::text("unknown", &fresh_text())])?);
+        let unknown = Misbehaving::start(&image, &elsewhere).await?;
         let engine = crate::parts::engine::Engine::given().await?;
         let tap = Tap::start(&engine.host).await?;
         let before = engine.inventory().await?;
         let folder = engine.folder().await?;
         let plan = World::of(Event::config())
             .worker_setting("PORTCALL_SLOTS", SLOTS)
-            .worker_setting("PORTCALL_DOCKER_HOST", tap.host());
+            .worker_setting("PORTCALL_DOCKER_HOST", tap.host())
+            .worker_setting("PORTCALL_QUARANTINE", given::registry()?)
+            .worker_setting("PORTCALL_QUARANTINE_UNPACKED_MIB", 512)
+            .allow_registry(&misbehaving.host())
+            .allow_registry(&unknown.host());
         let world = settle(plan).start().await?;
         for rules in Rules::ALL {
             for profile in [Profile::Ordinary, Profile::Strict] {
                 world.apply(&event(rules, profile)).await?;
             }
         }
-        Ok(Self { world, tap, lures, folder, before, participants: AtomicU32::new(0), slots: Mutex::default() })
+        Ok(Self {
+            world,
+            tap,
+            lures,
+            misbehaving,
+            unknown,
+            elsewhere,
+            folder,
+            before,
+            participants: AtomicU32::new(0),
+            slots: Mutex::default(),
+        })
     }
 
     /// Looks where the slots are; one that was in doubt has moved.
@@ -180,6 +210,35 @@ impl Scene {
     }
 }
 
+/// The packet filter that a node has (`infra/nodes/nftables.nft`), for the addresses of the tests'
+/// slots. What containers say to everybody reaches a bridge's host without it.
+fn close_the_node() -> Result<()> {
+    let file = given::checkout().join("infra/nodes/nftables.nft");
+    let file = file.to_str().context("a path that is not UTF-8")?;
+    for arguments in [
+        vec!["-f", file],
+        vec!["add", "element", "inet", "portcall", "containers", "{ 10.64.0.0/12 }"],
+    ] {
+        let output = Command::new("nft").args(&arguments).output().context("running nft")?;
+        ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// Takes the packet filter away again.
+pub fn open_the_node() {
+    for family in ["inet", "bridge"] {
+        // It may never have been there.
+        let _ = Command::new("nft").args(["delete", "table", family, "portcall"]).output();
+    }
+}
+
+/// A text that no layer held before.
+fn fresh_text() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    (0..2000_u128).map(|n| format!("{:x}", (now + n).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect()
+}
+
 fn slug(rules: Rules, profile: Profile) -> String {
     format!("{}-{}", format!("{rules:?}").to_lowercase(), profile.as_str())
 }
@@ -200,12 +259,14 @@ fn event(rules: Rules, profile: Profile) -> Event {
         .answer("outcome"),
     };
     let event = match rules {
-        Rules::Short => event,
+        Rules::Short => event.limits("ready_s = 4\nrequest_s = 2\npull_s = 40"),
         Rules::Control => event.limits("ready_s = 30\nrequest_s = 5"),
         Rules::Answers => event.limits("ready_s = 6"),
         Rules::Patient | Rules::Canary => event.limits("ready_s = 40\nrequest_s = 2"),
         Rules::Default => event.limits(""),
-        Rules::Generous => event.limits("ready_s = 40\nmemory_mib = 1024\npids = 200\nbody_kib = 256"),
+        Rules::Generous => {
+            event.limits("ready_s = 40\nmemory_mib = 1024\npids = 200\nbody_kib = 256")
+        }
     };
     let event = event.slug(&slug(rules, profile));
     match profile {

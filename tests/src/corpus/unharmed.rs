@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use bson::Bson;
+use serde_json::Value;
 
 use super::{run::Outcome, scene::Scene};
 use crate::{
@@ -81,6 +82,9 @@ impl Scene {
     pub async fn harm(&self, idle: &Idle, outcomes: &[Outcome]) -> Result<Vec<String>> {
         let mut harm = self.engine_harm(idle).await?;
         harm.extend(self.lures.touched().into_iter().map(|who| format!("U4 {who}")));
+        if let Err(touched) = self.elsewhere.untouched() {
+            harm.push(format!("U4 {touched:#}"));
+        }
         harm.extend(self.text_harm(outcomes).await?);
         harm.extend(self.worker_harm(idle).await?);
         Ok(harm)
@@ -124,21 +128,22 @@ impl Scene {
             let log = service.process.log();
             let found = log.lines().find_map(|line| unfit(line).map(|why| (why, line)));
             let name = service.process.name();
-            harm.extend(found.map(|(why, line)| format!("U5 the log of {name} holds {why}: {line:?}")));
+            harm.extend(
+                found.map(|(why, line)| format!("U5 the log of {name} holds {why}: {line:?}")),
+            );
             let forged = log.lines().find(|line| line.starts_with("2026-11-21T00:00:00Z ERROR"));
-            harm.extend(forged.map(|line| format!("U5 the log of {name} has a forged line: {line}")));
+            harm.extend(
+                forged.map(|line| format!("U5 the log of {name} has a forged line: {line}")),
+            );
             if log.contains("panicked at") {
                 harm.push(format!("U6 {name} panicked"));
             }
         }
         for outcome in outcomes {
-            let text = outcome.document.to_string();
-            // As JSON escapes them.
-            let escaped = ["\\u001b", "\\u0000", "\\u0007", "\\u0008", "\\u009b", "\\u007f"];
-            let raw = unfit(&text).or_else(|| {
-                escaped.iter().find(|e| text.contains(*e)).map(|e| format!("an escaped {e}"))
-            });
-            harm.extend(raw.map(|why| format!("U5 the status of {} holds {why}", outcome.id)));
+            let mut texts = Vec::new();
+            words(&outcome.document, &mut texts);
+            let found = texts.iter().find_map(|text| unfit(text));
+            harm.extend(found.map(|why| format!("U5 the status of {} holds {why}", outcome.id)));
         }
         Ok(harm)
     }
@@ -150,7 +155,10 @@ impl Scene {
             let now = Held::by(process)?;
             let mut harm = Vec::new();
             if now.rss > idle.worker.rss + RSS {
-                harm.push(format!("U6 the worker holds {} KiB, it was {}", now.rss, idle.worker.rss));
+                harm.push(format!(
+                    "U6 the worker holds {} KiB, it was {}",
+                    now.rss, idle.worker.rss
+                ));
             }
             if now.descriptors > idle.worker.descriptors + DESCRIPTORS {
                 let (is, was) = (now.descriptors, idle.worker.descriptors);
@@ -230,6 +238,20 @@ fn collect(value: &Bson, texts: &mut Vec<String>) {
             for (name, item) in document {
                 texts.push(name.clone());
                 collect(item, texts);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn words(value: &Value, texts: &mut Vec<String>) {
+    match value {
+        Value::String(text) => texts.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| words(item, texts)),
+        Value::Object(fields) => {
+            for (name, item) in fields {
+                texts.push(name.clone());
+                words(item, texts);
             }
         }
         _ => {}

@@ -12,8 +12,9 @@ use bollard::{
     errors::Error as Bollard,
     models::{ContainerCreateBody, HostConfig, NetworkCreateRequest},
     query_parameters::{
-        CreateContainerOptions, ImportImageOptionsBuilder, ListContainersOptions, ListImagesOptions, ListNetworksOptions,
-        ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions,
+        CreateContainerOptions, ImportImageOptionsBuilder, ListContainersOptions,
+        ListImagesOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions,
+        RemoveImageOptions,
     },
 };
 use futures::TryStreamExt;

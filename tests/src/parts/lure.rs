@@ -79,15 +79,10 @@ impl Lures {
         &self.targets
     }
 
-    /// Who came, and to what.
+    /// Who came since the last time, and to what.
     #[must_use]
     pub fn touched(&self) -> Vec<String> {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Forgets who came: after a test of the lures themselves.
-    pub fn forget(&self) {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn add(&mut self, address: &str) -> Result<()> {

@@ -86,7 +86,10 @@ mod tests {
     fn two_ranges_share_no_address() {
         let (one, other) = (Range::take().unwrap(), Range::take().unwrap());
         assert_ne!(one.cidr(), other.cidr());
-        assert_eq!(hosts("10.64.0.16/30"), [Ipv4Addr::new(10, 64, 0, 17), Ipv4Addr::new(10, 64, 0, 18)]);
+        assert_eq!(
+            hosts("10.64.0.16/30"),
+            [Ipv4Addr::new(10, 64, 0, 17), Ipv4Addr::new(10, 64, 0, 18)]
+        );
         assert!(one.holds(&one.cidr()) && !one.holds(&other.cidr()) && !one.holds("no subnet"));
     }
 }

@@ -110,8 +110,15 @@ fn manifests() -> Vec<(&'static str, Value, Want)> {
 
 /// Entries of an index, of which the good manifest is the one named `fits`.
 fn indexes(digest: &str, size: usize) -> Vec<(&'static str, Value, Want)> {
-    let entry = |platform: Value| json!({ "mediaType": MANIFEST, "digest": digest, "size": size, "platform": platform });
-    let other = |platform: Value| json!({ "mediaType": MANIFEST, "digest": format!("sha256:{}", "1".repeat(64)), "size": 7, "platform": platform });
+    let entry = |platform: Value| {
+        json!({ "mediaType": MANIFEST, "digest": digest, "size": size,
+            "platform": platform })
+    };
+    let other = |platform: Value| {
+        let mut other = entry(platform);
+        other["digest"] = json!(format!("sha256:{}", "1".repeat(64)));
+        other
+    };
     let amd64 =
         |variant: &str| json!({ "os": "linux", "architecture": "amd64", "variant": variant });
     let on = |os: &str, arch: &str| json!({ "os": os, "architecture": arch });

@@ -109,7 +109,5 @@ pub(crate) const DIRECT: &[(&str, &str)] =
 pub(crate) const MAY_GIVE_UP: &[&str] = &["shared/src/store/mod.rs", "shared/src/store/feed.rs"];
 
 /// Dependencies of members that are not the workspace's, and why.
-pub(crate) const OWN_DEPENDENCIES: &[(&str, &str, &str)] = &[
-    ("worker/Cargo.toml", "hyper", "fewer features, for the prober"),
-    ("worker/Cargo.toml", "tokio", "fewer features, for the prober"),
-];
+pub(crate) const OWN_DEPENDENCIES: &[(&str, &str, &str)] =
+    &[("worker/Cargo.toml", "tokio", "fewer features, for the prober")];

@@ -80,16 +80,16 @@ describe("the status of a submission that failed", () => {
       "<img src=x onerror=alert(1)>",
       "</pre><script>alert(1)</script>",
       "<svg/onload=alert(1)>",
-      "\" onmouseover=\"alert(1)",
+      '" onmouseover="alert(1)',
       "javascript:alert(1)",
       "`<b>code</b>`",
-      "{{7*7}} ${7*7} &lt;b&gt;",
+      "{{7*7}} #{7*7} &lt;b&gt;",
       "\ufffd]0;owned\ufffd",
     ];
     const all = tricks.join(" ");
     const evidence = structuredClone(FAILED.attempts[0]?.evidence);
-    const check = evidence?.checks[0];
-    const container = evidence?.containers[0];
+    const check = evidence?.checks?.[0];
+    const container = evidence?.containers?.[0];
     if (evidence == null || check === undefined || container === undefined) {
       throw new Error("the snapshot has no evidence");
     }

@@ -1,8 +1,8 @@
 //! One attempt: who makes it, for how long, and what can become of it.
 //!
 //! Every attempt is made by a forked child of its own, which says one word and ends. Whatever it
-//! opened, became or allocated ends with it; a child that says nothing in its time is killed; what a
-//! filter of system calls kills tells so by its signal.
+//! opened, became or allocated ends with it; a child that says nothing in its time is killed; what
+//! a filter of system calls kills tells so by its signal.
 
 use std::{
     collections::BTreeMap,

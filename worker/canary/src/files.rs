@@ -176,13 +176,17 @@ fn mounts_beyond() -> Tried {
         ["cgroup", "cgroup2", "devpts", "mqueue", "overlay", "proc", "sysfs", "tmpfs"];
     const GIVEN: [&str; 5] =
         ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/sbin/docker-init", "/"];
+    // Where users are remapped nobody may make these, and the machine's own are laid over them.
+    const DEVICES: [&str; 6] =
+        ["/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero"];
     let beyond = fs::read_to_string("/proc/self/mounts").map(|mounts| {
         let beyond = mounts.lines().filter(|line| {
             let mut fields = line.split(' ').skip(1);
             let (target, kind) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
             // The kernel's own files are hidden by what is put over them.
             let hidden = target.starts_with("/proc/") || target.starts_with("/sys/");
-            !hidden && !KERNEL.contains(&kind) && !GIVEN.contains(&target)
+            let known = GIVEN.contains(&target) || DEVICES.contains(&target);
+            !hidden && !KERNEL.contains(&kind) && !known
         });
         beyond.count() as u64
     });

@@ -4,6 +4,7 @@
 
 use crate::{
     attempt::{Attempt, Tried},
+    station,
     sys::{self, Arg, call, only_here},
 };
 
@@ -13,6 +14,7 @@ const NOWHERE: &std::ffi::CStr = c"/canary-nowhere";
 const NO_FD: Arg<'static> = Arg::Number(-1);
 
 pub(crate) const TABLE: &[Attempt] = &[
+    Attempt { name: "whose_kernel", attempt: whose_kernel },
     Attempt { name: "io_uring_setup", attempt: io_uring_setup },
     Attempt { name: "bpf", attempt: bpf },
     Attempt { name: "perf_event_open", attempt: perf_event_open },
@@ -54,6 +56,11 @@ pub(crate) const TABLE: &[Attempt] = &[
     Attempt { name: "mknod_block", attempt: || mknod(libc::S_IFBLK, 8, 0) },
     Attempt { name: "mknod_memory", attempt: || mknod(libc::S_IFCHR, 1, 1) },
 ];
+
+/// Much of what follows is an attempt on the kernel that answers; it need not be the machine's.
+fn whose_kernel() -> Tried {
+    Tried::Word(if station::is_gvisor() { "GVISOR" } else { "MACHINE" })
+}
 
 const ZERO: Arg<'static> = Arg::Number(0);
 

@@ -13,8 +13,8 @@
 //!
 //! It is written to be harmless where every wall is down: what would change the machine is asked
 //! for with arguments that cannot succeed, files of the kernel are opened for writing and never
-//! written, and whatever an attempt makes is removed, or dies with its child. What the outcomes must
-//! be is not known here: that is the worker's (`worker/src/canary/table.rs`).
+//! written, and whatever an attempt makes is removed, or dies with its child. What the outcomes
+//! must be is not known here: that is the worker's (`worker/src/canary/table.rs`).
 
 pub mod attempt;
 pub mod station;

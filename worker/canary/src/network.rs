@@ -85,13 +85,16 @@ fn gateway() -> Tried {
 /// The first address of the network that the container is in, from the kernel's table of routes.
 fn own_network() -> io::Result<Ipv4Addr> {
     let table = fs::read_to_string("/proc/net/route")?;
-    let network = table.lines().skip(1).filter_map(|line| {
-        let mut fields = line.split_whitespace().skip(1);
-        u32::from_str_radix(fields.next()?, 16).ok()
+    // Addresses and masks stand there as the processor reads them. A default route and a kernel's
+    // routes to single addresses are no networks.
+    let network = table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let number = |at: usize| u32::from_str_radix(fields.get(at)?, 16).ok();
+        let (network, mask) = (number(1)?, number(7)?);
+        let inside = fields[0] != "lo" && network != 0 && mask != u32::MAX;
+        inside.then_some(network)
     });
-    let nearest = network.filter(|network| *network != 0).max_by_key(|network| network.to_be());
-    let network = nearest.ok_or_else(|| io::Error::from_raw_os_error(libc::ENETUNREACH))?;
-    // Addresses stand there as the processor reads them.
+    let network = network.ok_or_else(|| io::Error::from_raw_os_error(libc::ENETUNREACH))?;
     let mut first = network.to_ne_bytes();
     first[3] |= 1;
     Ok(Ipv4Addr::from(first))

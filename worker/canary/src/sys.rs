@@ -1,8 +1,8 @@
 //! The one place with `unsafe`: raw system calls, made by throw-away children, and the few calls
 //! around processes that the standard library does not offer.
 //!
-//! A raw call takes its pointers only from references ([`Arg`]), so what the kernel reads and writes
-//! is memory that is there. What it writes is never looked at.
+//! A raw call takes its pointers only from references ([`Arg`]), so what the kernel reads and
+//! writes is memory that is there. What it writes is never looked at.
 
 #![expect(unsafe_code, reason = "raw system calls are what this program tries")]
 
@@ -254,8 +254,15 @@ pub(crate) fn call_as_32_bit() -> io::Result<()> {
     let mut result = GETPID;
     // SAFETY: the call reads one register and writes one, and takes no pointer.
     unsafe {
-        std::arch::asm!("int 0x80", inout("eax") result, out("r8") _, out("r9") _, out("r10") _, out("r11") _)
-    };
+        std::arch::asm!(
+            "int 0x80",
+            inout("eax") result,
+            out("r8") _,
+            out("r9") _,
+            out("r10") _,
+            out("r11") _,
+        );
+    }
     if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(()) }
 }
 

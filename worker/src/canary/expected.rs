@@ -22,15 +22,6 @@ pub struct Scene<'a> {
     pub settings: &'a NodeSettings,
 }
 
-impl Scene<'_> {
-    /// Whether the kernel that it speaks to is gVisor's, not the node's.
-    #[must_use]
-    pub fn is_gvisor(&self) -> bool {
-        let runtime = self.settings.runtime.as_deref().unwrap_or(&self.node.default_runtime);
-        runtime.contains("runsc")
-    }
-}
-
 /// What one attempt must come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -38,6 +29,8 @@ pub enum Wanted {
     AnyOf(Vec<&'static str>),
     /// A number from this range.
     Within(RangeInclusive<i64>),
+    /// Whatever it is, it is no matter of the node's.
+    Anything,
 }
 
 impl Wanted {
@@ -49,6 +42,7 @@ impl Wanted {
             Self::Within(range) => {
                 report.numbers.get(name).is_some_and(|number| range.contains(number))
             }
+            Self::Anything => report.outcome(name).is_some(),
         }
     }
 }
@@ -59,6 +53,7 @@ impl fmt::Display for Wanted {
             Self::AnyOf(words) => f.write_str(&words.join("|")),
             Self::Within(range) if range.start() == range.end() => write!(f, "{}", range.start()),
             Self::Within(range) => write!(f, "{}..{}", range.start(), range.end()),
+            Self::Anything => f.write_str("anything"),
         }
     }
 }
@@ -125,14 +120,19 @@ pub fn differences(report: &Report, expected: &Expected) -> Vec<Difference> {
 
 impl super::table::Row {
     fn wanted(&self, scene: &Scene<'_>) -> Wanted {
-        let want = match scene.profile {
+        let own = scene.settings.is_gvisor(scene.node).then(|| self.under_gvisor()).flatten();
+        let want = own.unwrap_or(match scene.profile {
             Profile::Ordinary => self.ordinary,
             Profile::Strict => self.strict,
-        };
+        });
         match want {
             Want::Said(words) => Wanted::AnyOf(words.split('|').collect()),
             Want::SaidIn(words) => Wanted::AnyOf(words(scene).split('|').collect()),
             Want::Counted(range) => Wanted::Within(range(scene)),
+            Want::Anything => Wanted::Anything,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,8 @@ const MOST: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// What became of each attempt: `DONE` if it succeeded, `EMPTY` if something could be read and
-    /// said nothing, else the name of the error (`EPERM`) or of the signal that ended it (`SIGSYS`).
+    /// said nothing, else the name of the error (`EPERM`), or of the signal that ended it
+    /// (`SIGSYS`).
     pub attempts: BTreeMap<String, String>,
     /// What was counted or read.
     pub numbers: BTreeMap<String, i64>,

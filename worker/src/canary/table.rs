@@ -1,6 +1,6 @@
 //! What must become of every attempt, as data: one row each, in the order of the canary's own
-//! tables (`worker/canary/src`). `DONE` says that it is allowed; where a wall is the kernel's or the
-//! engine's and not ours alone, every refusal will do.
+//! tables (`worker/canary/src`). `DONE` says that it is allowed; where a wall is the kernel's or
+//! the engine's and not ours alone, every refusal will do.
 
 use std::ops::RangeInclusive;
 
@@ -16,6 +16,8 @@ pub enum Want {
     SaidIn(fn(&Scene<'_>) -> &'static str),
     /// A number from a range that follows from limits, profile and node.
     Counted(fn(&Scene<'_>) -> RangeInclusive<i64>),
+    /// Whatever it is.
+    Anything,
 }
 
 /// One attempt.
@@ -172,6 +174,7 @@ pub const ROWS: &[Row] = &[
     both("raise_core", "EPERM"),
     both("lock_memory", "EPERM|ENOMEM|EAGAIN"),
     // The kernel's less-trodden parts.
+    both("whose_kernel", "MACHINE"),
     both("io_uring_setup", FILTERED),
     both("bpf", FILTERED),
     both("perf_event_open", FILTERED),
@@ -225,8 +228,8 @@ pub const ROWS: &[Row] = &[
     number("processes", |scene| nearly(scene.limits.pids)),
     number("threads", |scene| nearly(scene.limits.pids)),
     number("files_open", |scene| nearly(scene.limits.nofile)),
-    number("inotify_instances", inotify_instances),
-    number("signals_pending", signals_pending),
+    number("inotify_instances", of_one_user),
+    number("signals_pending", of_one_user),
     number("memory_mib", |scene| {
         let most = i64::from(scene.limits.memory_mib);
         most * 3 / 4..=most
@@ -250,6 +253,71 @@ pub const ROWS: &[Row] = &[
     number("ports_from", |_| 0..=0),
     number("ipv6_disabled", |_| 1..=1),
 ];
+
+/// What becomes of attempts where gVisor's kernel answers instead of the machine's. It loads no
+/// filter of ours: what it grants, it grants within itself, and what it lacks it need not refuse.
+/// So of all calls that are filtered elsewhere nothing is asked here; and of these rows, where it has
+/// ways of its own:
+const UNDER_GVISOR: &[(&str, Want)] = &[
+    ("whose_kernel", Want::Said("GVISOR")),
+    ("write_ip_forward", Want::Anything),
+    ("af_netlink_route", Want::Anything),
+    ("ping_socket", Want::Said("EACCES|EPERM|EAFNOSUPPORT")),
+    ("clone3_user", Want::Anything),
+    ("ns_cgroup", Want::Said("PRIVATE|ENOENT")),
+    ("ns_ipc", Want::Said("PRIVATE|ENOENT")),
+    ("ns_pid", Want::Said("PRIVATE|ENOENT")),
+    ("ns_user", Want::Said("PRIVATE|ENOENT")),
+    ("ns_uts", Want::Said("PRIVATE|ENOENT")),
+    ("cap_ambient", Want::Anything),
+    ("no_new_privileges", Want::Anything),
+    ("seccomp_mode", Want::Anything),
+    ("capset_net_raw", Want::Said("EPERM")),
+    ("nice_first", Want::Anything),
+    ("real_time", Want::Anything),
+    ("io_real_time", Want::Anything),
+    ("oom_score_negative", Want::Anything),
+    ("raise_core", Want::Anything),
+    ("call_32_bit", Want::Anything),
+    ("call_x32", Want::Anything),
+    ("iopl", Want::Anything),
+    ("ioperm", Want::Anything),
+    ("modify_ldt", Want::Anything),
+    ("uselib", Want::Anything),
+    ("sysfs", Want::Anything),
+    // Some waits have no end of their own there.
+    ("egress_udp", Want::Said(UNREACHED_OR_LATE)),
+    ("egress_private", Want::Said(UNREACHED_OR_LATE)),
+    ("resolve_name", Want::Said("SERVFAIL|ETIMEDOUT|REFUSED|ECONNREFUSED|ENETUNREACH|TOO_LATE")),
+    // gVisor is itself under these, and would end with everybody in it.
+    ("processes", Want::Said("NOT_TRIED")),
+    ("threads", Want::Said("NOT_TRIED")),
+    ("memory_mib", Want::Said("NOT_TRIED")),
+    // Of no other user's, and charged to its memory.
+    ("inotify_instances", Want::Anything),
+    ("signals_pending", Want::Anything),
+    ("tmp_inodes", Want::Anything),
+    ("run_inodes", Want::Anything),
+    ("data_inodes", Want::Anything),
+    // It does not show them; the machine's kernel keeps them all the same.
+    ("cpu_permille", Want::Anything),
+    ("swap_mib", Want::Anything),
+    ("oom_score", Want::Anything),
+    ("ports_from", Want::Anything),
+    ("ipv6_disabled", Want::Anything),
+];
+
+const UNREACHED_OR_LATE: &str = "ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|EACCES|EPERM|TOO_LATE";
+
+impl Row {
+    /// What it must come to where gVisor's kernel answers, if that is something else.
+    pub(super) fn under_gvisor(&self) -> Option<Want> {
+        let own = UNDER_GVISOR.iter().find(|(name, _)| *name == self.name).map(|(_, want)| *want);
+        let filtered =
+            [self.ordinary, self.strict].iter().all(|want| matches!(want, Want::Said(FILTERED)));
+        own.or(filtered.then_some(Want::Anything))
+    }
+}
 
 /// Filtered where there is such a call; some are of one kind of processor only.
 const FILTERED_WHERE_THERE: &str = "EPERM|ENOSYS";
@@ -307,19 +375,12 @@ fn capabilities(scene: &Scene<'_>) -> RangeInclusive<i64> {
     }
 }
 
-/// The kernel counts them per user over the whole machine. A strict container's user is its own; the
-/// machine's root may hold some.
-fn inotify_instances(scene: &Scene<'_>) -> RangeInclusive<i64> {
+/// The kernel counts them per user over the whole machine. A strict container's user is its own;
+/// that of an ordinary one may be others' as well, who hold some, or all: that is no fault of the
+/// node's, or a stranger could bring a node down.
+fn of_one_user(scene: &Scene<'_>) -> RangeInclusive<i64> {
     match scene.profile {
-        Profile::Ordinary => 1..=128,
-        Profile::Strict => 128..=128,
-    }
-}
-
-/// Likewise.
-fn signals_pending(scene: &Scene<'_>) -> RangeInclusive<i64> {
-    match scene.profile {
-        Profile::Ordinary => 1..=128,
+        Profile::Ordinary => 0..=128,
         Profile::Strict => 128..=128,
     }
 }
@@ -334,6 +395,13 @@ mod tests {
         let tried: Vec<&str> = portcall_canary::attempts().map(|attempt| attempt.name).collect();
         let rows: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
         assert_eq!(tried, rows);
+    }
+
+    #[test]
+    fn what_gvisor_has_ways_of_its_own_with_are_rows() {
+        for (name, _) in UNDER_GVISOR {
+            assert!(ROWS.iter().any(|row| row.name == *name), "{name}");
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use tokio::{
 };
 
 use super::{
-    error::FleetError, facts::NodeFacts, image_uses::ImageUses, labels::LabelKey, request::NodeSettings,
-    subnet::SubnetPool,
+    error::FleetError, facts::NodeFacts, image_uses::ImageUses, labels::LabelKey,
+    request::NodeSettings, subnet::SubnetPool,
 };
 
 mod creation;

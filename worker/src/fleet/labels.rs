@@ -201,10 +201,16 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
 
-    fn identities() -> [Identity; 2] {
+    fn identities() -> [Identity; 3] {
         let worker = WorkerId::new();
         let owner = Owner { submission: SubmissionId::new(), generation: Generation(7), worker };
-        [Identity::of_workload(Kind::Workload, &owner), Identity::of_slot(Kind::Slot, worker)]
+        let canary = Tenant::Canary(worker).identity(Kind::Workload);
+        assert_eq!(canary, Identity::of_slot(Kind::Canary, worker));
+        [
+            Tenant::Submission(owner).identity(Kind::Workload),
+            Identity::of_slot(Kind::Slot, worker),
+            canary,
+        ]
     }
 
     #[test]

@@ -70,6 +70,9 @@ use engine::EngineFleet;
 use labels::Tenant;
 use own_image::OwnImage;
 
+/// How many tasks gVisor may take for the canary; how many its container may is not asked there.
+const GVISOR_CANARY_PIDS: u32 = 512;
+
 /// How an image came to be on the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pulled {
@@ -235,6 +238,12 @@ impl Fleet {
         match self {
             Self::Engine(engine) => {
                 let image = engine.own_image(OwnImage::Canary, &slot.node).await?;
+                let mut limits = Limits::of(profile);
+                if engine.settings.node.is_gvisor(&slot.node) {
+                    // gVisor takes tasks of the machine's for those of the container, and keeps
+                    // them: the canary's hundreds of short-lived ones are more than a server's.
+                    limits.pids = GVISOR_CANARY_PIDS;
+                }
                 let spec = ContainerSpec {
                     role: Role::Image,
                     index: 0,
@@ -242,7 +251,7 @@ impl Fleet {
                     declared: engine.image_declares(&image).await?,
                     image,
                     profile,
-                    limits: Limits::of(profile),
+                    limits,
                 };
                 let tenant = Tenant::Canary(engine.settings.worker);
                 let members = engine.start(slot, &tenant, &[spec]).await?;

@@ -35,6 +35,14 @@ pub struct NodeSettings {
     pub root_quota: RootQuota,
 }
 
+impl NodeSettings {
+    /// Whether containers here speak to gVisor's kernel instead of the node's.
+    #[must_use]
+    pub fn is_gvisor(&self, node: &NodeFacts) -> bool {
+        self.runtime.as_deref().unwrap_or(&node.default_runtime).contains("runsc")
+    }
+}
+
 /// How fast one container may read and write a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskThrottle {

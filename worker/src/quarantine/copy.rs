@@ -62,7 +62,11 @@ enum Read {
 
 impl Story {
     /// Copies a layer and keeps what was found out about it.
-    pub(super) async fn copy(&self, layer: &Layer, spent: &Arc<Spent>) -> Result<LayerFacts, Fault> {
+    pub(super) async fn copy(
+        &self,
+        layer: &Layer,
+        spent: &Arc<Spent>,
+    ) -> Result<LayerFacts, Fault> {
         let _turns = self.turns().await?;
         let mut blob = self.blob(&layer.digest).await?;
         if blob.size().is_some_and(|size| size > layer.size) {
@@ -157,7 +161,7 @@ impl Story {
             match watch.flow() {
                 Flow::Fine => {}
                 Flow::Slow => return Err(fault::slow(&self.image, &self.limits)),
-                Flow::None => return Err(fault::silent(&self.image, self.limits.rate.over)),
+                Flow::None => return Err(fault::silent(&self.image)),
             }
             if let Some(piece) = piece {
                 return Ok(piece);

@@ -3,8 +3,6 @@
 //! What is wrong with the image is the participant's, a registry that does not deliver is the
 //! registry's, and our own registry and store are the platform's: never anybody else's.
 
-use std::time::Duration;
-
 use portcall_shared::{
     domain::{
         image::{Digest, ImageRef},
@@ -62,7 +60,8 @@ pub(super) fn layer(digest: &Digest, fault: &LayerFault, limits: &CopyLimits) ->
                 .hint("build and push the image again")
         }
         LayerFault::Compression(with) => {
-            let message = format!("layer {name} is compressed with {with}, which nodes cannot read");
+            let message =
+                format!("layer {name} is compressed with {with}, which nodes cannot read");
             ParticipantFault::new(ParticipantCode::ImageManifestInvalid, message)
                 .hint("push it with gzip, such as by `docker push`")
         }
@@ -92,9 +91,8 @@ pub(super) fn slow(image: &ImageRef, limits: &CopyLimits) -> Fault {
     registry(RegistryCode::RegistrySlow, message)
 }
 
-pub(super) fn silent(image: &ImageRef, after: Duration) -> Fault {
-    let message = format!("{} sent nothing for {} s", image.host(), after.as_secs());
-    registry(RegistryCode::RegistryDown, message)
+pub(super) fn silent(image: &ImageRef) -> Fault {
+    registry(RegistryCode::RegistryDown, format!("{} stopped sending the image", image.host()))
 }
 
 /// The time for pulling is over.

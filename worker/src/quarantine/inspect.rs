@@ -141,7 +141,13 @@ fn unpack<P: Iterator<Item = Bytes>>(
     };
     let source = Read::chain(Cursor::new(first), packed);
     match gzip {
-        true => read(MultiGzDecoder::new(source), |d| d.get_ref().get_ref().1.used(), times, limits, spent),
+        true => read(
+            MultiGzDecoder::new(source),
+            |d| d.get_ref().get_ref().1.used(),
+            times,
+            limits,
+            spent,
+        ),
         false => read(source, |s| s.get_ref().1.used(), times, limits, spent),
     }
 }

@@ -45,11 +45,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::{limits::CopyLimits, room::{NoRoom, Room}};
 use self::{
     deadline::Deadline,
     fault::Over,
     story::{Copied, Story},
+};
+pub use self::{
+    limits::CopyLimits,
+    room::{NoRoom, Room},
 };
 use crate::settings::QuarantineSettings;
 

@@ -21,12 +21,14 @@ pub(super) enum Flow {
     Fine,
     /// Less than it must.
     Slow,
-    /// Nothing at all.
+    /// Nothing any more.
     None,
 }
 
 /// Into how many pieces the window is cut.
 const PIECES: u128 = 20;
+/// How many of them are lately: a registry that was silent for longer has stopped.
+const LATELY: u128 = 5;
 
 impl Watch {
     pub(super) fn new(rate: Rate) -> Self {
@@ -56,14 +58,15 @@ impl Watch {
         let least = self.rate.least as f64 * self.rate.over.as_secs_f64();
         match bytes {
             _ if self.waited < self.rate.over || bytes as f64 >= least => Flow::Fine,
-            0 => Flow::None,
-            _ => Flow::Slow,
+            _ if self.drips() => Flow::Slow,
+            _ => Flow::None,
         }
     }
 
-    /// Whether anything came in the window, however little.
+    /// Whether anything came lately, however little.
     pub(super) fn drips(&self) -> bool {
-        self.window.iter().any(|(_, bytes)| *bytes > 0)
+        let now = self.piece();
+        self.window.iter().any(|(piece, bytes)| *bytes > 0 && piece + LATELY > now)
     }
 }
 
@@ -96,14 +99,16 @@ mod tests {
     fn what_came_long_ago_does_not_count() {
         let rate = Rate { least: 1024, over: Duration::from_secs(20) };
         let mut watch = Watch::new(rate);
-        watch.saw(Duration::from_secs(1), 1 << 30);
-        watch.saw(Duration::from_secs(18), 1);
+        watch.saw(Duration::from_secs(4), 1 << 30);
+        watch.saw(Duration::from_secs(15), 1);
         assert_eq!(watch.flow(), Flow::Fine);
-        watch.saw(Duration::from_secs(10), 0);
-        assert_eq!(watch.flow(), Flow::Slow);
+        watch.saw(Duration::from_secs(4), 0);
+        assert_eq!(watch.flow(), Flow::Fine, "the much is still in the window");
         assert!(watch.drips());
-        watch.saw(Duration::from_secs(20), 0);
+        watch.saw(Duration::from_secs(1), 0);
         assert_eq!(watch.flow(), Flow::None);
         assert!(!watch.drips());
+        watch.saw(Duration::ZERO, 1);
+        assert_eq!(watch.flow(), Flow::Slow);
     }
 }

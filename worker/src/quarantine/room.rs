@@ -55,7 +55,8 @@ pub(super) async fn make(
         }
         if room.held > budget {
             tracing::warn!(
-                held_bytes = room.held, budget_bytes = budget,
+                held_bytes = room.held,
+                budget_bytes = budget,
                 "the quarantine is over its budget: all that it holds was used lately"
             );
         }

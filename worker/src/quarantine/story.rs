@@ -83,7 +83,8 @@ impl Story {
             return Ok(Copied::Nothing);
         }
         let parts = self.parts().await?;
-        let layers: Vec<Digest> = parts.raw.manifest.layers.iter().map(|l| l.digest.clone()).collect();
+        let layers: Vec<Digest> =
+            parts.raw.manifest.layers.iter().map(|l| l.digest.clone()).collect();
         let blobs = ImageBlobs { config: parts.raw.manifest.config.clone(), layers };
         self.store.image_consists(&self.digest, &blobs).await.map_err(|e| fault::stored(&e))?;
         // A blob may be taken away between the question and the manifest: once more then.

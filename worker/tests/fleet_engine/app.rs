@@ -143,7 +143,13 @@ fn refused() -> String {
 
 fn limits() -> String {
     let mut text = String::new();
-    for file in ["/proc/self/status", "/proc/self/limits", "/proc/1/cmdline", "/proc/self/mounts"] {
+    for file in [
+        "/proc/self/status",
+        "/proc/self/limits",
+        "/proc/1/cmdline",
+        "/proc/self/mounts",
+        "/proc/version",
+    ] {
         let _ = writeln!(text, "== {file}\n{}", fs::read_to_string(file).unwrap_or_default());
     }
     for file in [

@@ -4,11 +4,12 @@
 
 mod canary;
 mod control;
+mod eviction;
 mod interrupted;
 mod push;
 mod raw;
 mod refusals;
 mod removal;
-mod runsc;
 mod running;
+mod runsc;
 mod world;

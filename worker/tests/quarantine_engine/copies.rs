@@ -13,7 +13,10 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_is_copied_whole_and_named_by_its_digest() {
     let world = World::open().await;
-    let plain = Layer::of(crate::image::archive(&[("a", b"1")]), crate::image::digest(&crate::image::archive(&[("a", b"1")])));
+    let plain = Layer::of(
+        crate::image::archive(&[("a", b"1")]),
+        crate::image::digest(&crate::image::archive(&[("a", b"1")])),
+    );
     let image = Image::of(vec![plain, Layer::noise("b", 300_000), Layer::file("c", b"3")]);
     world.source.offer(&image);
     let name = world.admit(&image).await.unwrap();
@@ -80,8 +83,7 @@ async fn those_who_want_the_same_at_once_share_one_copy() {
     world.source.offer(&other);
     let (name, pinned) = named(&world.source, &other);
     let (limits, by, another) = (limits(), Instant::now() + PATIENCE, world.another());
-    let (one, two) =
-        tokio::join!(world.admit(&other), another.admit(&name, &pinned, &limits, by));
+    let (one, two) = tokio::join!(world.admit(&other), another.admit(&name, &pinned, &limits, by));
     assert_eq!(one.unwrap(), two.unwrap());
     assert!(world.holds(&other).await);
     world.no_uploads();

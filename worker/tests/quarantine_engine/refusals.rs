@@ -40,26 +40,32 @@ async fn refused(world: &World, layer: Layer) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn bombs_are_refused_and_admitted_where_the_limit_is_higher() {
     let world = World::open().await;
-    let zeros = vec![0; usize::try_from(100 * MIB).unwrap()];
-    let bomb = Image::of(vec![Layer::file("zeros", &zeros)]);
+    let zeros = |mib: u64| vec![0; usize::try_from(mib * MIB).unwrap()];
+    let bomb = Image::of(vec![Layer::file("zeros", &zeros(70))]);
     assert!(bomb.layers[0].size < MIB, "{} bytes", bomb.layers[0].size);
     world.source.offer(&bomb);
     assert_eq!(mend(world.admit(&bomb).await), "image_bomb");
     world.holds_nothing_of(&bomb).await;
 
-    let raised = CopyLimits { ratio: Ratio { most: 2000, ..limits().ratio }, ..limits() };
-    let sized = CopyLimits { unpacked: 99 * MIB, ..raised.clone() };
+    let bomb = Image::of(vec![Layer::file("zeros", &zeros(4))]);
+    world.source.offer(&bomb);
+    let low = CopyLimits { ratio: Ratio { above: 3 * MIB, ..limits().ratio }, ..limits() };
+    assert_eq!(mend(world.admit_within(&bomb, &low).await), "image_bomb");
+    world.holds_nothing_of(&bomb).await;
+    let sized = CopyLimits { unpacked: 3 * MIB, ..limits() };
     assert_eq!(mend(world.admit_within(&bomb, &sized).await), "image_bomb");
     world.holds_nothing_of(&bomb).await;
+    let raised = CopyLimits { ratio: Ratio { most: 2000, above: 3 * MIB }, ..sized.clone() };
+    let raised = CopyLimits { unpacked: 5 * MIB, ..raised };
     world.admit_within(&bomb, &raised).await.unwrap();
     assert!(world.holds(&bomb).await);
     // What is there already is judged by whoever asks for it.
     assert_eq!(mend(world.admit_within(&bomb, &sized).await), "image_bomb");
     // Layers that are there count together with those that are not.
-    let more = Image::of(vec![bomb.layers[0].clone(), Layer::noise("more", 30 << 20)]);
+    let more = Image::of(vec![bomb.layers[0].clone(), Layer::noise("more", 1 << 20)]);
     world.source.offer(&more);
     assert_eq!(mend(world.admit_within(&more, &raised).await), "image_bomb");
-    let higher = CopyLimits { unpacked: 140 * MIB, ..raised };
+    let higher = CopyLimits { unpacked: 6 * MIB, ..raised };
     world.admit_within(&more, &higher).await.unwrap();
     world.end().await;
 }
@@ -146,12 +152,13 @@ async fn damage_is_the_participants_if_it_was_pushed_so() {
     ] {
         assert_eq!(refused(&world, layer).await, "image_manifest_invalid");
     }
+    let asked = world.source.asked(&good.digest());
     let mut zstd = good.clone();
     zstd.media_type = "application/vnd.oci.image.layer.v1.tar+zstd";
     let image = Image::of(vec![zstd]);
     world.source.offer(&image);
     assert_eq!(mend(world.admit(&image).await), "image_manifest_invalid");
-    assert_eq!(world.source.asked(&good.digest()), 9 - 4, "it was not even asked for");
+    assert_eq!(world.source.asked(&good.digest()), asked, "it was not even asked for");
     let image = Image::of(vec![good]);
     world.source.offer(&image);
     world.admit(&image).await.unwrap();

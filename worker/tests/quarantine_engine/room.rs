@@ -86,6 +86,17 @@ async fn layers_of_refused_images_are_strays_and_go_first() {
     world.source.offer(&refused);
     world.admit(&refused).await.unwrap_err();
     let stray = refused.layers[0].digest();
+    // The registry's notes of cancelled uploads go by the sweep, when they are not of now.
+    let notes = world.uploads();
+    assert!(!notes.is_empty());
+    world.sweep().await;
+    assert_eq!(world.uploads(), notes);
+    for note in &notes {
+        let long_ago = std::time::SystemTime::now() - Duration::from_secs(600);
+        std::fs::File::open(note).unwrap().set_modified(long_ago).unwrap();
+    }
+    world.sweep().await;
+    assert!(world.uploads().is_empty());
     let room = world.quarantine.make_room().await.unwrap();
     assert_eq!(room.images, 0, "{room:?}");
     assert!(!world.own.has_blob(&stray).await.unwrap());

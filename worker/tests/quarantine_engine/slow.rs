@@ -44,9 +44,11 @@ async fn a_registry_that_falls_silent_is_down() {
     let image = Image::of(vec![Layer::noise("a", 100_000)]);
     world.source.offer(&image);
     let (layer, down) = (image.layers[0].digest(), (Owner::Registry, "registry_down".to_owned()));
-    world.source.deliver(&layer, Manner::Stalls(0));
-    assert_eq!(told(world.admit_within(&image, &impatient()).await), down);
-    world.holds_nothing_of(&image).await;
+    for after in [0, 50_000] {
+        world.source.deliver(&layer, Manner::Stalls(after));
+        assert_eq!(told(world.admit_within(&image, &impatient()).await), down, "{after}");
+        world.holds_nothing_of(&image).await;
+    }
     world.source.deliver(&layer, Manner::Well);
     world.admit_within(&image, &impatient()).await.unwrap();
     world.end().await;
@@ -117,7 +119,8 @@ async fn registries_that_stall_do_not_hold_up_others() {
     let (name, pinned) = named(&stalling, &bad);
     let limits = limits();
     let (quarantine, by) = (world.quarantine.clone(), Instant::now() + PATIENCE);
-    let mut admit = tokio::spawn(async move { quarantine.admit(&name, &pinned, &limits, by).await });
+    let mut admit =
+        tokio::spawn(async move { quarantine.admit(&name, &pinned, &limits, by).await });
     while layers.iter().filter(|layer| stalling.asked(&layer.digest()) > 0).count() < 2 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -193,7 +193,7 @@ fn near_a_name() -> impl Strategy<Value = String> {
     let host = prop_oneof![
         4 => Just(String::new()),
         4 => "[a-zA-Z0-9]{1,8}(\\.[a-zA-Z0-9-]{1,6}){0,2}(:[0-9]{1,6})?/",
-        1 => "(localhost|index\\.docker\\.io|docker\\.io|\\[::1\\]|127\\.0\\.0\\.1|sha256)(:[0-9]{1,6})?/",
+        1 => "(localhost|(index\\.)?docker\\.io|\\[::1\\]|127\\.0\\.0\\.1)(:[0-9]{1,6})?/",
     ];
     let path = "[a-z0-9]{1,5}([._-]{0,3}[a-z0-9]{1,4}){0,2}(/[a-zA-Z0-9._-]{1,6}){0,2}";
     let tag = proptest::option::weighted(0.4, ":[A-Za-z0-9_.-]{0,8}");

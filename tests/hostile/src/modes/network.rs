@@ -149,7 +149,8 @@ pub(super) fn multicast() -> String {
             socket.set_broadcast(true)?;
             socket.send_to(b"hostile", target)
         });
-        over_ipv6 += u32::from(target.is_ipv6() && sent.is_ok());
+        let mapped = matches!(target.ip(), IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some());
+        over_ipv6 += u32::from(target.is_ipv6() && !mapped && sent.is_ok());
     }
     format!("sent over IPv6={over_ipv6}")
 }

@@ -11,18 +11,30 @@ use crate::corpus::row::{
 
 /// The rows that they are the controls of, under the same ids.
 pub const ROWS: &[Row] = &[
-    Row::graded("A01", "counts its forks, of 200", Generous, Achieved("forks=199", "forks=198"), |s| {
-        s.hostile("forks")
-    }),
-    Row::graded("A02", "thread bomb, of 200", Generous, Achieved("threads=199", "threads=198"), |s| {
-        s.hostile("threads")
-    }),
+    Row::graded(
+        "A01",
+        "counts its forks, of 200",
+        Generous,
+        Achieved("forks=199", "forks=198"),
+        |s| s.hostile("forks"),
+    ),
+    Row::graded(
+        "A02",
+        "thread bomb, of 200",
+        Generous,
+        Achieved("threads=199", "threads=198"),
+        |s| s.hostile("threads"),
+    ),
     Row::graded("A03", "512 MiB, of 1024", Generous, Achieved("mem=512", "mem=512"), |s| {
         Ok(s.hostile("mem")?.env("HOSTILE_MIB", "512"))
     }),
-    Row::graded("A16", "512 MiB of System V, of 1024", Generous, Achieved("DONE 512", "DONE 512"), |s| {
-        Ok(s.hostile("shm")?.env("HOSTILE_MIB", "512"))
-    }),
+    Row::graded(
+        "A16",
+        "512 MiB of System V, of 1024",
+        Generous,
+        Achieved("DONE 512", "DONE 512"),
+        |s| Ok(s.hostile("shm")?.env("HOSTILE_MIB", "512")),
+    ),
     Row::graded("F10", "8 volumes", Generous, Passed, |s| {
         let paths = (0..8).map(|n| (format!("/v{n}"), json!({})));
         let volumes = serde_json::Value::Object(paths.collect());

@@ -7,23 +7,32 @@ use crate::{
         Expected::{Achieved, Failed, Passed},
         ORDINARY, Row,
         Rules::{Patient, Short},
+        STRICT,
     },
-    image::{File, Layer},
+    corpus::scene::Stand,
+    image::{File, Layer, Recipe},
 };
 
 /// `cap_net_raw,cap_sys_admin=ep` as the kernel keeps it (version 2, little endian).
 const CAPABILITIES: &[u8] = &[1, 0, 0, 2, 0, 0x20, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 pub(super) const ROWS: &[Row] = &[
-    Row::graded("E07", "set-uid program", Patient, Achieved("gained=nothing", "gained=nothing"), |s| {
-        let file = File::hostile("suid")?.mode(0o4755);
-        Ok(s.hostile("suid")?.layer(Layer::of(&[file])?).config("User", json!("10001:10001")))
-    }),
+    Row::graded(
+        "E07",
+        "set-uid program",
+        Patient,
+        Achieved("gained=nothing", "gained=nothing"),
+        |s| {
+            let file = File::hostile("suid")?.mode(0o4755);
+            Ok(s.hostile("suid")?.layer(Layer::of(&[file])?).config("User", json!("10001:10001")))
+        },
+    ),
     Row::graded(
         "E08",
         "capabilities of a file",
         Patient,
-        Achieved("gained=nothing", "gained=nothing"),
+        // They are not in the bounding set, so that it does not start at all.
+        Achieved("EPERM", "EPERM"),
         |s| {
             let file = File::hostile("capped")?.attribute("security.capability", CAPABILITIES);
             let recipe = s.hostile("filecap")?.layer(Layer::of(&[file])?);
@@ -37,7 +46,8 @@ pub(super) const ROWS: &[Row] = &[
         Ok(s.hostile("nothing")?.config("WorkingDir", json!("/x/../proc/self/fd/8")))
     }),
     Row::graded("E15", "/dev/null as a link", Short, Failed("image_config_refused"), |s| {
-        Ok(s.hostile("nothing")?.layer(Layer::of(&[File::link("dev/null", "/proc/sys/kernel/core_pattern")])?))
+        Ok(s.hostile("nothing")?
+            .layer(Layer::of(&[File::link("dev/null", "/proc/sys/kernel/core_pattern")])?))
     })
     .under(ORDINARY),
     Row::graded("E15", "/dev/pts/0 as a link", Short, Failed("image_config_refused"), |s| {
@@ -45,7 +55,8 @@ pub(super) const ROWS: &[Row] = &[
     })
     .under(ORDINARY),
     Row::graded("E15", "/dev/console as a link", Short, Failed("image_config_refused"), |s| {
-        Ok(s.hostile("nothing")?.layer(Layer::of(&[File::link("dev/console", "/proc/sysrq-trigger")])?))
+        Ok(s.hostile("nothing")?
+            .layer(Layer::of(&[File::link("dev/console", "/proc/sysrq-trigger")])?))
     })
     .under(ORDINARY),
     Row::graded("E18", "no signal ends it", Short, Passed, |s| s.hostile("immortal")),
@@ -56,8 +67,16 @@ pub(super) const ROWS: &[Row] = &[
         Achieved("written=0", "written=0"),
         |s| s.hostile("own-exe"),
     ),
-    Row::graded("E19", "is the runtime's program", Short, Failed("exited"), |s| {
-        let script = File::program("entry", b"#!/proc/self/exe\n".to_vec());
-        Ok(s.hostile("nothing")?.layer(Layer::of(&[script])?).config("Entrypoint", json!(["/entry"])))
-    }),
+    Row::graded("E19", "is the runtime's program", Short, Failed("start_failed"), its_own_runtime)
+        .under(ORDINARY),
+    // Here it is the init's, which ends.
+    Row::graded("E19", "is the runtime's program", Short, Failed("exited"), its_own_runtime)
+        .under(STRICT),
 ];
+
+/// CVE-2019-5736: what is started is whoever starts it, by the kernel's own link.
+fn its_own_runtime(stand: &Stand<'_>) -> anyhow::Result<Recipe> {
+    let script = File::program("entry", b"#!/proc/self/exe\n".to_vec());
+    let recipe = stand.hostile("nothing")?.layer(Layer::of(&[script])?);
+    Ok(recipe.config("Entrypoint", json!(["/entry"])))
+}

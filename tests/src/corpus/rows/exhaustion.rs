@@ -26,10 +26,6 @@ pub(super) const ROWS: &[Row] = &[
         Ok(recipe.env("HOSTILE_WAIT_S", "20"))
     })
     .under(ORDINARY),
-    Row::graded("A06", "fills the root and answers at once", Patient, Failed("disk_limit"), |s| {
-        Ok(s.hostile("fill")?.env("HOSTILE_PATH", "/").env("HOSTILE_MIB", "400"))
-    })
-    .under(ORDINARY),
     Row::graded("A06", "writes to the root", Patient, Achieved("", "EROFS 0"), |s| {
         Ok(s.hostile("fill")?.env("HOSTILE_PATH", "/").env("HOSTILE_MIB", "400"))
     })
@@ -41,16 +37,10 @@ pub(super) const ROWS: &[Row] = &[
         let recipe = s.hostile("fill")?.config("Volumes", json!({ "/data": {} }));
         Ok(recipe.env("HOSTILE_PATH", "/data"))
     }),
-    Row::graded(
-        "A09",
-        "files in a volume",
-        Patient,
-        Achieved("ENOSPC 4095", "ENOSPC 4095"),
-        |s| {
-            let recipe = s.hostile("inodes")?.config("Volumes", json!({ "/data": {} }));
-            Ok(recipe.env("HOSTILE_PATH", "/data"))
-        },
-    ),
+    Row::graded("A09", "files in a volume", Patient, Achieved("ENOSPC 4095", "ENOSPC 4095"), |s| {
+        let recipe = s.hostile("inodes")?.config("Volumes", json!({ "/data": {} }));
+        Ok(recipe.env("HOSTILE_PATH", "/data"))
+    }),
     Row::graded("A10", "fills /dev/shm", Patient, Achieved("ENOSPC 1", "ENOSPC 1"), |s| {
         Ok(s.hostile("fill")?.env("HOSTILE_PATH", "/dev/shm"))
     }),

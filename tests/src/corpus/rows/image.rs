@@ -19,9 +19,13 @@ pub(super) const ROWS: &[Row] = &[
     Row::refused("F01", "a layer of 40 GB", "image_too_large", |s| {
         Ok(s.hostile("nothing")?.declare_layer_size(40_000_000_000))
     }),
-    Row::graded("F02", "a layer that unpacks to 300 times its size", Short, Failed("image_bomb"), |s| {
-        Ok(s.hostile("nothing")?.layer(Layer::zeros(256)?))
-    })
+    Row::graded(
+        "F02",
+        "a layer that unpacks to 300 times its size",
+        Short,
+        Failed("image_bomb"),
+        |s| Ok(s.hostile("nothing")?.layer(Layer::zeros(256)?)),
+    )
     .under(ORDINARY),
     Row::refused("F03", "500 layers", "image_too_many_layers", |s| {
         Ok(s.hostile("nothing")?.repeat_layer(499))
@@ -73,7 +77,10 @@ pub(super) const ROWS: &[Row] = &[
         "F24",
         "what it was told",
         Patient,
-        Achieved("env=HOME,HOSTNAME,PATH host=app secrets=0", "env=HOME,HOSTNAME,PATH host=app secrets=0"),
+        Achieved(
+            "env=HOME,HOSTNAME,PATH host=app secrets=0",
+            "env=HOME,HOSTNAME,PATH host=app secrets=0",
+        ),
         |s| s.hostile("environ"),
     ),
     Row::graded("F26", "kills everybody", Short, Failed("exited"), |s| s.hostile("killall")),
@@ -84,9 +91,7 @@ pub(super) const ROWS: &[Row] = &[
         let labels = (0..10_000).map(|n| (format!("label-{n}"), json!("a value that fills it")));
         Ok(s.hostile("nothing")?.config("Labels", Value::Object(labels.collect())))
     }),
-    Row::refused("F27", "65 words to run", CONFIG, |s| {
-        Ok(s.hostile("nothing")?.cmd(&["x"; 65]))
-    }),
+    Row::refused("F27", "65 words to run", CONFIG, |s| Ok(s.hostile("nothing")?.cmd(&["x"; 65]))),
     Row::refused("F28", "for windows", PLATFORM, |s| {
         Ok(s.hostile("nothing")?.platform("windows", "amd64"))
     }),

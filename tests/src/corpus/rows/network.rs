@@ -32,11 +32,17 @@ pub(super) const ROWS: &[Row] = &[
         Ok(s.hostile("dialler")?.env("HOSTILE_TARGETS", &everywhere.join(",")))
     })
     .together("D02"),
-    Row::graded("D05", "names that carry data", Patient, Achieved("resolved=0", "resolved=0"), |s| {
-        let resolvers = s.scene.lures.targets().iter().filter(|target| target.port() == 53);
-        let resolvers: Vec<String> = resolvers.map(ToString::to_string).collect();
-        Ok(s.hostile("dns")?.env("HOSTILE_TARGETS", &resolvers.join(",")))
-    }),
+    Row::graded(
+        "D05",
+        "names that carry data",
+        Patient,
+        Achieved("resolved=0", "resolved=0"),
+        |s| {
+            let resolvers = s.scene.lures.targets().iter().filter(|target| target.port() == 53);
+            let resolvers: Vec<String> = resolvers.map(ToString::to_string).collect();
+            Ok(s.hostile("dns")?.env("HOSTILE_TARGETS", &resolvers.join(",")))
+        },
+    ),
     Row::graded("D06", "metadata of the machine", Patient, NOTHING_OPEN, |s| {
         let metadata = ["169.254.169.254:80", "[fd00:ec2::254]:80"].join(",");
         Ok(s.hostile("reach")?.env("HOSTILE_TARGETS", &metadata))
@@ -49,8 +55,12 @@ pub(super) const ROWS: &[Row] = &[
         Ok(s.hostile("reach")?.env("HOSTILE_TARGETS", &s.targets()))
     }),
     Row::graded("D09", "attacks the prober back", Short, Passed, |s| s.hostile("harass")),
-    Row::graded("D11", "multicast and broadcast", Patient, Achieved(IPV6_SILENT, IPV6_SILENT), |s| {
-        s.hostile("multicast")
-    }),
+    Row::graded(
+        "D11",
+        "multicast and broadcast",
+        Patient,
+        Achieved(IPV6_SILENT, IPV6_SILENT),
+        |s| s.hostile("multicast"),
+    ),
     Row::graded("D13", "holds on after its removal", Short, Passed, |s| s.hostile("immortal")),
 ];

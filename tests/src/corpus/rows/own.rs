@@ -30,6 +30,12 @@ pub(super) const ROWS: &[Row] = &[
         Ok(s.hostile("serve")?.layer(Layer::of(&[File::device("etc/passwd", 5, 0)])?))
     })
     .under(ORDINARY),
+    // The same with a file that never ends: it keeps a processor of the engine's busy for ever.
+    Row::graded("X01", "/etc/passwd is a link to a /dev/urandom", Short, REFUSED, |s| {
+        let files = [File::device("dev/urandom", 1, 9), File::link("etc/passwd", "../dev/urandom")];
+        Ok(s.hostile("serve")?.layer(Layer::of(&files)?))
+    })
+    .under(ORDINARY),
     // CVE-2024-21626 by a detour that the configuration does not show.
     Row::graded("X02", "starts in a link to /proc/self/fd/7", Short, NOT_STARTED, |s| {
         let link = File::link("w", "/proc/self/fd/7");
@@ -73,6 +79,41 @@ pub(super) const ROWS: &[Row] = &[
     Row::graded("X07", "last words for a terminal and a log", Short, Failed("exited"), |s| {
         s.hostile("spoof-log")
     }),
+    Row::refused("X09", "a user beyond what a number holds", "image_config_refused", |s| {
+        Ok(s.hostile("serve")?.config("User", json!("2147483648")))
+    }),
+    Row::graded("X09", "a user that nobody is", Short, NOT_STARTED, |s| {
+        Ok(s.hostile("serve")?.config("User", json!("nobody-here")))
+    })
+    .under(ORDINARY),
+    Row::graded("X09", "a user that nobody is", Short, Passed, |s| {
+        Ok(s.hostile("serve")?.config("User", json!("nobody-here")))
+    })
+    .under(STRICT),
+    Row::refused("X10", "a zero byte in its command", "image_config_refused", |s| {
+        Ok(s.hostile("serve")?.cmd(&["a\0b"]))
+    }),
+    Row::refused("X10", "variables that are none", "image_config_refused", |s| {
+        let name = format!("HOSTILE_NAME={}", s.participant);
+        let variables =
+            ["HOSTILE_MODE=serve", &name, "=x", "LD_PRELOAD=/x", "\u{1b}[2J=1", "A\nB=1"];
+        Ok(s.hostile("serve")?.config("Env", json!(variables)))
+    }),
+    Row::graded("X11", "asks for a host's network", Short, Passed, |s| {
+        let recipe = s.hostile("serve")?.config("NetworkDisabled", json!(true));
+        let recipe = recipe.config("Hostname", json!("prober")).config("Domainname", json!("host"));
+        Ok(recipe.config("MacAddress", json!("02:42:ac:11:00:02")).config("Tty", json!(true)))
+    }),
+];
+
+/// Attacks that nothing stops yet. They are shown with each run, run when they are named, and belong
+/// into the table above once something does.
+pub(super) const OPEN: &[Row] = &[
+    // The engine reads it, outside of any container's bounds, before it starts anything.
+    Row::graded("X01", "60 MiB of /etc/passwd", Patient, Passed, |s| {
+        let users = "a:x:1:1::/:/\n".repeat(60 * 1024 * 1024 / 13);
+        Ok(s.hostile("serve")?.layer(Layer::of(&[File::text("etc/passwd", &users)])?))
+    }),
     // Who looks at a writable root by walking it sees neither of these.
     Row::graded("X08", "fills the root with a nameless file", Patient, Failed("disk_limit"), |s| {
         let recipe = s.hostile("fill-unlinked")?.env("HOSTILE_PATH", "/");
@@ -89,28 +130,9 @@ pub(super) const ROWS: &[Row] = &[
         Ok(recipe.env("HOSTILE_COUNT", "100000").env("HOSTILE_WAIT_S", "20"))
     })
     .under(ORDINARY),
-    Row::graded("X09", "a user beyond what a number holds", Short, REFUSED, |s| {
-        Ok(s.hostile("serve")?.config("User", json!("2147483648")))
-    }),
-    Row::graded("X09", "a user that nobody is", Short, NOT_STARTED, |s| {
-        Ok(s.hostile("serve")?.config("User", json!("nobody-here")))
+    // Who looks each second sees it too late.
+    Row::graded("X12", "fills the root and answers at once", Patient, Failed("disk_limit"), |s| {
+        Ok(s.hostile("fill")?.env("HOSTILE_PATH", "/").env("HOSTILE_MIB", "400"))
     })
     .under(ORDINARY),
-    Row::graded("X09", "a user that nobody is", Short, Passed, |s| {
-        Ok(s.hostile("serve")?.config("User", json!("nobody-here")))
-    })
-    .under(STRICT),
-    Row::graded("X10", "a zero byte in its command", Short, NOT_STARTED, |s| {
-        Ok(s.hostile("serve")?.cmd(&["a\0b"]))
-    }),
-    Row::graded("X10", "variables that are none", Short, Passed, |s| {
-        let name = format!("HOSTILE_NAME={}", s.participant);
-        let variables = ["HOSTILE_MODE=serve", &name, "=x", "LD_PRELOAD=/x", "\u{1b}[2J=1", "A\nB=1"];
-        Ok(s.hostile("serve")?.config("Env", json!(variables)))
-    }),
-    Row::graded("X11", "asks for a host's network", Short, Passed, |s| {
-        let recipe = s.hostile("serve")?.config("NetworkDisabled", json!(true));
-        let recipe = recipe.config("Hostname", json!("prober")).config("Domainname", json!("host"));
-        Ok(recipe.config("MacAddress", json!("02:42:ac:11:00:02")).config("Tty", json!(true)))
-    }),
 ];

@@ -162,7 +162,10 @@ impl Site {
         };
         let site = Self::image(&draft, &blobs)?;
         let is = |os: &str, architecture: &str| json!({ "os": os, "architecture": architecture });
-        let entry = |digest: &str, size: usize, platform: Value| json!({ "mediaType": MANIFEST_TYPE, "digest": digest, "size": size, "platform": platform });
+        let entry = |digest: &str, size: usize, platform: Value| {
+            json!({ "mediaType": MANIFEST_TYPE, "digest": digest, "size": size,
+                "platform": platform })
+        };
         match name {
             "index" | "swap" => site.listed(|digest, size| {
                 let none = super::NOTHING;

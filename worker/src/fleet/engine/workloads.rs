@@ -272,6 +272,11 @@ fn sort(error: FleetError, index: usize) -> StartFailure {
         "Cannot mkdir",
         "not a directory",
         "exec: ",
+        // Every container is given the same mounts: where one does not fit, the image lies in its
+        // way, with a link or a folder.
+        "error mounting",
+        "error closing exec fds",
+        "open /proc/sys/net/",
     ];
     if !participant.iter().any(|words| message.contains(words)) {
         return error.into();

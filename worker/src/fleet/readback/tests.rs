@@ -73,6 +73,13 @@ fn an_engine_that_keeps_everything_passes() {
         for settings in [NodeSettings::default(), everything()] {
             let intended = request(profile, &settings);
             assert_eq!(differences(&intended, &faithful(&intended)), Vec::<String>::new());
+            // An engine adds what the image says of its health check, which is switched off.
+            let check = serde_json::json!({ "Test": ["NONE"], "Interval": 1_000_000 });
+            let added = with(&faithful(&intended), "Config.Healthcheck", check);
+            assert_eq!(differences(&intended, &added), Vec::<String>::new());
+            let check = serde_json::json!({ "Test": ["CMD", "x"], "Interval": 1_000_000 });
+            let other = with(&faithful(&intended), "Config.Healthcheck", check);
+            assert_eq!(differences(&intended, &other), ["Config.Healthcheck"]);
         }
     }
 }

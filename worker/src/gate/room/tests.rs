@@ -1,3 +1,5 @@
+//! Making room, on a shelf in memory with a clock of its own.
+
 use std::sync::Mutex;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The gate after outcomes at times, without a clock; and the loop, step by step.
+
 use std::{
     collections::VecDeque,
     sync::{

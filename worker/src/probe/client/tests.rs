@@ -220,7 +220,7 @@ async fn a_failure_and_a_knock_come_through() {
     let (client, mut prober) = conversation();
     let (asked, ()) = tokio::join!(client.ask(question(3, 5_000)), async {
         let id = own_id(&prober.request().await);
-        let (failure, detail) = (AskFailure::NotHttp, "d\n".repeat(DETAIL_CHARS));
+        let (failure, detail) = (AskFailure::NotHttp, "d\u{202e}".repeat(DETAIL_CHARS));
         prober.say(&Observation::Failed { id, failure, detail, ms: 2 }).await;
     });
     let detail = "d\u{fffd}".repeat(DETAIL_CHARS / 2);

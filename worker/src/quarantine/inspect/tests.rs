@@ -1,3 +1,5 @@
+//! Layers as they come, honest and not.
+
 use std::io::Write;
 
 use flate2::{Compression, GzBuilder, write::GzEncoder};
@@ -144,7 +146,8 @@ fn layers_of_one_image_share_its_limits() {
     let size = layer.len() as u64;
     let look = |times, unpacked, entries| {
         let limits = CopyLimits { unpacked, entries, ..limits() };
-        let (pieces, spent) = (|| std::iter::once(Bytes::copy_from_slice(&layer)), Spent::default());
+        let (pieces, spent) =
+            (|| std::iter::once(Bytes::copy_from_slice(&layer)), Spent::default());
         inspect(pieces(), times, &limits, &spent).layer?;
         inspect(pieces(), times, &limits, &spent).layer
     };

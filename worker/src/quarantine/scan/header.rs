@@ -146,9 +146,7 @@ fn numeric(field: &[u8]) -> Result<i64, TarFault> {
     // Two's complement, of which the first bit is the mark and the second the sign.
     let start = if first & 0x40 != 0 { -1_i64 << 6 } else { 0 } | i64::from(first & 0x3f);
     rest.iter()
-        .try_fold(start, |number, byte| {
-            Some(number.checked_mul(256)? | i64::from(*byte))
-        })
+        .try_fold(start, |number, byte| Some(number.checked_mul(256)? | i64::from(*byte)))
         .ok_or_else(|| damaged("a number is too large"))
 }
 
@@ -182,9 +180,14 @@ mod tests {
         ] {
             assert_eq!(numeric(field), Ok(number), "{field:?}");
         }
-        for field in
-            [&b"0x10\0\0\0\0"[..], b"8       ", b"1\x002     ", b"-1      ", b"6 4     ", &[0xbf; 12]]
-        {
+        for field in [
+            &b"0x10\0\0\0\0"[..],
+            b"8       ",
+            b"1\x002     ",
+            b"-1      ",
+            b"6 4     ",
+            &[0xbf; 12],
+        ] {
             assert!(numeric(field).is_err(), "{field:?}");
         }
     }

@@ -287,7 +287,8 @@ impl Scanner {
 
     fn entry(&mut self, mut header: Header) -> Result<(), TarFault> {
         let next = std::mem::take(&mut self.next);
-        let contradict = |pax: &Option<Vec<u8>>, gnu: &Option<Vec<u8>>| pax.is_some() && gnu.is_some();
+        let contradict =
+            |pax: &Option<Vec<u8>>, gnu: &Option<Vec<u8>>| pax.is_some() && gnu.is_some();
         let pax = next.pax.unwrap_or_default();
         if contradict(&pax.path, &next.long_name) || contradict(&pax.link, &next.long_link) {
             return Err(refused(&header.name, "its extension headers contradict each other"));

@@ -1,3 +1,5 @@
+//! Archives of honest packers and of others, and what is said of each.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -152,7 +154,7 @@ fn what_honest_packers_write_is_taken() {
     taken(&[file("/x"), hardlink("y", "/x"), hardlink("z", "./y")]);
     taken(&[symlink("bin", "usr/bin"), dir("usr/bin/"), file("usr/bin/a")]);
     taken(&[symlink("a", "../../../../etc/passwd"), symlink("b", "/proc/self/fd/1")]);
-    taken(&[symlink("x", "y"), hardlink("z", "x"), raw(b'6', "fifo")]);
+    taken(&[symlink("x", "y"), hardlink("z", "x")]);
     taken(&[file("twice").content(b"one"), file("twice").content(b"two")]);
     taken(&[symlink("a", "b"), dir("a/"), file("a/x")]);
     taken(&[file("etc/.wh.passwd"), file("etc/.wh..wh..opq"), file(".wh.x"), file("x")]);
@@ -213,6 +215,13 @@ fn hard_links_stay_in_their_layer() {
     refused_for(&[file("a"), raw(b'1', "b")], "empty path");
 }
 
+/// An engine opens `/etc/passwd` of every container that it starts, and waits at a pipe.
+#[test]
+fn pipes_are_refused() {
+    refused_for(&[raw(b'6', "etc/passwd")], "a pipe");
+    refused_for(&[raw(b'6', "x")], "a pipe");
+}
+
 #[test]
 fn what_lies_under_the_mounts_is_what_packers_leave_there() {
     let honest = [
@@ -221,7 +230,6 @@ fn what_lies_under_the_mounts_is_what_packers_leave_there() {
         dir("proc"),
         dir("sys"),
         device("dev/null", 1, 3),
-        device("dev/console", 5, 1),
         file("dev/console"),
         symlink("dev/fd", "/proc/self/fd"),
         symlink("dev/stdin", "/proc/self/fd/0"),
@@ -247,6 +255,8 @@ fn what_lies_under_the_mounts_is_what_packers_leave_there() {
         symlink("./dev//null", "x"),
         file("dev/x").content(b"1"),
         device("dev/mem", 1, 1),
+        device("dev/urandom", 1, 9),
+        device("dev/console", 5, 1),
         device("proc/null", 1, 3),
         raw(b'4', "dev/sda").device(8, 0),
         raw(b'6', "dev/fifo"),

@@ -4,13 +4,13 @@
 //! earlier layer is not there to be followed; only this archive's are remembered, by a keyed hash
 //! of the path.
 //!
-//! Refused is what no packer writes and what would make an engine write, link or mount elsewhere
-//! than the name says. What is merely odd (absolute names, links that climb over the root, FIFOs)
-//! engines put under the container's root, and so it is let through.
+//! Refused is what no packer writes and what would make an engine write, link, mount or wait
+//! elsewhere than the name says. What is merely odd (absolute names, links that climb over the
+//! root) engines put under the container's root, and so it is let through.
 //!
-//! Under `dev`, `proc` and `sys` an engine mounts its own, so honest remains there are harmless:
-//! the device nodes and links that debootstrap and `docker export` leave. Anything else there is
-//! bait for the engine's runtime (CVE-2025-31133, CVE-2025-52565, CVE-2019-19921).
+//! Under `dev`, `proc` and `sys` an engine mounts its own, so what `docker export` leaves there is
+//! harmless: directories, empty files, the usual links, a few devices. Anything else there is bait
+//! for the engine's runtime (CVE-2025-31133, CVE-2025-52565, CVE-2019-19921).
 
 use std::{
     collections::HashMap,
@@ -26,10 +26,10 @@ use super::{
 /// Where an engine mounts its own.
 const MOUNTED: [&[u8]; 3] = [b"dev", b"proc", b"sys"];
 
-/// The devices of every container, by major and minor number: null, zero, full, random, urandom,
-/// tty, console, ptmx.
-const DEVICES: [(i64, i64); 8] =
-    [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)];
+/// Devices that packers find in a `dev`, by major and minor number: null, zero, full. Not those that
+/// never end (random) or wait (terminals): an engine reads `/etc/passwd` itself before every start,
+/// and a link leads it to them.
+const DEVICES: [(i64, i64); 3] = [(1, 3), (1, 5), (1, 7)];
 
 /// The links that packers find in a `dev`.
 const LINKS: [(&[u8], &[u8]); 14] = [
@@ -88,8 +88,8 @@ impl Tree {
         }
         if MOUNTED.contains(&path[0]) {
             check_mounted(header, &path)?;
-        } else if matches!(header.kind, Kind::CharDevice | Kind::BlockDevice) {
-            return Err(refused(name, "it is a device"));
+        } else if matches!(header.kind, Kind::CharDevice | Kind::BlockDevice | Kind::Fifo) {
+            return Err(refused(name, "it is a device or a pipe"));
         }
         let node = match header.kind {
             Kind::Directory => Node::Directory,
@@ -211,9 +211,7 @@ fn check_mounted(header: &Header, path: &[&[u8]]) -> Result<(), TarFault> {
         _ if path.len() == 1 || path[0] != b"dev" => false,
         Kind::File => header.size == 0,
         Kind::CharDevice => DEVICES.contains(&header.device),
-        Kind::Symlink => {
-            path.len() == 2 && LINKS.contains(&(path[1], header.link.as_slice()))
-        }
+        Kind::Symlink => path.len() == 2 && LINKS.contains(&(path[1], header.link.as_slice())),
         _ => false,
     };
     if fine { Ok(()) } else { Err(refused(&header.name, "it lies where an engine mounts its own")) }

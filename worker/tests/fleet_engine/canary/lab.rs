@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::{self, Write},
     net::{Ipv4Addr, TcpListener, UdpSocket},
     process::Command,
     sync::{
@@ -262,7 +263,7 @@ impl Drop for Lures {
     fn drop(&mut self) {
         for address in LURES {
             if let Err(error) = address_of_ours("del", address) {
-                eprintln!("{error}");
+                let _ = writeln!(io::stderr(), "{error}");
             }
         }
     }
