@@ -126,7 +126,7 @@ impl Findings {
     fn tell(&self, quiet: &[Outcome], sight: &Sight) {
         tell(&table::of(&self.outcomes));
         let took = |outcomes: &[Outcome]| {
-            let times: Vec<Duration> = outcomes.iter().map(|outcome| outcome.took).collect();
+            let times: Vec<Duration> = outcomes.iter().filter_map(graded_in).collect();
             Sight::quantile(&times, 0.5)
         };
         let (quiet, beside) = (took(quiet), took(&self.controls));
@@ -196,9 +196,15 @@ fn programs() -> Result<Vec<(String, String)>> {
     there.map(|path| Ok((path.clone(), digest(&std::fs::read(&path)?)))).collect()
 }
 
+/// From its claim to its verdict.
+fn graded_in(outcome: &Outcome) -> Option<Duration> {
+    let at = |field: &str| time_at(&outcome.document, &format!("/attempts/0/{field}"));
+    (at("ended_at").ok()? - at("started_at").ok()?).try_into().ok()
+}
+
 /// Layers of the image that several asked for at once, and that were fetched more than once.
 fn copied_twice(scene: &Scene) -> Vec<String> {
-    let requests = scene.unknown.requests(rows::registry::ONE_DIGEST);
+    let requests = scene.fresh.requests(rows::registry::ONE_DIGEST);
     let layers = requests.iter().filter(|request| request.path.contains("/blobs/"));
     let mut fetched = std::collections::BTreeMap::<&str, usize>::new();
     layers.for_each(|request| *fetched.entry(&request.path).or_default() += 1);
@@ -342,8 +348,7 @@ async fn stream_of(scene: &Scene, count: usize, every: usize) -> Result<Duration
         let outcome = outcome?;
         if outcome.id == "honest" {
             ensure!(outcome.holds(), "{outcome:?}");
-            let at = |field: &str| time_at(&outcome.document, &format!("/attempts/0/{field}"));
-            times.push((at("ended_at")? - at("started_at")?).try_into()?);
+            times.extend(graded_in(&outcome));
         }
     }
     Ok(Sight::quantile(&times, 0.5))

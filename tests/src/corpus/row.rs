@@ -133,8 +133,10 @@ pub enum Submits {
     Answer(&'static str),
     /// The image of that name in the registry that misbehaves.
     Misbehaving(&'static str),
-    /// The same in the registry whose layers nobody has copied before.
+    /// The same in the registry whose layers nobody ever copies whole.
     Unknown(&'static str),
+    /// The same in the registry whose layers nobody has copied before.
+    Fresh(&'static str),
     /// An image in the registry that misbehaves, made worse so.
     Worse(fn(Draft) -> Draft),
 }
@@ -210,7 +212,7 @@ impl Row {
         Self { id, what, profiles, rules, stage, submits: Submits::Misbehaving(name), expected }
     }
 
-    /// The same in the registry whose layers nobody has copied before.
+    /// The same in the registry whose layers nobody ever copies whole.
     #[must_use]
     pub const fn unknown(self) -> Self {
         match self.submits {

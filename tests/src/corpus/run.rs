@@ -101,7 +101,7 @@ impl Scene {
     pub async fn play_one(&self, (row, profile): &Case) -> Result<Outcome> {
         let participant = match (row.submits, row.expected) {
             // Its image answers with one name.
-            (Submits::Misbehaving(_) | Submits::Unknown(_), Expected::Passed) => {
+            (Submits::Misbehaving(_) | Submits::Fresh(_), Expected::Passed) => {
                 OF_THE_REGISTRY.to_owned()
             }
             _ => self.participant(row.id),
@@ -112,9 +112,10 @@ impl Scene {
                 let reference = reference(&stand).await.with_context(|| format!("{row:?}"))?;
                 return self.submit(row, *profile, &participant, &reference).await;
             }
-            Submits::Misbehaving(name) | Submits::Unknown(name) => {
+            Submits::Misbehaving(name) | Submits::Unknown(name) | Submits::Fresh(name) => {
                 let reference = match row.submits {
                     Submits::Unknown(_) => self.unknown.reference(name),
+                    Submits::Fresh(_) => self.fresh.reference(name),
                     _ => self.misbehaving.reference(name),
                 };
                 return self.submit(row, *profile, &participant, &reference).await;

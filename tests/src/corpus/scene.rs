@@ -48,8 +48,10 @@ pub struct Scene {
     pub folder: PathBuf,
     /// A registry that misbehaves.
     pub misbehaving: Misbehaving,
-    /// Another one, whose layers nobody has copied before.
+    /// Another one, whose layers nobody ever copies whole.
     pub unknown: Misbehaving,
+    /// One more, whose layers nobody has copied before.
+    pub fresh: Misbehaving,
     /// Where it leads its clients.
     pub elsewhere: Lure,
     /// What was on the engine before the world began.
@@ -107,8 +109,9 @@ impl Scene {
         let elsewhere = Lure::start().await?;
         let image = Recipe::hostile("serve")?.env("HOSTILE_NAME", OF_THE_REGISTRY);
         let misbehaving = Misbehaving::start(&image, &elsewhere).await?;
-        let image = image.layer(Layer::of(&[File::text("unknown", &fresh_text())])?);
-        let unknown = Misbehaving::start(&image, &elsewhere).await?;
+        let unseen = || Layer::of(&[File::text("unseen", &fresh_text())]);
+        let unknown = Misbehaving::start(&image.clone().layer(unseen()?), &elsewhere).await?;
+        let fresh = Misbehaving::start(&image.layer(unseen()?), &elsewhere).await?;
         let engine = crate::parts::engine::Engine::given().await?;
         let tap = Tap::start(&engine.host).await?;
         let before = engine.inventory().await?;
@@ -119,7 +122,8 @@ impl Scene {
             .worker_setting("PORTCALL_QUARANTINE", given::registry()?)
             .worker_setting("PORTCALL_QUARANTINE_UNPACKED_MIB", 512)
             .allow_registry(&misbehaving.host())
-            .allow_registry(&unknown.host());
+            .allow_registry(&unknown.host())
+            .allow_registry(&fresh.host());
         let world = settle(plan).start().await?;
         for rules in Rules::ALL {
             for profile in [Profile::Ordinary, Profile::Strict] {
@@ -132,6 +136,7 @@ impl Scene {
             lures,
             misbehaving,
             unknown,
+            fresh,
             elsewhere,
             folder,
             before,
@@ -161,7 +166,7 @@ impl Scene {
     /// # Errors
     /// When the api is not there.
     pub fn client(&self, rules: Rules, profile: Profile) -> Result<Client> {
-        self.world.apis[0].client(&slug(rules, profile))
+        Ok(self.world.apis[0].client(&slug(rules, profile))?.quietly())
     }
 
     /// A participant whom nobody had before.

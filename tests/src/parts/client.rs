@@ -24,6 +24,7 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     event: String,
+    quiet: bool,
 }
 
 /// What a participant sends.
@@ -148,7 +149,13 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(PATIENCE)
             .build()?;
-        Ok(Self { http, base: base.to_owned(), event: event.to_owned() })
+        Ok(Self { http, base: base.to_owned(), event: event.to_owned(), quiet: false })
+    }
+
+    /// The same without a word about what it waits for: where hundreds wait.
+    #[must_use]
+    pub fn quietly(self) -> Self {
+        Self { quiet: true, ..self }
     }
 
     /// `GET` of a path or a whole address.
@@ -282,7 +289,7 @@ impl Client {
                 }
             };
             let now = summary(&document);
-            if now != shown {
+            if now != shown && !self.quiet {
                 eprintln!("{:7.2} s  {}  {now}", started.elapsed().as_secs_f64(), short(id));
                 shown = now;
             }

@@ -102,5 +102,6 @@ const fn manifest(id: &'static str, what: &'static str, worse: fn(Draft) -> Draf
 
 /// The same image, asked for at the same moment: it is copied once.
 const fn many(id: &'static str, what: &'static str) -> Row {
-    Row::misbehaving(id, what, ONE_DIGEST, Short, Passed).unknown().together("F30")
+    let row = Row::misbehaving(id, what, ONE_DIGEST, Short, Passed).together("F30");
+    Row { submits: Submits::Fresh(ONE_DIGEST), ..row }
 }
