@@ -3,19 +3,23 @@
 //! `./infra/test corpus` runs a third of it, `./infra/test --full corpus` all, and
 //! `./infra/test corpus -- A01 X03` the rows of these ids.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, ensure};
 use futures::{StreamExt, stream};
 use portcall_tests::{
     Recipe,
     corpus::{
-        Expected, Outcome, Row, Scene, calls,
+        Expected, Outcome, Row, Scene,
+        calls::{self, Task},
         choice::Choice,
-        coverage,
+        copies, coverage,
         row::{ORDINARY, Profile, Rules},
         rows, run,
-        scene::{SLOTS, Stand, open_the_node},
+        scene::{SLOTS, Stand, marks, open_the_node},
         table, unharmed,
     },
     image::digest,
@@ -31,8 +35,9 @@ use portcall_tests::{
 
 /// How many cases run between two looks at everybody else.
 const BATCH: usize = 24;
-/// How much more the engine may hold in the end, in bytes.
-const DISK: u64 = 64 * 1024 * 1024;
+/// The least that a flood leaves in a log, which keeps 256 KiB of it: less means that whoever looked
+/// on looked at the wrong place.
+const FLOODED: u64 = 64 * 1024;
 
 #[expect(clippy::print_stdout, reason = "the table of the corpus is for people")]
 fn tell(text: &str) {
@@ -72,8 +77,7 @@ async fn each_hostile_submission_has_its_reason_and_harms_nobody() -> Result<()>
     let began = Instant::now();
     let mut found = Findings::default();
     for batch in cases.chunks(BATCH) {
-        let (outcomes, controls) = tokio::join!(scene.play(batch), scene.control());
-        let (mut outcomes, mut controls) = (outcomes?, controls?);
+        let (mut outcomes, mut controls) = scene.play_beside(batch).await?;
         let harm = scene.harm(&idle, &outcomes).await?;
         outcomes.iter_mut().chain(&mut controls).for_each(|outcome| outcome.harm = harm.len());
         tell(&format!(
@@ -88,31 +92,27 @@ async fn each_hostile_submission_has_its_reason_and_harms_nobody() -> Result<()>
     }
     let sight = watch.end().await?;
     found.harm.extend(unharmed::of_sight(&sight));
+    let ran = |id: &str| found.outcomes.iter().any(|outcome| outcome.id == id);
+    let (flooded, copied) = (ran("A11"), ran("F30"));
+    if flooded && sight.largest_log < FLOODED {
+        found.harm.push(format!("A11 the largest log that was seen: {} bytes", sight.largest_log));
+    }
     if programs()? != before {
         found.harm.push("U3 a program that starts containers is another one now".to_owned());
     }
-    found.harm.extend(copied_twice(&scene));
-    let asked = scene.tap.calls();
-    let secrets = [scene.world.database(), "mongodb://"];
-    found.harm.extend(calls::violations(&asked, &secrets));
-    let created = asked.iter().filter(|call| call.resource() == "/containers/create").count();
-
-    let images = scene.forget_images().await?;
-    let after = scene.disk().await?;
+    if copied {
+        let name = rows::registry::ONE_DIGEST;
+        let (manifest, asked) = (scene.fresh.manifest(name)?, scene.fresh.requests(name));
+        found.harm.extend(copies::fetched_otherwise(&manifest, &asked)?);
+    }
+    let asked = found.asked(&scene);
+    let took_off = found.disk(&scene, disk).await?;
     let took_warnings = warnings(&scene, &found);
     end(scene).await?;
-    if after.0 > disk.0 + DISK {
-        found.harm.push(format!("U3 the engine holds {} bytes, it was {}", after.0, disk.0));
-    }
     found.tell(&quiet, &sight);
-    tell(&took_warnings);
-    tell(&format!(
-        "the worker asked {} times for {created} containers; {images} pulled images taken off; the \
-         engine's folder: {} KiB more in {} files more",
-        asked.len(),
-        (after.0.saturating_sub(disk.0)) / 1024,
-        after.1.saturating_sub(disk.1),
-    ));
+    for line in [took_warnings, asked, took_off, table::took(began.elapsed(), choice.at_most())] {
+        tell(&line);
+    }
     for (id, why) in coverage::ELSEWHERE.iter().chain(coverage::IMPOSSIBLE) {
         tell(&format!("not here: {id}, {why}"));
     }
@@ -123,12 +123,57 @@ async fn each_hostile_submission_has_its_reason_and_harms_nobody() -> Result<()>
 }
 
 impl Findings {
+    /// Looks through what the worker asked of the engine; a line about it.
+    fn asked(&mut self, scene: &Scene) -> String {
+        let calls = scene.tap.calls();
+        let all = self.outcomes.iter().chain(&self.controls);
+        let graded: Vec<String> = all.filter_map(|o| Some(o.contained()?.to_owned())).collect();
+        let (cases, quarantine) = (graded.len(), scene.quarantine.host().to_owned());
+        let address = ["mongodb://".to_owned(), scene.world.database().to_owned()];
+        let secrets = address.into_iter().chain(marks().map(str::to_owned)).collect();
+        self.harm.extend(calls::violations(&calls, &Task { secrets, graded, quarantine }));
+        let created = calls.iter().filter(|call| call.resource() == "/containers/create").count();
+        format!(
+            "the worker asked {} times, for {created} containers; {cases} cases were graded in one",
+            calls.len()
+        )
+    }
+
+    /// Takes the images off the engine that were pulled, as an operator would, and looks what is
+    /// left; a line about it.
+    async fn disk(&mut self, scene: &Scene, before: (u64, u64)) -> Result<String> {
+        let pulled: BTreeSet<String> = scene.tap.calls().iter().filter_map(calls::pulled).collect();
+        let images = scene.forget_images(&pulled).await.unwrap_or_else(|error| {
+            self.harm.push(format!("U3 {error:#}"));
+            0
+        });
+        let (after, held) = (scene.disk().await?, scene.quarantine.holdings()?);
+        self.harm.extend(unharmed::of_disk(after, before));
+        self.harm.extend(unharmed::of_quarantine(held));
+        if images == 0 {
+            self.harm.push("U3 no image was pulled".to_owned());
+        }
+        Ok(format!(
+            "{images} images that were pulled are taken off, of {}; the engine's folder: {} KiB more \
+             in {} files more; the quarantine: {} images of {} KiB, {} KiB of none",
+            pulled.len(),
+            (after.0.saturating_sub(before.0)) / 1024,
+            after.1.saturating_sub(before.1),
+            held.images,
+            held.wanted / 1024,
+            held.stray / 1024,
+        ))
+    }
+
     fn tell(&self, quiet: &[Outcome], sight: &Sight) {
         tell(&table::of(&self.outcomes));
         let took = |outcomes: &[Outcome]| {
             let times: Vec<Duration> = outcomes.iter().filter_map(graded_in).collect();
             Sight::quantile(&times, 0.5)
         };
+        // Told and not asserted: beside a batch the machine is as loaded as it can be, by the pushing of
+        // images too, so that the ratio says little about the platform. The bound on it is in
+        // `full_a_hostile_fifth_slows_nobody`, where a fifth of what is graded is hostile.
         let (quiet, beside) = (took(quiet), took(&self.controls));
         tell(&format!(
             "U1: {} submissions that harm nobody, median {beside:?} beside the others, {quiet:?} \
@@ -136,12 +181,14 @@ impl Findings {
             self.controls.len(),
             beside.as_secs_f64() / quiet.as_secs_f64().max(0.001),
         ));
+        let p99 = |times: &[Duration]| Sight::quantile(times, 0.99);
         tell(&format!(
-            "U2: {} answers of the api, p99 {:?}; U3: {} of the engine, slowest {:?}; largest log {} \
-             KiB; most flows {:?}",
+            "U2: {} answers of the api, p99 {:?}; U3: {} of the engine, p99 {:?}, slowest {:?}; largest \
+             log {} KiB; most flows {:?}",
             sight.answers.len(),
-            Sight::quantile(&sight.answers, 0.99),
+            p99(&sight.answers),
             sight.pings.len(),
+            p99(&sight.pings),
             sight.pings.iter().max().copied().unwrap_or_default(),
             sight.largest_log / 1024,
             sight.flows,
@@ -202,18 +249,6 @@ fn graded_in(outcome: &Outcome) -> Option<Duration> {
     (at("ended_at").ok()? - at("started_at").ok()?).try_into().ok()
 }
 
-/// Layers of the image that several asked for at once, and that were fetched more than once.
-fn copied_twice(scene: &Scene) -> Vec<String> {
-    let requests = scene.fresh.requests(rows::registry::ONE_DIGEST);
-    let layers = requests.iter().filter(|request| request.path.contains("/blobs/"));
-    let mut fetched = std::collections::BTreeMap::<&str, usize>::new();
-    layers.for_each(|request| *fetched.entry(&request.path).or_default() += 1);
-    // The configuration is asked for by the api and by the worker, for each of the four.
-    let config = fetched.iter().max_by_key(|(_, times)| **times).map(|(path, _)| *path);
-    let twice = fetched.iter().filter(|(path, times)| Some(**path) != config && **times > 1);
-    twice.map(|(path, times)| format!("F30 {path} was fetched {times} times")).collect()
-}
-
 /// What the worker warned of, where something came out otherwise.
 fn warnings(scene: &Scene, found: &Findings) -> String {
     if found.outcomes.iter().all(Outcome::holds) {
@@ -225,9 +260,10 @@ fn warnings(scene: &Scene, found: &Findings) -> String {
 }
 
 async fn end(scene: Scene) -> Result<()> {
-    let Scene { world, tap, lures, .. } = scene;
+    // The quarantine ends last: a worker that ends may still ask it.
+    let Scene { world, tap, lures, quarantine, .. } = scene;
     let ended = world.finish().await;
-    drop((tap, lures));
+    drop((tap, lures, quarantine));
     open_the_node();
     ended
 }
@@ -302,20 +338,36 @@ async fn full_a_hostile_fifth_slows_nobody() -> Result<()> {
     let scene = Scene::begin(|plan| plan).await?;
     stream_of(&scene, 8, 0).await?;
     let mut ratios = Vec::new();
-    // What else the machine does in one round it does not do in three.
-    for _ in 0..3 {
-        let quiet = stream_of(&scene, 40, 0).await?;
-        let mixed = stream_of(&scene, 50, 5).await?;
-        let ratio = mixed.as_secs_f64() / quiet.as_secs_f64();
-        tell(&format!("quiet {quiet:?}, with a hostile fifth {mixed:?}: {ratio:.2} ×"));
-        ratios.push(ratio);
-        if ratio <= MOST {
+    // What else the machine does in one round it does not do in most: the middle one of three counts,
+    // and where that is too high the middle one of five.
+    for rounds in [3, 5] {
+        while ratios.len() < rounds {
+            let quiet = stream_of(&scene, 40, 0).await?;
+            let mixed = stream_of(&scene, 50, 5).await?;
+            let ratio = mixed.as_secs_f64() / quiet.as_secs_f64();
+            tell(&format!("quiet {quiet:?}, with a hostile fifth {mixed:?}: {ratio:.2} ×"));
+            ratios.push(ratio);
+        }
+        if median(&ratios) <= MOST {
             break;
         }
     }
     end(scene).await?;
-    ensure!(ratios.iter().any(|ratio| *ratio <= MOST), "{ratios:?}");
+    ensure!(median(&ratios) <= MOST, "the middle one of {ratios:?} is above {MOST}");
     Ok(())
+}
+
+/// The middle one of an odd number of figures.
+fn median(figures: &[f64]) -> f64 {
+    let mut figures = figures.to_vec();
+    figures.sort_unstable_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+#[test]
+fn the_middle_one_is_neither_the_best_nor_the_last() {
+    assert_eq!(median(&[1.0, 1.5, 1.3]), 1.3);
+    assert_eq!(median(&[1.4, 1.1, 1.0, 1.2, 1.5]), 1.2);
 }
 
 /// Grades so many submissions, every n-th of them hostile; the median time in which the others were
@@ -359,6 +411,7 @@ async fn stream_of(scene: &Scene, count: usize, every: usize) -> Result<Duration
 fn no_row_is_forgotten() {
     let missing = coverage::missing(&rows::all(), &rows::canary::ids());
     assert!(missing.is_empty(), "{missing:?}");
+    assert_eq!(coverage::here_after_all(&rows::all()), [""; 0], "they are said to be elsewhere");
     let canary = rows::canary::ids();
     assert!(coverage::missing(&[], &canary).contains(&"A01".to_owned()), "a lost row is noticed");
 }

@@ -242,9 +242,9 @@ async fn what_is_graded_while_a_canary_fails_is_given_back() -> Result<()> {
     world.finish().await
 }
 
-/// Without room nothing is claimed; images of the platform's own registry go first.
+/// Without room nothing is claimed; and what another worker may have just pulled stays.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_takes_no_work_and_gives_up_old_images() -> Result<()> {
+async fn a_full_disk_takes_no_work_and_takes_nothing_from_other_workers() -> Result<()> {
     let mut world = World::of(Event::config().limits("ready_s = 15")).workers(0).start().await?;
     // An address of the registry's that is this test's own, so that no other test's images go.
     let registry: SocketAddr = Registry::given()?.host().parse()?;
@@ -275,9 +275,9 @@ async fn a_full_disk_takes_no_work_and_gives_up_old_images() -> Result<()> {
     assert_eq!(ended, Ended::Code(1), "{told}");
     assert!(told.contains("1048576 are needed"), "{told}");
 
-    assert_eq!(world.engine.image_id(&left[0]).await?, None, "a stranger's, and of no use now");
+    assert!(world.engine.image_id(&left[0]).await?.is_some(), "it was seen just now");
     assert!(world.engine.image_id(&left[1]).await?.is_some(), "somebody else's");
-    assert_eq!(service.metric("portcall_images_evicted_total").await?, 1.0);
+    assert_eq!(service.metric("portcall_images_evicted_total").await?, 0.0);
     assert_eq!(world.client.document(&id).await?["state"], "queued");
     assert_eq!(service.metric("portcall_claims_total").await?, 0.0);
 
@@ -286,6 +286,8 @@ async fn a_full_disk_takes_no_work_and_gives_up_old_images() -> Result<()> {
     world.client.wait_passed(&id, PATIENCE).await?;
     assert_eq!(service.metric("portcall_claims_total").await?, 0.0);
     end(&world, service, range).await?;
-    world.engine.forget(&left[1]).await?;
+    for name in &left {
+        world.engine.forget(name).await?;
+    }
     world.finish().await
 }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     fleet::{EngineSettings, Fleet, FleetError, Images, LabelKey, NodeSettings, Owner, SubnetPool},
-    grade::{Ended, Grader},
+    grade::{DiskFloor, Ended, Grader},
     judge::Judgement,
     lease::{Progress, Stop},
     settings::program_beside,
@@ -121,7 +121,13 @@ pub async fn check(
     let (event, mut submission) = (request.event.clone(), submission(&request, worker));
     let owner = Owner { submission: submission.id, generation: Generation(1), worker };
     let registry = Registry::new(request.http_registries);
-    let grader = Grader { fleet: fleet.clone(), registry, quarantine: None };
+    let grader = Grader {
+        fleet: fleet.clone(),
+        registry,
+        quarantine: None,
+        // Whose machine it is sees to its disk.
+        floor: DiskFloor::default(),
+    };
     let teller = Teller { listener, stop };
     let slot = match fleet.open_slot(0).await {
         Ok(slot) => slot,

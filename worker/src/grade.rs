@@ -4,6 +4,7 @@
 //! What comes out is a result for the submission and, if containers were started, the guard that
 //! removes them: the verdict is written first, then the removal begins.
 
+mod disk;
 mod prepare;
 mod probing;
 
@@ -22,6 +23,7 @@ use portcall_shared::{
 };
 use tokio::time::Instant;
 
+pub use self::disk::DiskFloor;
 use self::prepare::Prepared;
 use crate::{
     fleet::{ContainerState, Fleet, FleetError, Phase, Role, Slot, StartFailure, Workload},
@@ -91,6 +93,8 @@ pub struct Grader {
     pub registry: Registry,
     /// Where nodes pull from, if not from the images' own registries.
     pub quarantine: Option<Quarantine>,
+    /// How little may be left of a node's disk.
+    pub floor: DiskFloor,
 }
 
 impl Grader {
@@ -151,9 +155,14 @@ impl Grader {
         progress.step(Step::Probing).await?;
         let seen = self.probe(slot, running, &prepared, submission, event, progress, until).await?;
         hold::point("probed").await;
+        let full = self.last_look(running, &prepared, progress).await?;
 
         progress.step(Step::Judging).await?;
         let judgement = judge::judge(event, submission, &seen);
+        let judgement = match full {
+            Some(fault) => judgement.with_fault(event, fault),
+            None => judgement,
+        };
         if judgement.outcome.is_err() {
             self.services_run(running).await?;
         }

@@ -59,6 +59,11 @@ pub enum Presence {
         /// How much it may write, in MiB.
         limit_mib: u32,
     },
+    /// What it wrote cannot be counted.
+    DiskUncounted {
+        /// How much it may write, in MiB.
+        limit_mib: u32,
+    },
     /// Its command could not be executed.
     NotStarted {
         /// Why.
@@ -290,7 +295,10 @@ fn at_image(
     }
     // The process that died while it was asked explains the missing answer better.
     match &seen.presence {
-        Presence::Exited { .. } | Presence::OutOfMemory { .. } | Presence::DiskFull { .. }
+        Presence::Exited { .. }
+        | Presence::OutOfMemory { .. }
+        | Presence::DiskFull { .. }
+        | Presence::DiskUncounted { .. }
             if came(&fault) <= 3 =>
         {
             (Err(absent(seen, &check.name)), shown)
@@ -304,6 +312,7 @@ fn at_image(
 pub fn absent(seen: &Seen, check: &str) -> ParticipantFault {
     let alias = &seen.alias;
     let memory = |mib| Limit::new("memory", u64::from(mib), "MiB");
+    let disk = |mib| Limit::new("disk", u64::from(mib), "MiB");
     match &seen.presence {
         Presence::Exited { code } => {
             let message = format!("`{alias}` ended with exit code {code} before it answered");
@@ -316,11 +325,13 @@ pub fn absent(seen: &Seen, check: &str) -> ParticipantFault {
         }
         Presence::DiskFull { limit_mib } => {
             let message = format!("`{alias}` wrote more than {limit_mib} MiB to its disk");
-            ParticipantFault::new(ParticipantCode::DiskLimit, message).limit(Limit::new(
-                "disk",
-                u64::from(*limit_mib),
-                "MiB",
-            ))
+            ParticipantFault::new(ParticipantCode::DiskLimit, message).limit(disk(*limit_mib))
+        }
+        Presence::DiskUncounted { limit_mib } => {
+            let message = format!("what `{alias}` wrote to its disk cannot be counted");
+            ParticipantFault::new(ParticipantCode::DiskLimit, message)
+                .limit(disk(*limit_mib))
+                .hint("keep every path shorter than 4,000 bytes")
         }
         Presence::NotStarted { detail } => {
             let message = format!("`{alias}` could not be started: {}", plain_line(detail));

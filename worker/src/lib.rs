@@ -10,6 +10,8 @@ pub mod canary;
 #[cfg(feature = "worker")]
 pub mod check;
 #[cfg(feature = "worker")]
+pub mod examine;
+#[cfg(feature = "worker")]
 pub mod fleet;
 #[cfg(feature = "worker")]
 pub mod gate;
@@ -21,6 +23,8 @@ pub mod hold;
 pub mod judge;
 #[cfg(feature = "worker")]
 pub mod lease;
+#[cfg(feature = "worker")]
+mod notes;
 #[cfg(feature = "worker")]
 mod one;
 #[cfg(feature = "worker")]

@@ -34,10 +34,10 @@ use crate::{
     fleet::{FleetError, Slot, SlotHealth},
     gate::{
         Mark, Verdict,
-        notes::NodeNotes,
         room::{OnNode, Room},
         watch::watch,
     },
+    notes::NodeNotes,
     one,
     wake::{self, Pace},
     worker::{SlotUse, Worker},

@@ -6,6 +6,7 @@
 //! platform is taken, by system, architecture and variant; there is no fallback.
 
 mod config;
+mod shape;
 mod strict;
 
 use std::collections::BTreeMap;
@@ -154,10 +155,20 @@ fn top<'a>(value: &'a Value, media_type: &str, is_index: bool) -> Result<Object<
     if top.get("schemaVersion").and_then(Value::as_u64) != Some(2) {
         return Err("only schema version 2 is understood".to_owned());
     }
-    if let Some(own) = top.text("mediaType")?
-        && own != media_type
-    {
-        return Err(format!("it says that it is `{}`", shown(own)));
+    match top.text("mediaType")? {
+        Some(own) if own != media_type => {
+            return Err(format!("it says that it is `{}`", shown(own)));
+        }
+        // Registries and engines refuse such a one of Docker's.
+        None if matches!(media_type, DOCKER_MANIFEST | DOCKER_LIST) => {
+            return Err("it has no `mediaType`".to_owned());
+        }
+        Some(_) | None => {}
+    }
+    top.words("annotations")?;
+    top.text("artifactType")?;
+    if let Some(subject) = top.get("subject") {
+        descriptor(subject, "its subject")?;
     }
     let others: &[&str] = match is_index {
         true => &["config", "layers", "fsLayers", "history"],
@@ -193,6 +204,10 @@ fn descriptor<'a>(value: &'a Value, what: &str) -> Result<Descriptor<'a>, String
         Some(value) => {
             let own = ["os", "architecture", "variant", "os.version", "os.features", "features"];
             let platform = Object::of(value, "a platform", &own)?;
+            platform.text("os.version")?;
+            for key in ["os.features", "features"] {
+                platform.texts(key)?;
+            }
             Some(Platform {
                 os: platform.text("os")?.unwrap_or_default(),
                 architecture: platform.text("architecture")?.unwrap_or_default(),
@@ -201,6 +216,11 @@ fn descriptor<'a>(value: &'a Value, what: &str) -> Result<Descriptor<'a>, String
         }
         None => None,
     };
+    object.words("annotations").map_err(|why| format!("{what}: {why}"))?;
+    object.text("artifactType")?;
+    if object.text("data")?.is_some_and(|data| !shape::is_base64(data)) {
+        return Err(format!("{what} has `data` that is not in Base64"));
+    }
     Ok(Descriptor {
         media_type: object.text("mediaType")?.unwrap_or_default(),
         digest: object.text("digest")?.ok_or_else(|| format!("{what} has no digest"))?,

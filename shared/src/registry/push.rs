@@ -64,6 +64,8 @@ pub enum Put {
     Stored,
     /// A blob that it names is not there.
     BlobUnknown,
+    /// It is none: the registry's reader is stricter than ours.
+    Invalid,
 }
 
 /// Whether something was there to be deleted.
@@ -136,7 +138,7 @@ impl OwnRegistry {
     /// Stores a manifest under its digest.
     ///
     /// # Errors
-    /// When the registry refuses for another reason than a missing blob.
+    /// When the registry refuses for another reason than the manifest or a missing blob.
     pub async fn put_manifest(
         &self,
         digest: &Digest,
@@ -153,6 +155,9 @@ impl OwnRegistry {
         match refusal(response, doing).await {
             PushError::Refused { codes, .. } if codes.contains("BLOB_UNKNOWN") => {
                 Ok(Put::BlobUnknown)
+            }
+            PushError::Refused { status: 400, codes, .. } if codes.contains("MANIFEST_INVALID") => {
+                Ok(Put::Invalid)
             }
             error => Err(error),
         }

@@ -4,16 +4,26 @@
 //! The registry itself is the truth about what is there; this is the truth about what it is. A
 //! blob of which nothing is known here is copied and looked at again. Times are the database's own
 //! (`$currentDate`, `$$NOW`), so that workers whose clocks differ agree on what is old.
+//!
+//! ```text
+//!   blob:  kept ──given up──► unswept ──the registry has it no longer──► forgotten
+//!            ▲                   │
+//!            └──── used again ───┘
+//!   image: `coming` has each copy under way, with the bytes that it still has to bring
+//! ```
+
+mod copies;
 
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
 };
 
-use bson::{Bson, DateTime, Document, doc};
+use bson::{DateTime, Document, doc};
 use futures::TryStreamExt;
-use mongodb::options::ReturnDocument;
+use mongodb::options::{ReturnDocument, UpdateModifications};
 
+pub use self::copies::{CopyEnd, Held};
 use super::{Store, StoreError};
 use crate::{domain::image::Digest, retry};
 
@@ -37,6 +47,16 @@ pub struct ImageBlobs {
     pub config: Digest,
     /// Its layers from the lowest up; one may occur more than once.
     pub layers: Vec<Digest>,
+}
+
+/// A blob as it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenBlob {
+    /// What it is.
+    pub kind: BlobKind,
+    /// Its digest.
+    pub digest: Digest,
+    used_at: DateTime,
 }
 
 /// An image that was not used for some time, as it was seen.
@@ -70,7 +90,6 @@ impl BlobKind {
 const IMAGE: &str = "image";
 /// How many old images or blobs are looked at in one go; the next one finds the others.
 const AT_ONCE: i64 = 500;
-
 fn key(kind: &str, digest: &Digest) -> String {
     format!("{kind} {digest}")
 }
@@ -111,12 +130,27 @@ fn read_idle(document: &Document) -> Option<IdleImage> {
     })
 }
 
+fn read_seen(document: &Document) -> Option<SeenBlob> {
+    let kinds = [BlobKind::Layer, BlobKind::Config];
+    let kind = document.get_str("kind").ok()?;
+    Some(SeenBlob {
+        kind: kinds.into_iter().find(|known| known.as_str() == kind)?,
+        digest: read_digest(document, "digest")?,
+        used_at: *document.get_datetime("used_at").ok()?,
+    })
+}
+
+fn ago(time: Duration) -> Document {
+    let ms = number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    doc! { "$subtract": ["$$NOW", ms] }
+}
+
 /// What was not used for so long, by the database's clock.
 fn unused(kinds: &[&str], recent: Duration) -> Document {
-    let recent = number(u64::try_from(recent.as_millis()).unwrap_or(u64::MAX));
     doc! {
         "kind": { "$in": kinds.to_vec() },
-        "$expr": { "$lt": ["$used_at", { "$subtract": ["$$NOW", recent] }] },
+        "unswept": { "$ne": true },
+        "$expr": { "$lt": ["$used_at", ago(recent)] },
     }
 }
 
@@ -132,30 +166,12 @@ impl Store {
         self.note_image(digest, update).await.map(|found| found.as_ref().and_then(read_blobs))
     }
 
-    /// Notes of what an image consists, before its blobs are copied: from here on none of them is
-    /// taken away.
-    ///
-    /// # Errors
-    /// When the store cannot.
-    pub async fn image_consists(
-        &self,
-        digest: &Digest,
-        blobs: &ImageBlobs,
-    ) -> Result<(), StoreError> {
-        let layers: Vec<&str> = blobs.layers.iter().map(Digest::as_str).collect();
-        let set = doc! {
-            "kind": IMAGE, "digest": digest.as_str(),
-            "config": blobs.config.as_str(), "layers": layers,
-        };
-        let update = doc! { "$set": set, "$currentDate": { "used_at": true } };
-        self.note_image(digest, update).await.map(drop)
-    }
-
     async fn note_image(
         &self,
         digest: &Digest,
-        update: Document,
+        update: impl Into<UpdateModifications>,
     ) -> Result<Option<Document>, StoreError> {
+        let update = update.into();
         let (quarantine, filter) = (self.quarantine.clone(), doc! { "_id": key(IMAGE, digest) });
         self.persist(retry::LEASED, "note an image of the quarantine", move || {
             let (quarantine, filter, update) = (quarantine.clone(), filter.clone(), update.clone());
@@ -170,7 +186,7 @@ impl Store {
         .await
     }
 
-    /// What is known of these layers. Those that are asked for count as used now.
+    /// What is known of these layers. Those that are asked for count as used now, and as kept.
     ///
     /// # Errors
     /// When the store cannot.
@@ -184,7 +200,8 @@ impl Store {
             .persist(retry::LEASED, "read what is known of layers", move || {
                 let (quarantine, filter) = (quarantine.clone(), filter.clone());
                 async move {
-                    let used = doc! { "$currentDate": { "used_at": true } };
+                    let kept = doc! { "unswept": "" };
+                    let used = doc! { "$currentDate": { "used_at": true }, "$unset": kept };
                     quarantine.update_many(filter.clone(), used).await?;
                     quarantine.find(filter).await?.try_collect().await
                 }
@@ -223,7 +240,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let own = doc! { "kind": kind.as_str(), "digest": digest.as_str(), "bytes": number(bytes) };
         set.extend(own);
-        let update = doc! { "$set": set, "$currentDate": { "used_at": true } };
+        let kept = doc! { "unswept": "" };
+        let update = doc! { "$set": set, "$currentDate": { "used_at": true }, "$unset": kept };
         let filter = doc! { "_id": key(kind.as_str(), digest) };
         let quarantine = self.quarantine.clone();
         self.persist(retry::LEASED, "keep what is known of a blob", move || {
@@ -232,25 +250,6 @@ impl Store {
         })
         .await
         .map(drop)
-    }
-
-    /// How many bytes all blobs have together.
-    ///
-    /// # Errors
-    /// When the store cannot.
-    pub async fn quarantine_bytes(&self) -> Result<u64, StoreError> {
-        let quarantine = self.quarantine.clone();
-        let pipeline = vec![
-            doc! { "$match": { "kind": { "$ne": IMAGE } } },
-            doc! { "$group": { "_id": Bson::Null, "bytes": { "$sum": "$bytes" } } },
-        ];
-        let found: Vec<Document> = self
-            .persist(retry::INTERACTIVE, "sum up the quarantine", move || {
-                let (quarantine, pipeline) = (quarantine.clone(), pipeline.clone());
-                async move { quarantine.aggregate(pipeline).await?.try_collect().await }
-            })
-            .await?;
-        Ok(found.first().and_then(|sum| read_number(sum, "bytes")).unwrap_or(0))
     }
 
     /// The images that were not used for so long, the longest unused first.
@@ -266,23 +265,50 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot.
-    pub async fn stray_blobs(
-        &self,
-        recent: Duration,
-    ) -> Result<Vec<(BlobKind, Digest)>, StoreError> {
-        let kinds = [BlobKind::Layer, BlobKind::Config];
-        let found = self.unused(&kinds.map(BlobKind::as_str), recent).await?;
-        let read = |d: &Document| {
-            let kind = kinds
-                .into_iter()
-                .find(|k| d.get_str("kind").is_ok_and(|kind| kind == k.as_str()))?;
-            Some((kind, read_digest(d, "digest")?))
-        };
-        let mut blobs: Vec<(BlobKind, Digest)> = found.iter().filter_map(read).collect();
-        let digests: Vec<Digest> = blobs.iter().map(|(_, digest)| digest.clone()).collect();
+    pub async fn stray_blobs(&self, recent: Duration) -> Result<Vec<SeenBlob>, StoreError> {
+        let kinds = [BlobKind::Layer, BlobKind::Config].map(BlobKind::as_str);
+        let found = self.unused(&kinds, recent).await?;
+        self.unwanted(found.iter().filter_map(read_seen).collect()).await
+    }
+
+    /// Those of an image's blobs that belong to no other.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn blobs_of(&self, image: &ImageBlobs) -> Result<Vec<SeenBlob>, StoreError> {
+        let layers = image.layers.iter().map(|layer| key(BlobKind::Layer.as_str(), layer));
+        let config = key(BlobKind::Config.as_str(), &image.config);
+        let keys: Vec<String> = layers.chain([config]).collect();
+        let found = self.blobs(doc! { "_id": { "$in": keys }, "unswept": { "$ne": true } }).await?;
+        self.unwanted(found).await
+    }
+
+    /// The blobs that were given up and of which it is not known whether their disk came back.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn unswept_blobs(&self) -> Result<Vec<SeenBlob>, StoreError> {
+        self.blobs(doc! { "unswept": true }).await
+    }
+
+    async fn blobs(&self, filter: Document) -> Result<Vec<SeenBlob>, StoreError> {
+        let quarantine = self.quarantine.clone();
+        let found: Vec<Document> = self
+            .persist(retry::INTERACTIVE, "look for blobs of the quarantine", move || {
+                let (quarantine, filter) = (quarantine.clone(), filter.clone());
+                async move { quarantine.find(filter).limit(AT_ONCE).await?.try_collect().await }
+            })
+            .await?;
+        Ok(found.iter().filter_map(read_seen).collect())
+    }
+
+    /// They were seen before it is asked who wants them: who uses one after that is noticed when
+    /// it is to be given up.
+    async fn unwanted(&self, mut seen: Vec<SeenBlob>) -> Result<Vec<SeenBlob>, StoreError> {
+        let digests: Vec<Digest> = seen.iter().map(|blob| blob.digest.clone()).collect();
         let wanted = self.wanted_blobs(&digests).await?;
-        blobs.retain(|(_, digest)| !wanted.contains(digest));
-        Ok(blobs)
+        seen.retain(|blob| !wanted.contains(&blob.digest));
+        Ok(seen)
     }
 
     async fn unused(&self, kinds: &[&str], recent: Duration) -> Result<Vec<Document>, StoreError> {
@@ -298,10 +324,7 @@ impl Store {
     }
 
     /// Which of these blobs belong to an image.
-    ///
-    /// # Errors
-    /// When the store cannot.
-    pub async fn wanted_blobs(&self, blobs: &[Digest]) -> Result<HashSet<Digest>, StoreError> {
+    async fn wanted_blobs(&self, blobs: &[Digest]) -> Result<HashSet<Digest>, StoreError> {
         let digests: Vec<&str> = blobs.iter().map(Digest::as_str).collect();
         let among = doc! { "$in": digests };
         let filter = doc! { "kind": IMAGE, "$or": [{ "layers": &among }, { "config": &among }] };
@@ -318,35 +341,72 @@ impl Store {
         Ok(blobs.iter().filter(|blob| wanted.contains(blob)).cloned().collect())
     }
 
-    /// Forgets an image, if it was not used since it was seen; answers whether it was so.
+    /// Forgets an image, if it was not used since it was seen and nobody copies it; answers whether
+    /// it was so.
     ///
     /// # Errors
     /// When the store cannot.
     pub async fn forget_image(&self, seen: &IdleImage) -> Result<bool, StoreError> {
         let quarantine = self.quarantine.clone();
-        let filter = doc! { "_id": key(IMAGE, &seen.digest), "used_at": seen.used_at };
+        let nobody_copies = doc! { "$eq": [{ "$size": copies::under_way() }, 0] };
+        let filter = doc! {
+            "_id": key(IMAGE, &seen.digest), "used_at": seen.used_at, "$expr": nobody_copies,
+        };
         let gone = async move { quarantine.delete_one(filter).await };
         Ok(self.call("forget an image of the quarantine", gone).await?.deleted_count == 1)
     }
 
-    /// Forgets an image that was refused: its layers belong to nobody then.
+    /// Takes back that an image was forgotten: it is still there, and as old as it was.
     ///
     /// # Errors
     /// When the store cannot.
-    pub async fn forget_refused(&self, digest: &Digest) -> Result<(), StoreError> {
-        let (quarantine, filter) = (self.quarantine.clone(), doc! { "_id": key(IMAGE, digest) });
-        let gone = async move { quarantine.delete_one(filter).await };
-        self.call("forget a refused image", gone).await.map(drop)
+    pub async fn remember_image(&self, image: &IdleImage) -> Result<(), StoreError> {
+        let mut new = doc! {
+            "kind": IMAGE, "digest": image.digest.as_str(), "used_at": image.used_at,
+        };
+        if let Some(blobs) = &image.blobs {
+            let layers: Vec<&str> = blobs.layers.iter().map(Digest::as_str).collect();
+            new.extend(doc! { "config": blobs.config.as_str(), "layers": layers, "whole": true });
+        }
+        self.note_image(&image.digest, doc! { "$setOnInsert": new }).await.map(drop)
     }
 
-    /// Forgets what is known of blobs, before they are taken out of the registry.
+    /// Forgets the images of which it never became known of what they consist, if they were not
+    /// used for so long; answers how many they were.
     ///
     /// # Errors
     /// When the store cannot.
-    pub async fn forget_blobs(&self, blobs: &[(BlobKind, Digest)]) -> Result<(), StoreError> {
-        let keys: Vec<String> = blobs.iter().map(|(kind, d)| key(kind.as_str(), d)).collect();
-        let (quarantine, filter) = (self.quarantine.clone(), doc! { "_id": { "$in": keys } });
+    pub async fn forget_unknown(&self, recent: Duration) -> Result<u64, StoreError> {
+        let mut filter = unused(&[IMAGE], recent);
+        filter.insert("config", doc! { "$exists": false });
+        let quarantine = self.quarantine.clone();
         let gone = async move { quarantine.delete_many(filter).await };
-        self.call("forget blobs of the quarantine", gone).await.map(drop)
+        Ok(self.call("forget images that never came", gone).await?.deleted_count)
     }
+
+    /// Gives a blob up, if it was not used since it was seen; answers whether it was so. Its bytes
+    /// count until the registry has it no longer.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn give_up_blob(&self, seen: &SeenBlob) -> Result<bool, StoreError> {
+        let (quarantine, filter) = (self.quarantine.clone(), as_seen(seen));
+        let update = doc! { "$set": { "unswept": true } };
+        let given_up = async move { quarantine.update_one(filter, update).await };
+        Ok(self.call("give a blob up", given_up).await?.modified_count == 1)
+    }
+
+    /// Forgets a blob, if it was not used since it was seen; answers whether it was so.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn forget_blob(&self, seen: &SeenBlob) -> Result<bool, StoreError> {
+        let (quarantine, filter) = (self.quarantine.clone(), as_seen(seen));
+        let gone = async move { quarantine.delete_one(filter).await };
+        Ok(self.call("forget a blob of the quarantine", gone).await?.deleted_count == 1)
+    }
+}
+
+fn as_seen(seen: &SeenBlob) -> Document {
+    doc! { "_id": key(seen.kind.as_str(), &seen.digest), "used_at": seen.used_at }
 }

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use modes::Act;
+use modes::{Act, escape};
 
 /// Where the program lies in its image, and nowhere else.
 const PLACE: &str = "/hostile";
@@ -36,12 +36,15 @@ fn main() -> ExitCode {
     // The two that harm nobody.
     match std::env::args().nth(1).as_deref() {
         Some("--list") => return list(),
-        Some("identity") => return say(&modes::escape::identity()),
+        Some("identity") => return say(&escape::identity()),
         _ => {}
     }
     if !in_its_image() {
         complain(&format!("hostile: attacks run only as {PLACE} inside their image"));
         return ExitCode::from(REFUSED);
+    }
+    if std::env::args().nth(1).as_deref() == Some("check") {
+        return escape::check().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     match run(&mode) {
         Ok(code) => ExitCode::from(code),
@@ -71,7 +74,7 @@ fn run(mode: &str) -> io::Result<u8> {
         Act::Before(attack) => {
             let outcome = attack();
             // So that whoever looks now and then has looked.
-            thread::sleep(Duration::from_secs(number("HOSTILE_WAIT_S", 0) as u64));
+            thread::sleep(Duration::from_millis(number("HOSTILE_WAIT_MS", 0) as u64));
             http::answer(&port()?, &outcome)
         }
         Act::Beside(attack) => {

@@ -23,7 +23,7 @@ fn no_attack_runs_outside_its_image() {
 }
 
 #[test]
-fn the_mode_of_the_helpers_says_who_one_is() {
+fn identity_says_who_one_is() {
     let output = Command::new(env!("CARGO_BIN_EXE_hostile")).arg("identity").output();
     let said = String::from_utf8(output.expect("it can be started").stdout).expect("text");
     assert!(said.contains("CapEff:") && said.contains("Uid:"), "{said}");

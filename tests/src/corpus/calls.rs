@@ -2,6 +2,8 @@
 //! not on the list is allowed, and of what is on it every field that could give a container
 //! something of the machine's is looked at.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::parts::tap::Call;
@@ -58,19 +60,70 @@ const EMPTY: [&str; 17] = [
 /// What the most generous of our requests adds.
 const CAPABILITIES: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE", "SETGID", "SETUID"];
 
-/// Every call that is not allowed, with the reason. `secrets` are texts that no request may hold.
-#[must_use]
-pub fn violations(calls: &[Call], secrets: &[&str]) -> Vec<String> {
-    calls
-        .iter()
-        .flat_map(|call| {
-            let complaints = of_one(call, secrets).into_iter();
-            complaints.map(move |why| format!("{} {}: {why}", call.method, call.path))
-        })
-        .collect()
+/// What a worker had to do, and with what.
+#[derive(Clone, Debug, Default)]
+pub struct Task {
+    /// Texts that no request may hold.
+    pub secrets: Vec<String>,
+    /// The submissions that a container must have been made for.
+    pub graded: Vec<String>,
+    /// Where alone images come from: host and port.
+    pub quarantine: String,
 }
 
-fn of_one(call: &Call, secrets: &[&str]) -> Vec<String> {
+/// Every call that is not allowed, with the reason, and every container that was never asked for: a
+/// log that is empty or that lacks something shows nothing.
+#[must_use]
+pub fn violations(calls: &[Call], task: &Task) -> Vec<String> {
+    let probers: BTreeSet<String> = calls.iter().filter_map(prober_made).collect();
+    let of = |call: &Call| {
+        let mut complaints = of_one(call, task);
+        complaints.extend(of_attaching(call, &probers));
+        let (method, path) = (call.method.clone(), call.path.clone());
+        complaints.into_iter().map(move |why| format!("{method} {path}: {why}"))
+    };
+    let mut found: Vec<String> = calls.iter().flat_map(of).collect();
+    if calls.is_empty() {
+        found.push("nothing was recorded".to_owned());
+    }
+    let created: Vec<&Call> = calls.iter().filter(|call| creates(call)).collect();
+    if created.len() < task.graded.len() {
+        let (made, graded) = (created.len(), task.graded.len());
+        found.push(format!("{made} containers were asked for, {graded} were graded"));
+    }
+    for id in &task.graded {
+        let name = format!("portcall-{id}-");
+        if !created.iter().any(|call| name_of(call).starts_with(&name)) {
+            found.push(format!("no container was asked for {id}, which was graded"));
+        }
+    }
+    found
+}
+
+fn creates(call: &Call) -> bool {
+    call.method == "POST" && call.resource() == "/containers/create"
+}
+
+/// The name of a container that is asked for.
+fn name_of(call: &Call) -> String {
+    decoded(call.path.split(['?', '&']).find_map(|part| part.strip_prefix("name=")).unwrap_or(""))
+}
+
+/// The id of the prober that a call made.
+fn prober_made(call: &Call) -> Option<String> {
+    let body: Value = serde_json::from_slice(&call.body).ok().filter(|_| creates(call))?;
+    call.made().filter(|_| body["Labels"]["portcall.kind"] == "prober")
+}
+
+/// The prober's streams are the only ones that anything of ours is attached to.
+fn of_attaching(call: &Call, probers: &BTreeSet<String>) -> Option<String> {
+    let id = call.resource().strip_prefix("/containers/")?.strip_suffix("/attach")?;
+    let whole = ["stdin=true", "stdout=true"].iter().all(|word| call.path.contains(word));
+    let own = probers.contains(id) && whole;
+    (!own).then(|| "it attaches to what is not the prober".to_owned())
+}
+
+fn of_one(call: &Call, task: &Task) -> Vec<String> {
     let mut found = Vec::new();
     let listed =
         |(method, path): &&(&str, &str)| *method == call.method && matches(path, call.resource());
@@ -86,38 +139,53 @@ fn of_one(call: &Call, secrets: &[&str]) -> Vec<String> {
     let head = call.headers.iter().map(|(name, value)| format!("{name}: {value}"));
     let whole = format!(
         "{}\n{}\n{}",
-        call.path,
+        decoded(&call.path),
         head.collect::<Vec<_>>().join("\n"),
         String::from_utf8_lossy(&call.body)
     );
-    for secret in secrets {
-        if whole.contains(secret) {
-            found.push(format!("it holds the secret that begins with `{:.6}`", secret));
-        }
+    for secret in task.secrets.iter().filter(|secret| whole.contains(*secret)) {
+        found.push(format!("it holds the secret that begins with `{secret:.6}`"));
     }
-    let image = call.path.split_once("fromImage=").map(|(_, image)| image);
-    if image.is_some_and(|image| !image.contains("sha256") || image.contains("%40%40")) {
-        found.push("it pulls what is not pinned by its digest".to_owned());
+    if call.method == "POST" && call.resource() == "/images/create" {
+        found.extend(of_pull(call, &task.quarantine));
     }
-    if image.is_some_and(|image| {
-        image.split("sha256").next().unwrap_or_default().matches("%40").count() > 1
-    }) {
-        found.push("the name of the image carries credentials".to_owned());
-    }
-    if call.method == "POST" && call.resource() == "/containers/create" {
+    if creates(call) {
         found.extend(of_container(call));
     }
     if call.method == "POST" && call.resource() == "/networks/create" {
         found.extend(of_network(call));
     }
-    if call.method == "POST" && call.resource().ends_with("/attach") {
-        // The prober's streams are the only ones.
-        let own = ["stdin=true", "stdout=true"].iter().all(|word| call.path.contains(word));
-        if !own {
-            found.push("it attaches to what is not the prober".to_owned());
-        }
-    }
     found
+}
+
+/// The name of the image that a call pulls.
+#[must_use]
+pub fn pulled(call: &Call) -> Option<String> {
+    let image = call.path.split(['?', '&']).find_map(|part| part.strip_prefix("fromImage="));
+    image.filter(|_| call.method == "POST").map(decoded)
+}
+
+/// Images come from the quarantine, by their digests, and by nothing else.
+fn of_pull(call: &Call, quarantine: &str) -> Option<String> {
+    let image = pulled(call).unwrap_or_default();
+    let digest = image.strip_prefix(&format!("{quarantine}/strangers@sha256:"));
+    let own =
+        digest.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
+    (!own).then(|| format!("it pulls `{image}`, which is not pinned in the quarantine"))
+}
+
+/// A part of an address as it is meant.
+fn decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let pair = text.get(at + 1..at + 3).filter(|_| byte == b'%');
+        let meant = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        out.push(meant.unwrap_or(byte));
+        at += if meant.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn of_container(call: &Call) -> Vec<String> {
@@ -245,28 +313,76 @@ mod tests {
         })
     }
 
+    const QUARANTINE: &str = "127.0.0.1:5001";
+    const MARK: &str = "planted-password";
+
+    fn task() -> Task {
+        let quarantine = QUARANTINE.to_owned();
+        Task { secrets: vec![MARK.to_owned()], graded: vec!["s1".to_owned()], quarantine }
+    }
+
+    fn pull(image: &str) -> Call {
+        call("POST", &format!("/images/create?fromImage={image}"))
+    }
+
+    /// The name of an image in the quarantine, as it goes over the wire.
+    fn pinned() -> String {
+        format!("127.0.0.1%3A5001%2Fstrangers%40sha256%3A{}", "0".repeat(64))
+    }
+
     fn create(body: &Value) -> Call {
         let body = body.to_string().into_bytes();
-        Call { body, ..call("POST", "/containers/create?name=portcall-x") }
+        Call { body, ..call("POST", "/containers/create?name=portcall-s1-1-0") }
+    }
+
+    /// A container of that kind, with the id that the engine answered.
+    fn made(kind: &str, id: &str) -> Call {
+        let mut body = good();
+        body["Labels"] = json!({ "portcall.kind": kind });
+        let answer = format!("HTTP/1.1 201 Created\r\n\r\n{{\"Id\":\"{id}\",\"Warnings\":[]}}");
+        Call { answer: answer.into_bytes(), ..create(&body) }
+    }
+
+    fn attach(id: &str, streams: &str) -> Call {
+        call("POST", &format!("/containers/{id}/attach?stream=true&{streams}&stderr=true"))
+    }
+
+    /// What a worker asks for.
+    fn quiet() -> Vec<Call> {
+        vec![
+            call("GET", "/_ping"),
+            call("GET", "/containers/json?all=true"),
+            call("GET", "/images/127.0.0.1:5001/strangers@sha256:00/json"),
+            pull(&pinned()),
+            made("prober", "p1"),
+            made("workload", "w1"),
+            attach("p1", "stdin=true&stdout=true"),
+            call("DELETE", "/containers/x?force=true&v=true"),
+        ]
     }
 
     #[test]
     fn what_a_worker_asks_is_allowed() {
-        let quiet = [
-            call("GET", "/_ping"),
-            call("GET", "/containers/json?all=true"),
-            call("GET", "/images/127.0.0.1:5000/a/b@sha256:00/json"),
-            call("POST", "/images/create?fromImage=127.0.0.1%3A5000%2Fa%40sha256%3A00"),
-            call("POST", "/containers/x/attach?stream=true&stdin=true&stdout=true&stderr=true"),
-            call("DELETE", "/containers/x?force=true&v=true"),
-            create(&good()),
-        ];
-        assert_eq!(violations(&quiet, &["mongodb://"]), [""; 0]);
+        assert_eq!(violations(&quiet(), &task()), [""; 0]);
+    }
+
+    /// What a log must hold: one that is empty, or that ends too soon, is no proof.
+    #[test]
+    fn a_log_that_lacks_something_is_complained_of() {
+        assert!(!violations(&[], &Task { graded: Vec::new(), ..task() }).is_empty());
+        let without: Vec<Call> = quiet().into_iter().filter(|call| !creates(call)).collect();
+        assert!(violations(&without[..4], &task()).iter().any(|why| why.contains("s1")));
+        let of_another = Task { graded: vec!["s2".to_owned()], ..task() };
+        assert!(violations(&quiet(), &of_another).iter().any(|why| why.contains("s2")));
+        let graded = vec!["s1".to_owned(); 3];
+        let told = violations(&quiet(), &Task { graded, ..task() });
+        assert_eq!(told, ["2 containers were asked for, 3 were graded"]);
     }
 
     /// Each planted call is complained of, and so is each planted field.
     #[test]
     fn what_it_must_not_ask_is_complained_of() {
+        let other = pinned().replace("5001", "5000");
         let mut planted = vec![
             call("POST", "/containers/x/exec"),
             call("POST", "/exec/x/start"),
@@ -280,15 +396,24 @@ mod tests {
             call("POST", "/volumes/create"),
             call("POST", "/containers/x/update"),
             call("GET", "/containers/x/attach/ws"),
-            call("POST", "/containers/x/attach?stream=true&stdout=true"),
-            call("POST", "/images/create?fromImage=127.0.0.1%3A5000%2Fa&tag=1"),
-            call("POST", "/images/create?fromImage=u%3Ap%40h%2Fa%40sha256%3A00"),
+            attach("p1", "stdout=true"),
+            attach("w1", "stdin=true&stdout=true"),
+            attach("portcall-s1-1-0", "stdin=true&stdout=true"),
+            pull("127.0.0.1%3A5001%2Fstrangers&tag=1"),
+            pull(&format!("u%3Ap%40{}", pinned())),
+            pull(&other),
+            pull(&pinned().replace("strangers", "others")),
+            pull(&pinned().replace("127.0.0.1", "127.0.0.10")),
+            pull(&pinned()[..pinned().len() - 1]),
+            call("POST", "/images/create?fromSrc=-"),
             Call {
                 headers: vec![("x-registry-auth".into(), "eyJ1c2VyIjoiYSJ9".into())],
-                ..call("POST", "/images/create?fromImage=a%40sha256%3A00")
+                ..pull(&pinned())
             },
+            Call { headers: vec![("x-meta".into(), MARK.into())], ..call("GET", "/info") },
+            call("GET", "/containers/json?filters=planted%2Dpassword"),
             Call {
-                body: b"{\"Labels\":{\"a\":\"mongodb://u:p@h\"},\"Internal\":true}".to_vec(),
+                body: format!("{{\"Labels\":{{\"a\":\"{MARK}\"}},\"Internal\":true}}").into_bytes(),
                 ..call("POST", "/networks/create")
             },
             Call { body: b"{\"Internal\":false}".to_vec(), ..call("POST", "/networks/create") },
@@ -323,11 +448,9 @@ mod tests {
             planted.push(create(&body));
         }
         for call in planted {
-            assert_ne!(
-                violations(std::slice::from_ref(&call), &["mongodb://"]),
-                [""; 0],
-                "{call:?}"
-            );
+            let mut all = quiet();
+            all.push(call.clone());
+            assert_ne!(violations(&all, &task()), [""; 0], "{call:?}");
         }
     }
 }

@@ -5,11 +5,12 @@
 //! what came out is compared. Modes of the hostile program that answer say what they achieved
 //! (`outcome`); the event's rule compares it with what the row expects, so that the verdict itself is
 //! the assertion. [`scene`] is the world in which rows run, [`run`] runs them in batches, [`unharmed`]
-//! looks at everybody else (U1 to U6), [`calls`] at what the worker asked of the engine, [`coverage`]
-//! at what is missing, [`table`] prints it.
+//! looks at everybody else (U1 to U6), [`calls`] at what the worker asked of the engine, [`copies`] at
+//! what it asked of a registry, [`coverage`] at what is missing, [`table`] prints it.
 
 pub mod calls;
 pub mod choice;
+pub mod copies;
 pub mod coverage;
 pub mod row;
 pub mod rows;

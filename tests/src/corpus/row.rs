@@ -2,9 +2,13 @@
 
 use anyhow::Result;
 use futures::future::BoxFuture;
+use serde_json::{Value, json};
 
-use super::scene::Stand;
-use crate::{image::Recipe, parts::misbehaving::Draft};
+use super::scene::{Scene, Stand};
+use crate::{
+    image::Recipe,
+    parts::{misbehaving::Draft, tap::Call},
+};
 
 /// How tightly a row's container is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +93,10 @@ pub enum Expected {
     Failed(&'static str),
     /// It passes.
     Passed,
+    /// It fails with the reason `exited` and this exit code, and one container was ever made for it.
+    Exited(i64),
+    /// It passes, and what ran is what the tag of its name stood for at first.
+    PassedFirst,
     /// It passes, having achieved exactly this (`ordinary`, `strict`).
     Achieved(&'static str, &'static str),
     /// It waits for its registry with this reason; nobody is charged.
@@ -105,7 +113,9 @@ impl Expected {
         match self {
             Self::Refused(code) => format!("422 {code}"),
             Self::Failed(reason) => reason.to_owned(),
+            Self::Exited(code) => exited(&json!(code), 1),
             Self::Passed => "passed".to_owned(),
+            Self::PassedFirst => FIRST.to_owned(),
             Self::Achieved(..) => format!("passed, {}", self.outcome(profile)),
             Self::Delayed(code) => format!("delayed: {code}"),
         }
@@ -120,6 +130,13 @@ impl Expected {
             _ => "served",
         }
     }
+}
+
+/// What ran is what its tag stood for at first.
+const FIRST: &str = "passed with its first digest";
+
+fn exited(code: &Value, containers: usize) -> String {
+    format!("exited with {code}, {containers} container{}", if containers == 1 { "" } else { "s" })
 }
 
 /// What a row submits.
@@ -233,9 +250,39 @@ impl Row {
         Self { stage: Stage::Together(with), ..self }
     }
 
+    /// What came out, with what else this row looks at: exit codes, containers, digests.
+    ///
+    /// # Errors
+    /// When the registry that misbehaves cannot say what its name holds.
+    pub fn closer(&self, scene: &Scene, document: &Value, got: String) -> Result<String> {
+        match (self.expected, self.submits) {
+            (Expected::Exited(_), _) if got == "exited" => {
+                let container = &document["attempts"][0]["evidence"]["containers"][0];
+                let made = scene.tap.calls().iter().filter(|call| is_for(call, document)).count();
+                Ok(exited(&container["exit_code"], made))
+            }
+            (Expected::PassedFirst, Submits::Misbehaving(name)) if got == "passed" => {
+                let (first, ran) =
+                    (scene.misbehaving.digest(name)?, &document["images"][0]["digest"]);
+                Ok(if *ran == first { FIRST.to_owned() } else { format!("passed with {ran}") })
+            }
+            _ => Ok(got),
+        }
+    }
+
     /// Whether an engine is needed to see what comes out.
     #[must_use]
     pub fn needs_engine(&self) -> bool {
         !matches!(self.expected, Expected::Refused(_))
     }
+}
+
+/// Whether a worker asked there for a container of this submission's image.
+fn is_for(call: &Call, document: &Value) -> bool {
+    let body: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+    let label = |name: &str| &body["Labels"][name];
+    call.method == "POST"
+        && call.resource() == "/containers/create"
+        && label("portcall.kind") == "workload"
+        && label("portcall.submission") == &document["id"]
 }

@@ -36,6 +36,19 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The submission, if a container was made for it: it was graded, and what came out is not about
+    /// its image or the registry, which are found out before there is one.
+    #[must_use]
+    pub fn contained(&self) -> Option<&str> {
+        let reason = reason(&self.document);
+        let graded = match self.document["state"].as_str() {
+            Some("passed") => true,
+            Some("failed") => !["image_", "registry_"].iter().any(|of| reason.starts_with(of)),
+            _ => false,
+        };
+        self.document["id"].as_str().filter(|_| graded)
+    }
+
     /// Whether it is what had to come out.
     #[must_use]
     pub fn holds(&self) -> bool {
@@ -63,14 +76,32 @@ impl Scene {
     /// Runs some cases at once, at most as many at a time as there are slots.
     ///
     /// # Errors
-    /// When the platform does not answer at all.
+    /// When the platform does not answer at all, or when those that belong together did not meet.
     pub async fn play(&self, cases: &[Case]) -> Result<Vec<Outcome>> {
         self.survey().await?;
+        let mut outcomes = self.meet(cases).await?;
+        outcomes.extend(self.spread(cases).await?);
+        Ok(outcomes)
+    }
+
+    /// The same beside submissions that harm nobody, whose outcomes come second. Those that must meet
+    /// each other may need every slot that there is, and have the world to themselves first.
+    ///
+    /// # Errors
+    /// When the platform does not answer at all, or when those that belong together did not meet.
+    pub async fn play_beside(&self, cases: &[Case]) -> Result<(Vec<Outcome>, Vec<Outcome>)> {
+        self.survey().await?;
+        let mut outcomes = self.meet(cases).await?;
+        let (others, controls) = tokio::join!(self.spread(cases), self.control());
+        outcomes.extend(others?);
+        Ok((outcomes, controls?))
+    }
+
+    /// Those of the cases that belong together, group after group.
+    async fn meet(&self, cases: &[Case]) -> Result<Vec<Outcome>> {
         let together = |case: &&Case| case.0.stage != Stage::Any;
-        let (at_once, others): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(together);
-        let mut outcomes = Vec::new();
         let mut groups: Vec<Vec<&Case>> = Vec::new();
-        for case in at_once {
+        for case in cases.iter().filter(together) {
             match groups.last_mut() {
                 Some(group) if group[0].0.stage == case.0.stage && group[0].1 == case.1 => {
                     group.push(case);
@@ -78,6 +109,7 @@ impl Scene {
                 _ => groups.push(vec![case]),
             }
         }
+        let mut outcomes = Vec::new();
         for group in groups {
             let played = try_join_all(group.iter().map(|case| self.play_one(case))).await?;
             if played.iter().all(|outcome| !outcome.document.is_null()) {
@@ -85,13 +117,16 @@ impl Scene {
             }
             outcomes.extend(played);
         }
-        let others = others.into_iter().map(|case| self.play_one(case));
-        let played: Vec<Result<Outcome>> =
-            stream::iter(others).buffer_unordered(SLOTS + 2).collect().await;
-        for outcome in played {
-            outcomes.push(outcome?);
-        }
         Ok(outcomes)
+    }
+
+    /// The other cases, as they come.
+    async fn spread(&self, cases: &[Case]) -> Result<Vec<Outcome>> {
+        let others = cases.iter().filter(|case| case.0.stage == Stage::Any);
+        let played = others.map(|case| self.play_one(case));
+        let played: Vec<Result<Outcome>> =
+            stream::iter(played).buffer_unordered(SLOTS + 2).collect().await;
+        played.into_iter().collect()
     }
 
     /// Runs one case.
@@ -101,9 +136,10 @@ impl Scene {
     pub async fn play_one(&self, (row, profile): &Case) -> Result<Outcome> {
         let participant = match (row.submits, row.expected) {
             // Its image answers with one name.
-            (Submits::Misbehaving(_) | Submits::Fresh(_), Expected::Passed) => {
-                OF_THE_REGISTRY.to_owned()
-            }
+            (
+                Submits::Misbehaving(_) | Submits::Fresh(_),
+                Expected::Passed | Expected::PassedFirst,
+            ) => OF_THE_REGISTRY.to_owned(),
             _ => self.participant(row.id),
         };
         let stand = Stand { scene: self, profile: *profile, participant: &participant };
@@ -166,7 +202,7 @@ impl Scene {
                 let headers = [("authorization", bearer.as_str())];
                 client.request(Method::DELETE, &path, &headers, None).await?;
             }
-            got(&document, row, profile)
+            row.closer(self, &document, got(&document, row, profile))?
         } else {
             let (code, errors) = answer.problem();
             let code = errors.get("/images/0").cloned().unwrap_or(code);
@@ -228,6 +264,11 @@ fn overlap(outcomes: &[Outcome]) -> Result<()> {
         at.collect::<Result<Vec<_>>>()
     };
     let (began, ended) = (times("/attempts/0/started_at")?, times("/attempts/0/ended_at")?);
-    ensure!(began.iter().max() < ended.iter().min(), "rows that belong together did not meet");
+    ensure!(
+        began.iter().max() < ended.iter().min(),
+        "the {} of {} did not meet: from {began:?} to {ended:?}",
+        outcomes.len(),
+        outcomes.first().map_or("nothing", |outcome| &outcome.id),
+    );
     Ok(())
 }

@@ -15,7 +15,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::row::{OF_THE_REGISTRY, Profile, Rules};
+use super::{
+    row::{OF_THE_REGISTRY, Profile, Rules},
+    rows::image as planted,
+};
 use crate::{
     event::Event,
     image::{File, Layer, Recipe},
@@ -25,6 +28,8 @@ use crate::{
         given,
         lure::Lures,
         misbehaving::{Lure, Misbehaving},
+        mongo,
+        quarantine::Quarantine,
         stack::{Plan, World},
         tap::Tap,
     },
@@ -44,6 +49,8 @@ pub struct Scene {
     pub tap: Tap,
     /// Who must not be reached.
     pub lures: Lures,
+    /// Where alone the engine's images come from; strangers push elsewhere.
+    pub quarantine: Quarantine,
     /// Where the engine keeps its data.
     pub folder: PathBuf,
     /// A registry that misbehaves.
@@ -106,6 +113,7 @@ impl Scene {
     pub async fn begin(settle: impl FnOnce(Plan) -> Plan) -> Result<Self> {
         let lures = Lures::set().await?;
         close_the_node()?;
+        let quarantine = Quarantine::start().await?;
         let elsewhere = Lure::start().await?;
         let image = Recipe::hostile("serve")?.env("HOSTILE_NAME", OF_THE_REGISTRY);
         let misbehaving = Misbehaving::start(&image, &elsewhere).await?;
@@ -119,12 +127,18 @@ impl Scene {
         let plan = World::of(Event::config())
             .worker_setting("PORTCALL_SLOTS", SLOTS)
             .worker_setting("PORTCALL_DOCKER_HOST", tap.host())
-            .worker_setting("PORTCALL_QUARANTINE", given::registry()?)
+            .worker_setting("PORTCALL_QUARANTINE", quarantine.host())
             .worker_setting("PORTCALL_QUARANTINE_UNPACKED_MIB", 512)
             .allow_registry(&misbehaving.host())
             .allow_registry(&unknown.host())
             .allow_registry(&fresh.host());
-        let world = settle(plan).start().await?;
+        let database = mongo::shared().await?;
+        let and = if database.contains('?') { '&' } else { '?' };
+        let marked = format!("{database}{and}appName={}", planted::DATABASE_MARK);
+        let plan = planted::PLANTED.iter().fold(plan, |plan, (name, text, mark)| {
+            plan.worker_setting(name, text.replace("{}", mark))
+        });
+        let world = settle(plan.worker_database(&marked)).start().await?;
         for rules in Rules::ALL {
             for profile in [Profile::Ordinary, Profile::Strict] {
                 world.apply(&event(rules, profile)).await?;
@@ -134,6 +148,7 @@ impl Scene {
             world,
             tap,
             lures,
+            quarantine,
             misbehaving,
             unknown,
             fresh,
@@ -197,7 +212,9 @@ impl Scene {
             .collect();
         ports.push(self.tap.address().port());
         let part = |text: &str| text.rsplit(':').next()?.parse::<u16>().ok();
-        ports.extend(part(self.world.registry.host()));
+        ports.extend(
+            [self.world.registry.host(), self.quarantine.host()].map(part).into_iter().flatten(),
+        );
         let uri = self.world.database().split("//").nth(1).unwrap_or_default();
         ports.extend(uri.split(['/', ',']).filter_map(part));
         // The host by every address that it has for its containers.
@@ -236,6 +253,11 @@ pub fn open_the_node() {
         // It may never have been there.
         let _ = Command::new("nft").args(["delete", "table", family, "portcall"]).output();
     }
+}
+
+/// The marks of the secrets that the worker is given.
+pub fn marks() -> impl Iterator<Item = &'static str> {
+    planted::PLANTED.iter().map(|(_, _, mark)| *mark).chain([planted::DATABASE_MARK])
 }
 
 /// A text that no layer held before.

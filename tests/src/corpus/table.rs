@@ -1,6 +1,6 @@
 //! What came out, for people.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use super::run::Outcome;
 
@@ -37,4 +37,31 @@ pub fn of(outcomes: &[Outcome]) -> String {
         );
     }
     text
+}
+
+/// How long it took, beside what is promised. It is told and not asserted: how long depends on what
+/// else the machine does, and how often a test fails must not.
+#[must_use]
+pub fn took(took: Duration, at_most: Option<Duration>) -> String {
+    let shown = |time: Duration| match (time.as_secs() / 60, time.as_secs() % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    };
+    match at_most {
+        Some(at_most) => format!("took {} of at most {}", shown(took), shown(at_most)),
+        None => format!("took {}", shown(took)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_beside_its_promise() {
+        let six = Some(Duration::from_mins(6));
+        assert_eq!(took(Duration::from_secs(166), six), "took 2 min 46 s of at most 6 min");
+        assert_eq!(took(Duration::from_millis(2900), None), "took 2 s");
+    }
 }

@@ -2,19 +2,23 @@
 //! submission that harms nobody, runs beside each batch and is an outcome like the others.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bson::Bson;
 use serde_json::Value;
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
-use super::{run::Outcome, scene::Scene};
+use super::{
+    run::Outcome,
+    scene::{Scene, marks},
+};
 use crate::{
-    parts::{engine::Inventory, mongo, watch::Sight},
+    parts::{engine::Inventory, mongo, quarantine::Holdings, watch::Sight},
     wait,
 };
 
@@ -27,7 +31,23 @@ const DESCRIPTORS: usize = 6;
 /// Largest log of one container: what is kept is bounded at 256 KiB, in a file or two.
 const LOG: u64 = 1024 * 1024;
 /// How long the engine may take to say that it is there.
-const PING: Duration = Duration::from_secs(5);
+const PING: Duration = Duration::from_secs(1);
+/// The same for the slowest one in a hundred: what else a machine does may hold up any process once
+/// in some minutes, and that is not the engine's.
+const SLOWEST_PING: Duration = Duration::from_secs(5);
+/// How long the api may take to answer, but for one time in a hundred. The specification's is 250 ms,
+/// of an api that is built for use, on a machine that does nothing else; here it is built for
+/// development, on the two cores on which everything is attacked. The figure is printed.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How many bytes more the engine's folder may hold in the end.
+const BYTES: u64 = 64 * 1024 * 1024;
+/// The same in files. The specification's is one in a hundred of those that the disk has room for; on
+/// a large disk that hides anything.
+const FILES: u64 = 1000;
+/// Until a live stream of something that is over ends by itself.
+const STREAM: Duration = Duration::from_secs(20);
+/// The row whose live streams are read.
+const LIVE: &str = "C09";
 /// What Portcall's own images are called.
 pub const OWN_IMAGES: &str = "portcall";
 
@@ -86,6 +106,7 @@ impl Scene {
             harm.push(format!("U4 {touched:#}"));
         }
         harm.extend(self.text_harm(outcomes).await?);
+        harm.extend(self.stream_harm(outcomes).await?);
         harm.extend(self.worker_harm(idle).await?);
         Ok(harm)
     }
@@ -94,20 +115,7 @@ impl Scene {
         let began = Instant::now();
         loop {
             let now = self.world.engine.inventory().await?;
-            let mut harm = Vec::new();
-            for left in workloads(&now) {
-                harm.push(format!("U3 a container is left: {left}"));
-            }
-            if now.networks.len() != idle.engine.networks.len() {
-                let (is, was) = (now.networks.len(), idle.engine.networks.len());
-                harm.push(format!("U3 there are {is} networks instead of {was}"));
-            }
-            for volume in now.volumes.difference(&idle.engine.volumes) {
-                harm.push(format!("U3 a volume is left: {volume}"));
-            }
-            for tag in now.tags.difference(&self.before.tags).filter(|tag| !is_own(tag)) {
-                harm.push(format!("U3 an image has a tag: {tag}"));
-            }
+            let harm = left(&now, &idle.engine, &self.before);
             if harm.is_empty() || began.elapsed() > CLEANUP {
                 return Ok(harm);
             }
@@ -122,6 +130,8 @@ impl Scene {
             collect(&Bson::Document(document), &mut texts);
             let found = texts.iter().find_map(|text| unfit(text));
             harm.extend(found.map(|why| format!("U5 {collection} holds {why}")));
+            let told = texts.iter().any(|text| marks().any(|mark| text.contains(mark)));
+            harm.extend(told.then(|| format!("U5 {collection} holds a secret of the worker's")));
         }
         let services = self.world.apis.iter().chain(&self.world.workers);
         for service in services {
@@ -148,22 +158,24 @@ impl Scene {
         Ok(harm)
     }
 
+    /// Reads the live streams of what must not be seen as it came (C09), as a browser would.
+    async fn stream_harm(&self, outcomes: &[Outcome]) -> Result<Vec<String>> {
+        let mut harm = Vec::new();
+        for outcome in outcomes.iter().filter(|outcome| outcome.id == LIVE) {
+            let id = outcome.document["id"].as_str().context("a row without a document")?;
+            let path = format!("/api/v1/submissions/{id}/live");
+            let stream = self.world.client.live(&path, STREAM, |_| false).await?;
+            let found = of_stream(&stream, id);
+            harm.extend(found.into_iter().map(|why| format!("U5 the live stream of C09 {why}")));
+        }
+        Ok(harm)
+    }
+
     async fn worker_harm(&self, idle: &Idle) -> Result<Vec<String>> {
         let process = self.worker()?;
         let began = Instant::now();
         loop {
-            let now = Held::by(process)?;
-            let mut harm = Vec::new();
-            if now.rss > idle.worker.rss + RSS {
-                harm.push(format!(
-                    "U6 the worker holds {} KiB, it was {}",
-                    now.rss, idle.worker.rss
-                ));
-            }
-            if now.descriptors > idle.worker.descriptors + DESCRIPTORS {
-                let (is, was) = (now.descriptors, idle.worker.descriptors);
-                harm.push(format!("U6 the worker holds {is} descriptors, it was {was}"));
-            }
+            let harm = grown(Held::by(process)?, idle.worker);
             // A connection that was used a moment ago is closed after a while.
             if harm.is_empty() || began.elapsed() > CLEANUP {
                 return Ok(harm);
@@ -187,36 +199,150 @@ impl Scene {
         Ok((size(&["-sxB1"])?, size(&["-sx", "--inodes"])?))
     }
 
-    /// Takes the images off the engine that were pulled since the scene began; how many.
+    /// Takes the images off the engine that its worker pulled from the quarantine since the scene
+    /// began, and nothing else; how many. What it did not pull stays, so that it is seen.
     ///
     /// # Errors
-    /// When the engine does not answer.
-    pub async fn forget_images(&self) -> Result<usize> {
-        let now = self.world.engine.inventory().await?;
-        let pulled: BTreeSet<&String> = now.images.difference(&self.before.images).collect();
-        let mut gone = 0;
-        for image in pulled {
-            // One that a prober runs on stays, and is Portcall's own.
-            gone += usize::from(self.world.engine.forget_unused(image).await.is_ok());
+    /// When the engine does not answer or keeps one of them, or when it has an image that is neither
+    /// Portcall's own nor one of those that the worker pulled.
+    pub async fn forget_images(&self, pulled: &BTreeSet<String>) -> Result<usize> {
+        let engine = &self.world.engine;
+        let now = engine.inventory().await?;
+        let new = now.images.difference(&self.before.images);
+        let new: BTreeMap<&str, &BTreeSet<String>> =
+            new.filter_map(|id| Some((id.as_str(), now.names.get(id)?))).collect();
+        let (strangers, others) = sorted(new, pulled);
+        ensure!(others.is_empty(), "the engine has images that nobody pulled: {others:?}");
+        for id in &strangers {
+            engine.forget_unused(id).await.with_context(|| format!("taking off {id}"))?;
         }
-        Ok(gone)
+        Ok(strangers.len())
     }
 }
 
-/// What whoever looked on calls harm.
+/// New images by their ids: those that were pulled, and, with their names, those that were neither
+/// pulled nor are Portcall's own, which is loaded and has no other name.
+fn sorted<'a>(
+    new: BTreeMap<&'a str, &'a BTreeSet<String>>,
+    pulled: &BTreeSet<String>,
+) -> (Vec<&'a str>, Vec<(&'a str, &'a BTreeSet<String>)>) {
+    let all = |names: &BTreeSet<String>, known: &dyn Fn(&String) -> bool| {
+        !names.is_empty() && names.iter().all(known)
+    };
+    let strange =
+        new.into_iter().filter(|(_, names)| !all(names, &|name| name.starts_with(OWN_IMAGES)));
+    let (strangers, others): (Vec<_>, Vec<_>) =
+        strange.partition(|(_, names)| all(names, &|name| pulled.contains(name)));
+    (strangers.into_iter().map(|(id, _)| id).collect(), others)
+}
+
+/// What is on an engine that was not there when nothing was graded.
+fn left(now: &Inventory, idle: &Inventory, before: &Inventory) -> Vec<String> {
+    let mut harm = Vec::new();
+    for left in workloads(now) {
+        harm.push(format!("U3 a container is left: {left}"));
+    }
+    if now.networks.len() != idle.networks.len() {
+        let (is, was) = (now.networks.len(), idle.networks.len());
+        harm.push(format!("U3 there are {is} networks instead of {was}"));
+    }
+    for volume in now.volumes.difference(&idle.volumes) {
+        harm.push(format!("U3 a volume is left: {volume}"));
+    }
+    for tag in now.tags.difference(&before.tags).filter(|tag| !tag.starts_with(OWN_IMAGES)) {
+        harm.push(format!("U3 an image has a tag: {tag}"));
+    }
+    harm
+}
+
+/// What a worker holds more than when it had nothing to do.
+fn grown(now: Held, idle: Held) -> Vec<String> {
+    let mut harm = Vec::new();
+    if now.rss > idle.rss + RSS {
+        harm.push(format!("U6 the worker holds {} KiB, it was {}", now.rss, idle.rss));
+    }
+    if now.descriptors > idle.descriptors + DESCRIPTORS {
+        let (is, was) = (now.descriptors, idle.descriptors);
+        harm.push(format!("U6 the worker holds {is} descriptors, it was {was}"));
+    }
+    harm
+}
+
+/// What the engine's folder holds more than before, in bytes and in files.
+#[must_use]
+pub fn of_disk(now: (u64, u64), before: (u64, u64)) -> Vec<String> {
+    let mut harm = Vec::new();
+    if now.0 > before.0 + BYTES {
+        harm.push(format!("U3 the engine holds {} bytes, it was {}", now.0, before.0));
+    }
+    if now.1 > before.1 + FILES {
+        harm.push(format!("U3 the engine holds {} files, it was {}", now.1, before.1));
+    }
+    harm
+}
+
+/// What the quarantine keeps that is of no image: of copies that were refused or came to no end.
+#[must_use]
+pub fn of_quarantine(held: Holdings) -> Vec<String> {
+    let (images, stray) = (held.images, held.stray);
+    let empty = (images == 0).then(|| "U3 the quarantine is empty".to_owned());
+    let strays = (stray > BYTES)
+        .then(|| format!("U3 the quarantine holds {stray} bytes that are of no image"));
+    empty.into_iter().chain(strays).collect()
+}
+
+/// What of a live stream's bytes is not as it must be: lines of known fields, with nothing in them
+/// that is not to be seen, before or after they are read as JSON.
+#[must_use]
+pub fn of_stream(stream: &str, id: &str) -> Vec<String> {
+    let mut harm = Vec::new();
+    let mut documents = 0;
+    for line in stream.split('\n').filter(|line| !line.is_empty()) {
+        harm.extend(unfit(line).map(|why| format!("has {why}")));
+        let fields = ["id: ", "data: ", ":"];
+        if line != "event: submission" && !fields.iter().any(|field| line.starts_with(field)) {
+            harm.push(format!("has a line of its own: {line:?}"));
+        }
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        let document: Value = serde_json::from_str(data).unwrap_or_default();
+        let mut texts = Vec::new();
+        words(&document, &mut texts);
+        harm.extend(texts.iter().find_map(|text| unfit(text)).map(|why| format!("holds {why}")));
+        documents += usize::from(document["id"] == id);
+    }
+    if documents == 0 {
+        harm.push("does not hold its document".to_owned());
+    }
+    harm
+}
+
+/// What whoever looked on calls harm. Where it could not look, that is harm as well.
 #[must_use]
 pub fn of_sight(sight: &Sight) -> Vec<String> {
     let mut harm = sight.wrong.clone();
+    let mut slow = |rule: &str, who: &str, times: &[Duration], bound: Duration| {
+        let most = Sight::quantile(times, 0.99);
+        if times.is_empty() {
+            harm.push(format!("{rule} {who} was never asked"));
+        } else if most > bound {
+            harm.push(format!("{rule} {who} took {most:?} to answer (p99)"));
+        }
+    };
+    slow("U2", "the api", &sight.answers, ANSWER);
+    slow("U3", "the engine", &sight.pings, PING);
     let slowest = sight.pings.iter().max().copied().unwrap_or_default();
-    if slowest > PING {
-        harm.push(format!("U3 the engine took {slowest:?} to answer"));
+    if slowest > SLOWEST_PING {
+        harm.push(format!("U3 the engine took {slowest:?} to answer once"));
     }
     if sight.largest_log > LOG {
         harm.push(format!("U3 the log of a container grew to {} bytes", sight.largest_log));
     }
-    let (flows, most) = sight.flows;
-    if most > 0 && flows * 10 > most {
-        harm.push(format!("U3 the host's table held {flows} of {most} flows"));
+    match sight.flows {
+        Some((flows, most)) if most > 0 && flows * 10 <= most => {}
+        Some((flows, most)) => {
+            harm.push(format!("U3 the host's table held {flows} of {most} flows"));
+        }
+        None => harm.push("U3 the host's table of flows could not be read".to_owned()),
     }
     harm
 }
@@ -224,10 +350,6 @@ pub fn of_sight(sight: &Sight) -> Vec<String> {
 fn workloads(found: &Inventory) -> Vec<&String> {
     let kinds = ["workload ", "service "];
     found.containers.iter().filter(|c| kinds.iter().any(|kind| c.starts_with(kind))).collect()
-}
-
-fn is_own(tag: &str) -> bool {
-    tag.starts_with(OWN_IMAGES)
 }
 
 fn collect(value: &Bson, texts: &mut Vec<String>) {
@@ -258,28 +380,30 @@ fn words(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
-/// What in a text could do something to a terminal, to a log or to the eye of a reader.
+/// What in a text could do something to a terminal, to a log or to the eye of a reader: every
+/// character that is not to be seen, but newline and tab, and what joins two pictures to one.
 #[must_use]
 pub fn unfit(text: &str) -> Option<String> {
-    let bad = |c: &char| {
-        let c = *c;
-        (c.is_control() && c != '\n' && c != '\t')
-            || ('\u{202a}'..='\u{202e}').contains(&c)
-            || ('\u{2066}'..='\u{2069}').contains(&c)
-            || ['\u{2028}', '\u{2029}', '\u{200e}', '\u{200f}', '\u{feff}'].contains(&c)
-    };
-    text.chars().find(bad).map(|c| format!("U+{:04X}", u32::from(c)))
+    let picture =
+        |p: char| !p.is_ascii() && !p.is_alphanumeric() && !p.is_whitespace() && !is_unseen(p);
+    let mut previous = ' ';
+    for c in text.chars() {
+        let joins = c == '\u{200d}' && picture(previous);
+        if is_unseen(c) && !['\n', '\t'].contains(&c) && !joins {
+            return Some(format!("U+{:04X}", u32::from(c)));
+        }
+        previous = c;
+    }
+    None
+}
+
+fn is_unseen(c: char) -> bool {
+    // Letters and a sign that are blank.
+    ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'].contains(&c)
+        || c.general_category_group() == GeneralCategoryGroup::Other
+        || [GeneralCategory::LineSeparator, GeneralCategory::ParagraphSeparator]
+            .contains(&c.general_category())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_could_do_something_is_found() {
-        for bad in ["\u{1b}[2J", "a\rb", "\u{202e}", "\u{9b}31m", "\0", "\u{2028}", "\u{7f}"] {
-            assert!(unfit(bad).is_some(), "{bad:?}");
-        }
-        assert_eq!(unfit("Zoë\n\t<script> 👩\u{200d}🚀"), None);
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! The Docker engine as a witness: what of a world's is there, and away with it.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::IpAddr,
     path::PathBuf,
 };
@@ -66,6 +66,8 @@ pub struct Inventory {
     pub tags: BTreeSet<String>,
     /// Ids of images, with and without names.
     pub images: BTreeSet<String>,
+    /// All names of each, with tags and with digests.
+    pub names: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Engine {
@@ -134,7 +136,10 @@ impl Engine {
         found.volumes.extend(volumes.unwrap_or_default().into_iter().map(|volume| volume.name));
         let all = ListImagesOptions { all: true, ..Default::default() };
         for image in self.docker.list_images(Some(all)).await? {
-            let tags = image.repo_tags.into_iter().filter(|tag| !tag.contains("<none>"));
+            let real = |names: Vec<String>| names.into_iter().filter(|n| !n.contains("<none>"));
+            let tags: Vec<String> = real(image.repo_tags).collect();
+            let names = tags.iter().cloned().chain(real(image.repo_digests)).collect();
+            found.names.insert(image.id.clone(), names);
             found.tags.extend(tags);
             found.images.insert(image.id);
         }
@@ -266,12 +271,17 @@ impl Engine {
         Ok(address.context("a container without an address")?.parse()?)
     }
 
+    /// Removes a container that was made so, if it is there.
+    pub async fn remove_open(&self, name: &str) {
+        let options = RemoveContainerOptions { force: true, v: true, link: false };
+        // It may never have been made.
+        let _ = self.docker.remove_container(name, Some(options)).await;
+    }
+
     /// Removes containers and a network that were made so, as far as they are there.
     pub async fn close(&self, containers: &[&str], network: &str) {
         for name in containers {
-            let options = RemoveContainerOptions { force: true, v: true, link: false };
-            // It may never have been made.
-            let _ = self.docker.remove_container(name, Some(options)).await;
+            self.remove_open(name).await;
         }
         let _ = self.docker.remove_network(network).await;
     }

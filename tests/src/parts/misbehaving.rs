@@ -394,10 +394,12 @@ impl Wanted<'_> {
         Some(Answer::new("307 Temporary Redirect").field(format!("location: {to}")))
     }
 
-    /// The other image that the tag stands for later.
+    /// The other image that the tag stands for later: without what the first one was told, so that it
+    /// answers otherwise, if at all.
     fn flipped(&self) -> Option<Document> {
         let label = json!({ "time": self.times.to_string() });
         let draft = self.state.good.clone().config("/config/Labels", label);
+        let draft = draft.config("/config/Env", json!([]));
         let other = site::Site::image(&draft, &self.state.layers).ok()?;
         let document = other.documents.get("1").cloned()?;
         let kept = self.state.with_site(self.name, |site| {

@@ -9,6 +9,7 @@ pub mod mongo;
 pub mod net;
 pub mod process;
 pub mod proxy;
+pub mod quarantine;
 pub mod service;
 pub mod sick;
 pub mod stack;

@@ -242,6 +242,18 @@ pub async fn dump(uri: &str, database: &str) -> Result<Vec<(String, Document)>> 
     Ok(all)
 }
 
+/// Lets every submission of a database that waits for its next try be tried now.
+///
+/// # Errors
+/// When the set does not answer.
+pub async fn hurry(uri: &str, database: &str) -> Result<()> {
+    let submissions = connect(uri).await?.database(database).collection::<Document>("submissions");
+    let waiting = doc! { "delay.next_try": { "$exists": true } };
+    let now = doc! { "$set": { "delay.next_try": bson::DateTime::now() } };
+    submissions.update_many(waiting, now).await?;
+    Ok(())
+}
+
 /// Removes a test's database.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! A tap between a worker and its engine: everything is passed on unchanged, and every request is
-//! recorded with its head and body. Attached streams, which are no HTTP any more, only pass.
+//! recorded with its head, its body and the beginning of its answer. Attached streams, which are no HTTP any more, only pass.
 
 use std::{
     net::SocketAddr,
@@ -20,6 +20,8 @@ use tokio::{
 
 /// Of longer bodies (our own images, as archives) only the beginning is kept, in bytes.
 pub const KEPT_BODY: usize = 256 * 1024;
+/// Of an answer only the beginning is kept, in bytes: its status, and the id of what was made.
+pub const KEPT_ANSWER: usize = 2 * 1024;
 /// Longest head that is understood, in bytes.
 const HEAD: usize = 256 * 1024;
 
@@ -34,6 +36,8 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
     /// The beginning of the body.
     pub body: Vec<u8>,
+    /// The beginning of the answer, head and body.
+    pub answer: Vec<u8>,
 }
 
 impl Call {
@@ -47,6 +51,15 @@ impl Call {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The id of what it made, as the engine answered.
+    #[must_use]
+    pub fn made(&self) -> Option<String> {
+        let answer = String::from_utf8_lossy(&self.answer);
+        let status = answer.lines().next().unwrap_or_default().split(' ').nth(1);
+        let (_, rest) = answer.split_once("\"Id\":\"").filter(|_| status == Some("201"))?;
+        Some(rest.split('"').next()?.to_owned())
     }
 }
 
@@ -112,8 +125,8 @@ async fn pass(here: TcpStream, socket: PathBuf, kept: Arc<Mutex<Vec<Call>>>) -> 
     let (from_worker, to_worker) = here.into_split();
     let (from_engine, to_engine) = there.into_split();
     let reader = Arc::new(Mutex::new(Reader::default()));
-    let asked = requests(from_worker, to_engine, Arc::clone(&reader), kept);
-    let (asked, answered) = tokio::join!(asked, answers(from_engine, to_worker, reader));
+    let asked = requests(from_worker, to_engine, Arc::clone(&reader), Arc::clone(&kept));
+    let (asked, answered) = tokio::join!(asked, answers(from_engine, to_worker, reader, kept));
     asked.and(answered)
 }
 
@@ -130,8 +143,16 @@ async fn requests(
             // A half-closed stream stays open in the other direction.
             return Ok(to.shutdown().await?);
         }
-        let calls = reader.lock().unwrap_or_else(PoisonError::into_inner).asked(&buffer[..read]);
-        kept.lock().unwrap_or_else(PoisonError::into_inner).extend(calls);
+        {
+            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let calls = reader.asked(&buffer[..read]);
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            // What is answered next on this connection is the last of them.
+            if !calls.is_empty() {
+                kept.extend(calls);
+                reader.last = Some(kept.len() - 1);
+            }
+        }
         to.write_all(&buffer[..read]).await?;
     }
 }
@@ -140,6 +161,7 @@ async fn answers(
     mut from: unix::OwnedReadHalf,
     mut to: OwnedWriteHalf,
     reader: Arc<Mutex<Reader>>,
+    kept: Arc<Mutex<Vec<Call>>>,
 ) -> Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -147,7 +169,15 @@ async fn answers(
         if read == 0 {
             return Ok(to.shutdown().await?);
         }
-        reader.lock().unwrap_or_else(PoisonError::into_inner).answered(&buffer[..read]);
+        {
+            let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            reader.answered(&buffer[..read]);
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(call) = reader.last.and_then(|last| kept.get_mut(last)) {
+                let room = KEPT_ANSWER.saturating_sub(call.answer.len());
+                call.answer.extend_from_slice(&buffer[..room.min(read)]);
+            }
+        }
         to.write_all(&buffer[..read]).await?;
     }
 }
@@ -157,6 +187,8 @@ async fn answers(
 struct Reader {
     buffer: Vec<u8>,
     state: State,
+    /// Which of all recorded requests came last on this connection.
+    last: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -239,7 +271,7 @@ impl Reader {
             method: method.to_owned(),
             path: without_version(target),
             headers,
-            body: Vec::new(),
+            ..Call::default()
         };
         let length = call.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         if call.header("transfer-encoding").is_some() {
@@ -319,6 +351,44 @@ mod tests {
             assert_eq!(calls[1].resource(), "/containers/create");
             assert_eq!(calls[2].body, b"abcde");
         }
+    }
+
+    /// Two connections at once: each answer belongs to the request that it followed.
+    #[tokio::test]
+    async fn what_was_made_is_known_by_its_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("engine");
+        let engine = tokio::net::UnixListener::bind(&socket).unwrap();
+        let answering = tokio::spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((mut stream, _)) = engine.accept().await {
+                open.spawn(async move {
+                    let mut buffer = [0; 1024];
+                    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                        let asked = String::from_utf8_lossy(&buffer[..read]).into_owned();
+                        let name = asked.split([' ', '=']).nth(2).unwrap().to_owned();
+                        let body = format!("{{\"Id\":\"id-of-{name}\",\"Warnings\":[]}}");
+                        let status = if name == "bad" { "409 Conflict" } else { "201 Created" };
+                        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}", body.len());
+                        stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+                    }
+                });
+            }
+        });
+        let tap = Tap::start(&format!("unix://{}", socket.display())).await.unwrap();
+        let mut streams = [
+            TcpStream::connect(tap.address()).await.unwrap(),
+            TcpStream::connect(tap.address()).await.unwrap(),
+        ];
+        for (n, name) in [(0, "a"), (1, "b"), (0, "bad"), (1, "c")] {
+            let request = format!("POST /containers/create?name={name} HTTP/1.1\r\n\r\n");
+            streams[n].write_all(request.as_bytes()).await.unwrap();
+            assert!(streams[n].read(&mut [0; 1024]).await.unwrap() > 0);
+        }
+        let made: Vec<Option<String>> = tap.calls().iter().map(Call::made).collect();
+        let id = |name: &str| Some(format!("id-of-{name}"));
+        assert_eq!(made, [id("a"), id("b"), None, id("c")]);
+        answering.abort();
     }
 
     #[test]

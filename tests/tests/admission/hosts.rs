@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use portcall_tests::{Event, Submission, World, parts::misbehaving::Lure};
 use reqwest::StatusCode;
 
-use crate::ask::{Scene, Want::*};
+use crate::ask::{Scene, Want::*, stored};
 
 const DENIED: &str = "image_host_denied";
 const NAME: &str = "image_name_invalid";
@@ -62,6 +62,126 @@ async fn a_registry_that_the_event_does_not_name_is_denied() -> Result<()> {
     let denied = denied.into_iter().map(|r| (r, Refused(DENIED, "takes no images from")));
     let names = names.into_iter().map(|r| (r, Refused(NAME, "")));
     scene.ask_all(denied.chain(names).collect()).await?;
+    scene.leave().await
+}
+
+/// Names that are none and need nothing to be made.
+const NAMES: &[&str] = &[
+    "",
+    " ",
+    "   ",
+    "\u{3000}",
+    ".",
+    "..",
+    "../../etc",
+    "u/../x",
+    "u/./x",
+    "/u/x",
+    "/etc/passwd",
+    "//u/x",
+    "u//x",
+    "u/x/",
+    "U/App",
+    "u/App",
+    "u/app:",
+    ":tag",
+    "u/app:.tag",
+    "u/app:-tag",
+    "u/app:a:b",
+    "u/app:a/b",
+    "u/app@",
+    "u/app@sha256:",
+    "u/app@sha256:xyz",
+    "u/app --privileged",
+    "u/app\n",
+    "u/app\r\nHost: x",
+    "u/app\t",
+    " u/app x",
+    "u/app%2f..",
+    "u/app%00",
+    "u/app\0",
+    "u/\u{430}pp",
+    "u/app\u{200b}",
+    "u/app\u{202e}",
+    "\u{feff}u/app",
+    "\u{ff55}/app",
+    "u\\app",
+    "http://h/x",
+    "https://h/x",
+    "docker://h/x",
+    "oci-archive:/x",
+    "oci:/x:y",
+    "docker-archive:/etc/passwd",
+    "file:///etc/passwd",
+    "user:pass@h/x",
+    "user@h/x",
+    "h:99999/x",
+    "h:0/x",
+    "h:443:443/x",
+    "h:/x",
+    "h:-1/x",
+    "h:0x50/x",
+    "[::1]/x",
+    "[::1]:80/x",
+    "u/app?x=y",
+    "u/app#x",
+    "{{.Node.Hostname}}",
+    "u/{{.Service.Name}}",
+    "$(id)",
+    "`id`",
+    "${HOME}/x",
+    "u/app;id",
+    "u/app|id",
+    "u/app&id",
+    "u/*",
+    "~/x",
+    "-v",
+    "--help",
+    "--privileged/x",
+    "-h.example/x",
+    "u/-x",
+    "u/x-",
+    "u/.x",
+    "u/x.",
+    "u/_x",
+    "u/a..b",
+    "u/a___b",
+    "u/a._b",
+];
+
+/// Every kind of name that is none, whoever might read it otherwise: as a path, another transport, an
+/// option, a template, a command, or as an id of the engine's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_none_is_refused_before_anybody_reads_it_otherwise() -> Result<()> {
+    let scene = Scene::set(|plan, _| plan).await?;
+    let host = scene.lure.host();
+    let (hex, long_tag) = ("0".repeat(64), "t".repeat(129));
+    let made = [
+        format!("u/app@sha256:{}", &hex[1..]),
+        format!("u/app@sha256:{hex}0"),
+        format!("u/app@sha256:{}", "A".repeat(64)),
+        format!("u/app@md5:{}", "0".repeat(32)),
+        format!("@sha256:{hex}"),
+        format!("u/app@sha256:{hex}@sha256:{hex}"),
+        hex.clone(),
+        format!("sha256:{hex}"),
+        format!("u/app:{long_tag}"),
+        "a".repeat(256),
+        format!("u/{}", "a/".repeat(200)),
+    ];
+    let names = NAMES.iter().copied().chain(made.iter().map(String::as_str));
+    let rows: Vec<_> = names.map(|name| (name.to_owned(), Refused(NAME, ""))).collect();
+    scene.ask_all(rows).await?;
+    // Names like any other, of registries that the event does not name.
+    let denied = ["xn--80ak6aa92e.com/x", "h:443/x", "host.example/x", "localhost/x", "h:1/x"];
+    let rows = denied.map(|name| (name.to_owned(), Refused(DENIED, "takes no images from")));
+    scene.ask_all(rows.to_vec()).await?;
+    // One that fills a body alone is never read to its end.
+    let good = Submission::of("Gordon").reference(&scene.registry.reference("good"));
+    let endless = good.reference(&format!("{host}/{}", "a".repeat(1 << 20)));
+    let answer = scene.world.client.post(&endless).await?;
+    ensure!(answer.status == StatusCode::PAYLOAD_TOO_LARGE, "{}", answer.text);
+    ensure!(stored(&scene.world).await? == 0, "one of them got further");
     scene.leave().await
 }
 

@@ -22,7 +22,7 @@ use crate::rules::{
 };
 use crate::source::{
     forbidden_imports, of_a_machine, outside_home, reaching_in, silenced, strange_at_top, too_long,
-    undocumented, unwraps, without_header,
+    undocumented, unknown_to_the_tree, unwraps, without_header,
 };
 
 type Check = fn(&[Source]) -> Vec<String>;
@@ -124,6 +124,15 @@ fn every_setting_is_documented() {
     let unused = [Source::new("infra/env.sample", &format!("{name}=1\n"))];
     assert_eq!(undocumented(&unused).len(), 1);
     holds(undocumented, "api/src/a.rs", &format!("read(\"{name}\")"));
+}
+
+#[test]
+fn what_the_readme_names_is_there() {
+    let test = || Source::new("tests/a.rs", "fn a_b_c_d_e() {}");
+    let names = |text| [Source::new("README.md", text), test()];
+    assert_eq!(unknown_to_the_tree(&names("`a_b_c_d_e`, `tests/a.rs`, `tests`")), [""; 0]);
+    assert_eq!(unknown_to_the_tree(&names("`a_b_c_d_f`")).len(), 1);
+    holds(unknown_to_the_tree, "README.md", "see `worker/src/nowhere.rs`");
 }
 
 #[test]

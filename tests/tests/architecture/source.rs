@@ -180,3 +180,35 @@ pub(crate) fn reaching_in(sources: &[Source]) -> Vec<String> {
     }
     complaints
 }
+
+/// Names of tests and files in the README's code words that lead nowhere.
+pub(crate) fn unknown_to_the_tree(sources: &[Source]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for source in sources.iter().filter(|s| s.is("md")) {
+        for (n, line) in source.text.lines().enumerate() {
+            let words = line.split('`').skip(1).step_by(2);
+            for word in words.filter(|word| !known(word, sources)) {
+                complaints.push(source.complain(n + 1, &format!("there is no {word}")));
+            }
+        }
+    }
+    complaints
+}
+
+/// Whether a code word is no name of a test or file, or one that is there.
+fn known(word: &str, sources: &[Source]) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let sentence = word.chars().all(plain) && word.split('_').count() > 4;
+    let folders = ["api/", "infra/", "shared/", "tests/", "web/", "worker/"];
+    let path = folders.iter().any(|folder| word.starts_with(folder))
+        && word.chars().all(|c| plain(c) || c.is_ascii_uppercase() || "/.-".contains(c));
+    if sentence {
+        let function = format!("fn {word}(");
+        sources.iter().any(|s| s.is("rs") && s.text.contains(&function))
+    } else if path {
+        let folder = format!("{}/", word.trim_end_matches('/'));
+        sources.iter().any(|s| s.path == word || s.path.starts_with(&folder))
+    } else {
+        true
+    }
+}

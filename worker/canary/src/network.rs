@@ -1,5 +1,5 @@
 //! Ways out of the slot: addresses that must not be reached, names that must not be resolved, and
-//! what the container sees of the network that it is in. Every wait is short: what is refused is
+//! what the container sees of the network that it is in, and may change of it. Every wait is short: what is refused is
 //! refused at once, and what is swallowed must not keep a node waiting.
 
 use std::{
@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use crate::attempt::{Attempt, Tried};
+use crate::{
+    attempt::{Attempt, Tried},
+    sys::{Arg, call},
+};
 
 /// For one connection or answer.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -38,7 +41,16 @@ pub(crate) const TABLE: &[Attempt] = &[
         name: "sockets_abstract",
         attempt: || lines("/proc/net/unix", |line| line.contains(" @")),
     },
+    // Of no family, and of no kind of device: who may ask is told so only after that.
+    Attempt { name: "add_address", attempt: || change(SIOCSIFADDR, [0; 2]) },
+    Attempt { name: "set_mac", attempt: || change(SIOCSIFHWADDR, [0xFF; 2]) },
+    Attempt { name: "set_link", attempt: set_link },
 ];
+
+// The same on every processor, and of another type in every libc.
+const SIOCSIFFLAGS: i64 = 0x8914;
+const SIOCSIFADDR: i64 = 0x8916;
+const SIOCSIFHWADDR: i64 = 0x8924;
 
 const METADATA_6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -134,4 +146,31 @@ fn lines(file: &str, of_kind: fn(&str) -> bool) -> Tried {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Tried::Number(0),
         Err(error) => Tried::counted(Err(error)),
     }
+}
+
+/// Sets the flags of the loopback that it has already: up or down, it stays as it is.
+fn set_link() -> Tried {
+    let flags = || -> io::Result<u16> {
+        let text = fs::read_to_string("/sys/class/net/lo/flags")?;
+        let digits = text.trim().trim_start_matches("0x");
+        u16::from_str_radix(digits, 16).map_err(|_| io::Error::from_raw_os_error(libc::EIO))
+    };
+    match flags() {
+        Ok(flags) => change(SIOCSIFFLAGS, flags.to_ne_bytes()),
+        Err(error) => Tried::Refused(error),
+    }
+}
+
+/// Asks for a change of the loopback: the beginning of what it shall be, the rest is zeros.
+fn change(request: i64, beginning: [u8; 2]) -> Tried {
+    let socket = match UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) {
+        Ok(socket) => socket,
+        Err(error) => return Tried::Refused(error),
+    };
+    // struct ifreq: sixteen bytes of name, then the value.
+    let mut wanted = [0; 32];
+    wanted[0] = u64::from_ne_bytes(*b"lo\0\0\0\0\0\0");
+    let [first, second] = beginning;
+    wanted[2] = u64::from_ne_bytes([first, second, 0, 0, 0, 0, 0, 0]);
+    call(libc::SYS_ioctl, [Arg::Fd(&socket), Arg::Number(request), Arg::Words(&wanted)]).into()
 }

@@ -25,6 +25,7 @@ use crate::{
 
 pub mod expected;
 pub mod report;
+pub mod scene;
 pub mod table;
 
 pub use expected::{Difference, Expected, differences};

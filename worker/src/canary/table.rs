@@ -4,7 +4,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::expected::Scene;
+use super::scene::Scene;
 use crate::fleet::Profile;
 
 /// What one attempt must come to, under one profile.
@@ -224,12 +224,16 @@ pub const ROWS: &[Row] = &[
     number("interfaces", |_| 1..=1),
     number("addresses_ipv6", |_| 0..=0),
     number("sockets_abstract", |_| 0..=0),
+    // What could be changed of the network.
+    both("add_address", "EPERM"),
+    both("set_mac", "EPERM"),
+    both("set_link", "EPERM"),
     // How much there is of what is limited.
     number("processes", |scene| nearly(scene.limits.pids)),
     number("threads", |scene| nearly(scene.limits.pids)),
     number("files_open", |scene| nearly(scene.limits.nofile)),
-    number("inotify_instances", of_one_user),
-    number("signals_pending", of_one_user),
+    number("inotify_instances", |scene| of_one_user(scene.limits.nofile)),
+    number("signals_pending", |_| of_one_user(128)),
     number("memory_mib", |scene| {
         let most = i64::from(scene.limits.memory_mib);
         most * 3 / 4..=most
@@ -289,6 +293,10 @@ const UNDER_GVISOR: &[(&str, Want)] = &[
     ("egress_udp", Want::Said(UNREACHED_OR_LATE)),
     ("egress_private", Want::Said(UNREACHED_OR_LATE)),
     ("resolve_name", Want::Said("SERVFAIL|ETIMEDOUT|REFUSED|ECONNREFUSED|ENETUNREACH|TOO_LATE")),
+    // Of its own network stack.
+    ("add_address", Want::Anything),
+    ("set_mac", Want::Anything),
+    ("set_link", Want::Anything),
     // gVisor is itself under these, and would end with everybody in it.
     ("processes", Want::Said("NOT_TRIED")),
     ("threads", Want::Said("NOT_TRIED")),
@@ -375,14 +383,11 @@ fn capabilities(scene: &Scene<'_>) -> RangeInclusive<i64> {
     }
 }
 
-/// The kernel counts them per user over the whole machine. A strict container's user is its own;
-/// that of an ordinary one may be others' as well, who hold some, or all: that is no fault of the
-/// node's, or a stranger could bring a node down.
-fn of_one_user(scene: &Scene<'_>) -> RangeInclusive<i64> {
-    match scene.profile {
-        Profile::Ordinary => 0..=128,
-        Profile::Strict => 128..=128,
-    }
+/// The kernel counts them per user over the whole machine, and with user namespaces for the whole
+/// machine: others may hold some, or all. That is no fault of the node's, or a stranger could bring
+/// it down.
+fn of_one_user(most: u32) -> RangeInclusive<i64> {
+    0..=most.into()
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub use facts::{CgroupVersion, NodeFacts};
 pub use image_uses::{Eviction, UsedImage};
 pub use labels::{Kind, LabelKey, Owner};
 pub use limits::{Limits, Profile};
-pub use request::{DiskThrottle, NodeSettings};
+pub use request::{DiskThrottle, NodeSettings, RootQuota};
 pub use slot::{Slot, SlotHealth};
 pub use subnet::SubnetPool;
 pub use sweep::{Found, Object, Removal, Sweep};
@@ -295,12 +295,14 @@ impl Fleet {
         }
     }
 
-    /// How many bytes each container has written to its root, in the order of the specs. The
-    /// engine counts files for it: not to be asked more than every few seconds.
+    /// How many bytes each container has written to its root, in the order of the specs; none
+    /// where the engine cannot count, as below a tree that is deeper than a path may be long. The
+    /// engine walks through all names for it: not to be asked all the time. Files without a name
+    /// it does not find.
     ///
     /// # Errors
     /// [`FleetError`] if the engine cannot be asked.
-    pub async fn written(&self, workload: &Workload) -> Result<Vec<u64>, FleetError> {
+    pub async fn written(&self, workload: &Workload) -> Result<Vec<Option<u64>>, FleetError> {
         match self {
             Self::Engine(engine) => engine.written(workload).await,
         }

@@ -318,7 +318,9 @@ fn security_options(profile: Profile, node: &NodeFacts) -> Vec<String> {
     options
 }
 
-/// Never `nproc`: it is counted per user over the whole machine.
+/// Never `nproc`: it is counted per user over the whole machine. Nor `fsize`: it holds for files in
+/// memory and for sparse ones, too, and .NET 7 to 9 makes one of 2 TiB when it starts, to die of it
+/// (dotnet/runtime 117819); it would bound each file, and not their number.
 fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
     [
         ("core", 0),

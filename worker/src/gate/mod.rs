@@ -12,7 +12,7 @@
 //!
 //! Two things keep it shut, each for itself:
 //!
-//! - **The canary** ([`examine`]), our own image that tries what no stranger's may do. It is run in
+//! - **The canary** ([`examine`](crate::examine)), our own image that tries what no stranger's may do. It is run in
 //!   every profile before the first claim, again on a timer, after the engine was lost, and when the
 //!   engine is another one or of another version. One difference in one profile shuts the gate for
 //!   all. A canary that could not be run is not one that failed: the node stays as it was while its
@@ -28,8 +28,6 @@
 //!
 //! The rules are [`Standing`], a pure function of what happened and when.
 
-pub mod examine;
-pub(crate) mod notes;
 pub mod room;
 mod standing;
 pub mod watch;
@@ -46,6 +44,10 @@ use tokio::{
 pub use standing::{Last, Standing, Verdict};
 
 use crate::{fleet::NodeFacts, probe::wire::DiskSpace};
+
+/// The longest that one examination may take, its slot included. It is a few seconds on a machine
+/// that is not busy; every call in it has a limit of its own.
+pub const LONGEST: Duration = Duration::from_secs(90);
 
 /// How an examination of the node ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

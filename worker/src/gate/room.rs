@@ -4,15 +4,16 @@
 //!
 //! Only images are touched that are copies anyway: those of the platform's own registry, and those
 //! that this process fetched itself. What was used since the oldest grading under way began stays,
-//! as does what a container uses; when this process asked for an image last is known, and one that
-//! it did not ask for counts as the oldest. What was not asked for in a day goes even where there is
-//! room.
+//! as does what a container uses. When this process asked for an image last is known. One that it
+//! did not ask for may be what another worker on the same engine has just pulled: only when this
+//! process has seen it there for longer than a pull and a grading can take it goes, and first then.
+//! What was not asked for in a day goes even where there is room.
 //!
 //! The prober of an idle slot says how full the disk is. Should a stranger have taken it over, it
 //! can make this worker fetch images anew, or stop, and nothing else.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     future::Future,
     sync::{
         PoisonError,
@@ -34,7 +35,12 @@ use crate::{
 pub const LOOK: Duration = Duration::from_secs(10);
 /// An image that was not asked for in so long goes.
 pub const IDLE: Duration = Duration::from_secs(24 * 3600);
-/// Between two rounds for such images.
+/// An image that this process did not ask for is another worker's for so long after it was first
+/// seen: no pull and grading take longer.
+pub const OTHERS: Duration = crate::quarantine::RECENT;
+/// Between two looks at which images there are.
+const NAMES: Duration = Duration::from_secs(60);
+/// Between two rounds for images that were not asked for in a day.
 const ROUND: Duration = Duration::from_secs(600);
 /// Between two looks at what the platform's own registry holds.
 const REGISTRY: Duration = Duration::from_secs(60);
@@ -76,7 +82,6 @@ pub struct Housekeeper {
     least: u64,
     /// What the names of images begin with that come from the platform's own registry.
     ours: Option<String>,
-    began: Instant,
     /// Something was graded since the last look.
     stale: AtomicBool,
     look: Mutex<Look>,
@@ -89,6 +94,32 @@ struct Look {
     at: Option<Instant>,
     room: Room,
     round: Instant,
+    seen: Seen,
+}
+
+/// Since when images are known to be there.
+#[derive(Debug, Default)]
+struct Seen {
+    at: Option<Instant>,
+    first: HashMap<String, Instant>,
+}
+
+impl Seen {
+    /// These are there now, and no others.
+    fn note(&mut self, names: Vec<String>, now: Instant) {
+        let first = names.into_iter().map(|name| {
+            let first = self.first.get(&name).copied().unwrap_or(now);
+            (name, first)
+        });
+        self.first = first.collect();
+        self.at = Some(now);
+    }
+
+    /// Those that were there at this time already, and are.
+    fn since(&self, then: Option<Instant>) -> Vec<String> {
+        let old = self.first.iter().filter(|(_, first)| then.is_some_and(|then| **first <= then));
+        old.map(|(name, _)| name.clone()).collect()
+    }
 }
 
 impl Housekeeper {
@@ -96,15 +127,9 @@ impl Housekeeper {
     /// registry. It begins now.
     #[must_use]
     pub fn new(least: u64, ours: Option<String>, began: Instant) -> Self {
-        let look = Mutex::new(Look { at: None, room: Room::Enough, round: began });
-        Self {
-            least,
-            ours,
-            began,
-            stale: AtomicBool::new(false),
-            look,
-            registry: Default::default(),
-        }
+        let seen = Seen::default();
+        let look = Mutex::new(Look { at: None, room: Room::Enough, round: began, seen });
+        Self { least, ours, stale: AtomicBool::new(false), look, registry: Default::default() }
     }
 
     /// Something was graded: the next look is a fresh one.
@@ -133,7 +158,10 @@ impl Housekeeper {
         if fresh && !stale {
             return look.room;
         }
-        let space = match self.make(storage, idle_since).await {
+        if look.seen.at.is_none_or(|at| now.duration_since(at) >= NAMES) {
+            self.note_names(storage, &mut look.seen).await;
+        }
+        let space = match self.make(storage, idle_since, &mut look.seen).await {
             Ok(space) => space,
             Err(error) => {
                 // A slot whose prober does not answer is replaced, and the next one asked.
@@ -149,7 +177,7 @@ impl Housekeeper {
         gate.disk(space, lacking);
         if now.duration_since(look.round) >= ROUND {
             look.round = now;
-            self.remove_idle(storage, idle_since, now).await;
+            self.remove_idle(storage, idle_since, now, &mut look.seen).await;
         }
         look.room
     }
@@ -181,12 +209,14 @@ impl Housekeeper {
         &self,
         storage: &impl Storage,
         idle_since: Instant,
+        seen: &mut Seen,
     ) -> Result<DiskSpace, ProberError> {
         let mut space = storage.space().await?;
         if self.lacking(space).is_none() {
             return Ok(space);
         }
-        for name in self.candidates(storage, idle_since).await {
+        let long_there = storage.now().checked_sub(OTHERS);
+        for name in self.candidates(storage, idle_since, long_there, seen).await {
             if self.remove(storage, &name, idle_since).await == Eviction::Removed {
                 space = storage.space().await?;
                 if self.lacking(space).is_none() {
@@ -197,16 +227,22 @@ impl Housekeeper {
         Ok(space)
     }
 
-    async fn remove_idle(&self, storage: &impl Storage, idle_since: Instant, now: Instant) {
-        // Of one that was not asked for it is only known that this process did not ask.
-        let Some(day_ago) = now.checked_sub(IDLE).filter(|at| self.began <= *at) else { return };
+    async fn remove_idle(
+        &self,
+        storage: &impl Storage,
+        idle_since: Instant,
+        now: Instant,
+        seen: &mut Seen,
+    ) {
+        let Some(day_ago) = now.checked_sub(IDLE) else { return };
         let idle_since = idle_since.min(day_ago);
-        for name in self.candidates(storage, idle_since).await {
+        for name in self.candidates(storage, idle_since, Some(day_ago), seen).await {
             self.remove(storage, &name, idle_since).await;
         }
     }
 
-    async fn candidates(&self, storage: &impl Storage, idle_since: Instant) -> Vec<String> {
+    /// Looks at which images there are; those that it cannot list are no longer known to be there.
+    async fn note_names(&self, storage: &impl Storage, seen: &mut Seen) {
         let names = match self.ours {
             None => Ok(Vec::new()),
             Some(_) => storage.names().await,
@@ -215,7 +251,20 @@ impl Housekeeper {
             tracing::warn!(%error, "cannot list the node's images");
             Vec::new()
         });
-        evictable(names, storage.used(), self.ours.as_deref(), idle_since)
+        seen.note(names, storage.now());
+    }
+
+    /// What may go, the first first. Of what was not asked for, that which was there at
+    /// `long_there` and has not gone since.
+    async fn candidates(
+        &self,
+        storage: &impl Storage,
+        idle_since: Instant,
+        long_there: Option<Instant>,
+        seen: &mut Seen,
+    ) -> Vec<String> {
+        self.note_names(storage, seen).await;
+        evictable(seen.since(long_there), storage.used(), self.ours.as_deref(), idle_since)
     }
 
     async fn remove(&self, storage: &impl Storage, name: &str, idle_since: Instant) -> Eviction {
@@ -247,7 +296,7 @@ impl Housekeeper {
     }
 }
 
-/// What may go, the first first: strangers' images that were not asked for since `idle_since`.
+/// Strangers' images of these names, and those that were not asked for since `idle_since`.
 fn evictable(
     names: Vec<String>,
     used: Vec<UsedImage>,

@@ -6,7 +6,7 @@ use portcall_shared::{domain::text::defused, store::nodes::CanaryDifference};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::{Examined, Outcome, examine::LONGEST};
+use super::{Examined, LONGEST, Outcome};
 use crate::{fleet::NodeFacts, probe::wire::DiskSpace};
 
 /// How many differences a sentence names; all of them are in the log.

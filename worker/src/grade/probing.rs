@@ -12,7 +12,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use portcall_shared::domain::{
     event::{Event, Target},
     submission::Submission,
-    verdict::{Fault, ParticipantFault, PlatformCode, PlatformFault},
+    verdict::{Fault, PlatformCode, PlatformFault},
 };
 use tokio::time::Instant;
 
@@ -31,8 +31,8 @@ use crate::{
 
 /// Between two looks at a container that does not listen yet.
 const LOOK: Duration = Duration::from_millis(100);
-/// Between two looks at what containers wrote: the engine counts files for it.
-const DISK_LOOK: Duration = Duration::from_secs(1);
+/// How long a cause may come after the end.
+const WHY_KILLED: Duration = Duration::from_secs(1);
 /// For one knock at port 80.
 const KNOCK: Duration = Duration::from_millis(500);
 /// Ports that are tried when port 80 stays silent, for the hint.
@@ -106,36 +106,18 @@ impl Grader {
             };
             running.push(async move { (image, self.see(target).await) });
         }
-        let full = self.watch_disks(workload, prepared);
+        let full = self.watch_disk(slot, workload, prepared);
         tokio::pin!(full);
         loop {
             let next = tokio::select! {
                 next = running.next() => next,
-                full = &mut full => return Err(full.into()),
+                full = &mut full => return Err(Break::Fault(full)),
                 stop = progress.stopped() => return Err(stop.into()),
             };
             let Some((image, result)) = next else { return Ok(seen) };
             seen[image] = result?;
             if judge::judge(event, submission, &seen).outcome.is_ok() {
                 return Ok(seen);
-            }
-        }
-    }
-
-    /// Completes when an image wrote more to its root than it may. The bound where the node's
-    /// storage has no quota; a look that fails says nothing and is not the image's fault.
-    async fn watch_disks(&self, workload: &Workload, prepared: &Prepared) -> ParticipantFault {
-        loop {
-            tokio::time::sleep(DISK_LOOK).await;
-            let Ok(written) = self.fleet.written(workload).await else { continue };
-            for (position, alias) in prepared.images() {
-                let limit_mib = prepared.specs[position].limits.root_mib;
-                let most = u64::from(limit_mib) * 1024 * 1024;
-                if written.get(position).is_some_and(|bytes| *bytes > most) {
-                    let presence = Presence::DiskFull { limit_mib };
-                    let seen = Seen { alias: alias.to_owned(), presence, answers: Vec::new() };
-                    return judge::absent(&seen, "");
-                }
             }
         }
     }
@@ -198,7 +180,21 @@ impl Grader {
         }
     }
 
+    /// How the container is. The engine hears apart of a process that was killed and of why: what was
+    /// killed without a cause is looked at again for [`WHY_KILLED`].
     async fn state(&self, target: &Target80<'_>) -> Result<ContainerState, Break> {
+        let until = Instant::now() + WHY_KILLED;
+        loop {
+            let state = self.state_now(target).await?;
+            let killed = matches!(state.phase, Phase::Exited { exit_code: 137 });
+            if !killed || state.oom_killed || Instant::now() >= until {
+                return Ok(state);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn state_now(&self, target: &Target80<'_>) -> Result<ContainerState, Break> {
         let states = self.fleet.states(target.workload).await;
         let mut states = states.map_err(|e| super::platform("look at the containers", &e))?;
         if target.position < states.len() {

@@ -99,7 +99,12 @@ fn unanswered(event: &Event, failure: AskFailure, detail: &str) -> ParticipantFa
             ParticipantFault::new(C::NotListening, format!("port 80 hung up on us: {detail}"))
         }
         AskFailure::ConnectTimeout => {
-            ParticipantFault::new(C::NotListening, format!("port 80 does not accept: {detail}"))
+            let message = format!("port 80 does not accept: {detail}");
+            ParticipantFault::new(C::NotListening, message).limit(Limit::new(
+                "connect",
+                limits.connect_ms / 1000,
+                "s",
+            ))
         }
         AskFailure::HeadersTimeout => {
             let limit = (limits.headers_ms / 1000).min(seconds);
@@ -122,6 +127,14 @@ fn unanswered(event: &Event, failure: AskFailure, detail: &str) -> ParticipantFa
             let message = format!("the answer's header is larger than is read: {detail}");
             ParticipantFault::new(C::AnswerHeadersTooLarge, message)
                 .limit(Limit::new("headers", kib, "KiB"))
+        }
+        AskFailure::TooManyFields => {
+            let message = format!("the answer's header has more than is read: {detail}");
+            ParticipantFault::new(C::AnswerHeadersTooLarge, message).limit(Limit::new(
+                "header fields",
+                limits.header_fields as u64,
+                "fields",
+            ))
         }
         AskFailure::NotHttp => {
             ParticipantFault::new(C::AnswerNotHttp, format!("the answer is not HTTP/1.1: {detail}"))

@@ -108,6 +108,7 @@ fn a_broken_rule_shows_path_expected_and_got() {
 #[case(AskFailure::BodyTimeout, "answer_timeout")]
 #[case(AskFailure::BodyTooLarge, "answer_too_large")]
 #[case(AskFailure::HeadersTooLarge, "answer_headers_too_large")]
+#[case(AskFailure::TooManyFields, "answer_headers_too_large")]
 #[case(AskFailure::NotHttp, "answer_not_http")]
 #[case(AskFailure::Truncated, "answer_truncated")]
 #[case(AskFailure::Encoding, "answer_encoding")]
@@ -115,6 +116,44 @@ fn a_broken_rule_shows_path_expected_and_got() {
 fn failures(#[case] failure: AskFailure, #[case] expected: &str) {
     let seen = seen(Presence::Listening, &[failed(failure), failed(failure)]);
     assert_eq!(code(&judge(&event(JSON), &submission(), &[seen])), expected);
+}
+
+/// The limits of [`event`] and of every question.
+#[rstest]
+#[case(AskFailure::ConnectTimeout, ("connect", 1, "s"))]
+#[case(AskFailure::HeadersTimeout, ("headers", 3, "s"))]
+#[case(AskFailure::BodyTimeout, ("request", 5, "s"))]
+#[case(AskFailure::BodyTooLarge, ("body", 64, "KiB"))]
+#[case(AskFailure::HeadersTooLarge, ("headers", 16, "KiB"))]
+#[case(AskFailure::TooManyFields, ("header fields", 64, "fields"))]
+fn a_question_over_a_limit_says_which(
+    #[case] failure: AskFailure,
+    #[case] (name, value, unit): (&str, u64, &str),
+) {
+    let seen = seen(Presence::Listening, &[failed(failure), failed(failure)]);
+    let fault = judge(&event(JSON), &submission(), &[seen]).outcome.unwrap_err();
+    assert_eq!(fault.limit, Some(Limit::new(name, value, unit)));
+}
+
+/// Its own limits, not those of every container.
+#[rstest]
+#[case(Presence::OutOfMemory { limit_mib: 96 }, "oom_killed", ("memory", 96, "MiB"))]
+#[case(Presence::DiskFull { limit_mib: 48 }, "disk_limit", ("disk", 48, "MiB"))]
+#[case(Presence::DiskUncounted { limit_mib: 48 }, "disk_limit", ("disk", 48, "MiB"))]
+#[case(
+    Presence::Silent { open: vec![], exposed: vec![], waited_s: 7 },
+    "not_listening",
+    ("ready", 7, "s")
+)]
+#[case(Presence::NotAwaited, "answer_timeout", ("grading", 180, "s"))]
+fn an_image_over_a_limit_says_which(
+    #[case] presence: Presence,
+    #[case] expected: &str,
+    #[case] (name, value, unit): (&str, u64, &str),
+) {
+    let judgement = judge(&event(JSON), &submission(), &[seen(presence, &[])]);
+    assert_eq!(code(&judgement), expected);
+    assert_eq!(judgement.outcome.unwrap_err().limit, Some(Limit::new(name, value, unit)));
 }
 
 #[test]

@@ -12,19 +12,10 @@ use std::mem;
 
 use super::{
     body::BodyReader,
+    fault::AskFault,
     head::{Head, HeadCheck},
-    wire::{AskFailure, AskLimits, DETAIL_CHARS, Method, Observation},
+    wire::{AskFailure, AskLimits, Method, Observation},
 };
-
-/// Why there is no answer: the code and a sentence.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{detail}")]
-pub struct AskFault {
-    /// What went wrong.
-    pub failure: AskFailure,
-    /// A sentence about it, lower case; holds no bytes of the answer.
-    pub detail: String,
-}
 
 /// What came back, before it has an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,15 +129,6 @@ impl AnswerReader {
             (Method::Head, _) | (_, 204 | 304) => BodyReader::none(self.limits),
             (Method::Get | Method::Post, _) => BodyReader::new(head.framing, self.limits),
         }
-    }
-}
-
-impl AskFault {
-    /// As it is reported, with the question's id and the time that it took in milliseconds.
-    #[must_use]
-    pub fn observed(self, id: u64, ms: u64) -> Observation {
-        let detail = self.detail.chars().take(DETAIL_CHARS).collect();
-        Observation::Failed { id, failure: self.failure, detail, ms }
     }
 }
 

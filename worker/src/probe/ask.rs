@@ -4,7 +4,12 @@
 //! up, followed, decoded, remembered or reused. The deadlines are absolute and on the monotonic
 //! clock. What comes back is understood by [`super::answer`] alone.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use http::{HeaderName, HeaderValue, header, uri::PathAndQuery};
 use tokio::{
@@ -14,7 +19,8 @@ use tokio::{
 };
 
 use super::{
-    answer::{Answer, AnswerReader, AskFault, Awaited},
+    answer::{Answer, AnswerReader, Awaited},
+    fault::AskFault,
     wire::{AskFailure, AskLimits, Method, Observation, Question},
 };
 
@@ -154,15 +160,31 @@ async fn exchange(
     let mut stream = connect(address, deadlines.connect, limits).await?;
     let (mut from, mut to) = stream.split();
     // Somebody who does not take the request may answer all the same, and who does neither is
-    // met by the deadlines: what becomes of the writing shows in what is read.
+    // met by the deadlines: what becomes of the writing shows in what is read. But for one thing:
+    // a reset is told once, to the writer if he comes first, and the reader then sees an end.
+    let reset = AtomicBool::new(false);
     let writing = async {
-        let _ = to.write_all(request).await;
+        reset.store(to.write_all(request).await.is_err(), Ordering::Relaxed);
         std::future::pending().await
     };
-    tokio::select! {
+    let answer = tokio::select! {
         answer = read_answer(&mut from, method, limits, deadlines) => answer,
         never = writing => never,
+    };
+    match answer {
+        Err(Unread { fault, awaited: Awaited::Head })
+            if fault.failure == AskFailure::Truncated && reset.load(Ordering::Relaxed) =>
+        {
+            Err(broken(&io::ErrorKind::ConnectionReset.into(), Awaited::Head))
+        }
+        answer => answer.map_err(|unread| unread.fault),
     }
+}
+
+/// Why there is no answer, and what was waited for.
+struct Unread {
+    fault: AskFault,
+    awaited: Awaited,
 }
 
 async fn read_answer<R: AsyncRead + Unpin>(
@@ -170,7 +192,7 @@ async fn read_answer<R: AsyncRead + Unpin>(
     method: Method,
     limits: AskLimits,
     deadlines: Deadlines,
-) -> Result<(Answer, Duration), AskFault> {
+) -> Result<(Answer, Duration), Unread> {
     let mut reader = AnswerReader::new(method, limits);
     let mut piece = vec![0; READ];
     let mut head_at = None;
@@ -187,21 +209,26 @@ async fn read_answer<R: AsyncRead + Unpin>(
         }
         let count = match timeout_at(deadline, stream.read(&mut piece)).await {
             // Bytes that come without end must not carry it over its deadline.
-            _ if Instant::now() >= deadline => return Err(late(reader.awaited(), limits)),
+            _ if Instant::now() >= deadline => return Err(too_late(reader.awaited(), limits)),
             Ok(Ok(count)) => count,
-            Ok(Err(error)) => return Err(broken(&error, reader.awaited())),
-            Err(_) => return Err(late(reader.awaited(), limits)),
+            Ok(Err(error)) => {
+                let awaited = reader.awaited();
+                return Err(Unread { fault: broken(&error, awaited), awaited });
+            }
+            Err(_) => return Err(too_late(reader.awaited(), limits)),
         };
         if count == 0 {
             break;
         }
-        reader.push(&piece[..count])?;
+        let awaited = reader.awaited();
+        reader.push(&piece[..count]).map_err(|fault| Unread { fault, awaited })?;
     }
-    let answer = reader.finish()?;
+    let awaited = reader.awaited();
+    let answer = reader.finish().map_err(|fault| Unread { fault, awaited })?;
     Ok((answer, head_at.map_or(Duration::ZERO, |at| at.elapsed())))
 }
 
-fn late(awaited: Awaited, limits: AskLimits) -> AskFault {
+fn too_late(awaited: Awaited, limits: AskLimits) -> Unread {
     let (failure, detail) = match awaited {
         Awaited::Head => {
             let ms = limits.headers_ms.min(limits.total_ms);
@@ -212,7 +239,7 @@ fn late(awaited: Awaited, limits: AskLimits) -> AskFault {
             (AskFailure::BodyTimeout, format!("the body was not complete after {ms} ms"))
         }
     };
-    AskFault { failure, detail }
+    Unread { fault: AskFault { failure, detail }, awaited }
 }
 
 fn broken(error: &io::Error, awaited: Awaited) -> AskFault {

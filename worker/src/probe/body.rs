@@ -5,7 +5,7 @@
 //! by what is kept, whatever is sent. The reader is incremental and looks at each byte once.
 
 use super::{
-    answer::AskFault,
+    fault::AskFault,
     head::{self, Framing, not_http},
     wire::{AskFailure, AskLimits},
 };
@@ -346,7 +346,7 @@ mod tests {
         let fields =
             |count: usize| chunks(format!("0\r\n{}\r\n", "A: b\r\n".repeat(count)).as_bytes());
         assert_eq!(fields(64), Ok(Vec::new()));
-        assert_eq!(fields(65), Err(AskFailure::HeadersTooLarge));
+        assert_eq!(fields(65), Err(AskFailure::TooManyFields));
         let trailer = |bytes: usize| {
             let line = "x".repeat(bytes - "X: \r\n\r\n".len());
             chunks(format!("0\r\nX: {line}\r\n\r\n").as_bytes())

@@ -7,7 +7,7 @@
 //! whoever calls it keeps the bytes.
 
 use super::{
-    answer::AskFault,
+    fault::AskFault,
     wire::{AskFailure, AskLimits},
 };
 
@@ -232,7 +232,7 @@ fn encoded() -> AskFault {
 
 pub(super) fn too_many_fields(limits: AskLimits) -> AskFault {
     let detail = format!("the answer has more than {} header fields", limits.header_fields);
-    AskFault { failure: AskFailure::HeadersTooLarge, detail }
+    AskFault { failure: AskFailure::TooManyFields, detail }
 }
 
 /// As early as possible, so that another protocol is named at once and not after a deadline.
@@ -410,7 +410,7 @@ mod tests {
     fn the_number_of_fields_is_limited_on_both_sides() {
         let head = |fields: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(fields));
         assert!(check(head(64).as_bytes()).is_ok());
-        assert_eq!(check(head(65).as_bytes()), Err(AskFailure::HeadersTooLarge));
+        assert_eq!(check(head(65).as_bytes()), Err(AskFailure::TooManyFields));
     }
 
     proptest! {

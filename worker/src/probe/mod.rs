@@ -22,6 +22,7 @@ pub mod ask;
 pub mod asking;
 #[cfg(feature = "worker")]
 pub mod client;
+pub mod fault;
 pub mod json;
 pub mod serve;
 pub mod wire;

@@ -272,8 +272,10 @@ pub enum AskFailure {
     BodyTimeout,
     /// The body has more than `body_bytes`.
     BodyTooLarge,
-    /// The head has more than `head_bytes` or `header_fields`.
+    /// The head or the trailer has more than `head_bytes`.
     HeadersTooLarge,
+    /// The head or the trailer has more than `header_fields`.
+    TooManyFields,
     /// What came back is not HTTP/1.1 by the letter.
     NotHttp,
     /// The connection ended before the answer did.
@@ -296,6 +298,7 @@ impl AskFailure {
             Self::BodyTimeout => "body_timeout",
             Self::BodyTooLarge => "body_too_large",
             Self::HeadersTooLarge => "headers_too_large",
+            Self::TooManyFields => "too_many_fields",
             Self::NotHttp => "not_http",
             Self::Truncated => "truncated",
             Self::Encoding => "encoding",
@@ -373,6 +376,7 @@ mod tests {
             AskFailure::BodyTimeout,
             AskFailure::BodyTooLarge,
             AskFailure::HeadersTooLarge,
+            AskFailure::TooManyFields,
             AskFailure::NotHttp,
             AskFailure::Truncated,
             AskFailure::Encoding,

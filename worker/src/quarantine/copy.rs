@@ -11,10 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use portcall_shared::{
-    domain::{
-        image::{Digest, ImageRef},
-        verdict::Fault,
-    },
+    domain::{image::Digest, verdict::Fault},
     registry::{
         Blob,
         push::{Fed, Upload},
@@ -27,7 +24,6 @@ use tokio::{
 };
 
 use super::{
-    deadline::Deadline,
     fault::{self, Over},
     inspect::{Inspected, Spent, inspect},
     rate::{Flow, Watch},
@@ -67,7 +63,7 @@ impl Story {
         layer: &Layer,
         spent: &Arc<Spent>,
     ) -> Result<LayerFacts, Fault> {
-        let _turns = self.turns().await?;
+        let _turn = self.turn().await?;
         let mut blob = self.blob(&layer.digest).await?;
         if blob.size().is_some_and(|size| size > layer.size) {
             return Err(other_size(layer));
@@ -86,6 +82,8 @@ impl Story {
         upload.commit(&layer.digest).await.map_err(|e| fault::own(&e))?;
         metrics::counter!("portcall_quarantine_copied_bytes_total").increment(facts.bytes);
         self.store.keep_layer(&layer.digest, &facts).await.map_err(|e| fault::stored(&e))?;
+        let brought = self.store.copy_brought(&self.digest, &self.name, facts.bytes).await;
+        brought.map_err(|e| fault::stored(&e))?;
         Ok(facts)
     }
 
@@ -222,17 +220,4 @@ fn other_size(layer: &Layer) -> Fault {
 pub(super) fn other_content(layer: &Digest) -> Fault {
     let name = fault::short(layer);
     fault::invalid(format!("layer {name} is not what the image's configuration says"))
-}
-
-/// Waits for a turn, as long as there is time.
-pub(super) async fn in_turn<T>(
-    image: &ImageRef,
-    deadline: &Deadline,
-    turn: impl Future<Output = T>,
-    how: Over,
-) -> Result<T, Fault> {
-    tokio::select! {
-        turn = turn => Ok(turn),
-        () = deadline.passed() => Err(fault::over(image, how)),
-    }
 }

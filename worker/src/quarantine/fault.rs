@@ -18,6 +18,7 @@ use portcall_shared::{
 use super::{
     inspect::{Bomb, LayerFault},
     limits::CopyLimits,
+    room::NoRoom,
     scan::TarFault,
 };
 
@@ -126,6 +127,20 @@ pub(super) fn other_blob(image: &ImageRef) -> Fault {
 
 fn platform(message: &str) -> Fault {
     PlatformFault::new(PlatformCode::PlatformError, message).into()
+}
+
+/// There is no room for the image now.
+pub(super) fn full() -> Fault {
+    let message = "the platform has no room for the image at the moment";
+    PlatformFault::new(PlatformCode::NoCapacity, message).into()
+}
+
+/// No room could be made; the cause goes to the log.
+pub(super) fn no_room(error: &NoRoom) -> Fault {
+    match error {
+        NoRoom::Registry(error) => own(error),
+        NoRoom::Store(error) => stored(error),
+    }
 }
 
 /// Our own registry failed; the cause goes to the log.

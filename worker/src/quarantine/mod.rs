@@ -32,11 +32,12 @@ use futures::{
 use portcall_shared::{
     domain::{
         image::{Digest, ImageRef, RegistryHost},
+        state::{GRADING_LIMIT, GRADING_SLACK},
         submission::Pinned,
         verdict::Fault,
     },
     registry::{Registry, push::OwnRegistry},
-    store::Store,
+    store::{Store, quarantine::CopyEnd},
 };
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -48,7 +49,8 @@ use tokio_util::sync::CancellationToken;
 use self::{
     deadline::Deadline,
     fault::Over,
-    story::{Copied, Story},
+    room::Keeper,
+    story::{Copied, Story, Waits},
 };
 pub use self::{
     limits::CopyLimits,
@@ -64,8 +66,11 @@ const AT_ONCE: usize = 4;
 const FROM_ONE: usize = 2;
 /// How long a copy that ran out of time may take to cancel its uploads and end.
 const ENDING: Duration = Duration::from_secs(10);
-/// What was used within this time is not taken away: a grading takes minutes.
-pub const RECENT: Duration = Duration::from_secs(30 * 60);
+/// What was used within this time is not taken away: the longest grading with the copy that it may
+/// have waited for, and some slack.
+pub const RECENT: Duration = Duration::from_secs(
+    2 * (GRADING_LIMIT.whole_seconds() + GRADING_SLACK.whole_seconds()).unsigned_abs(),
+);
 
 /// The quarantine as one worker sees it. Cheap to clone.
 #[derive(Clone)]
@@ -77,9 +82,8 @@ struct Inner {
     own: OwnRegistry,
     source: Registry,
     store: Store,
-    budget: u64,
     unpacked: u64,
-    recent: Duration,
+    keeper: Keeper,
     all: Arc<Semaphore>,
     hosts: Mutex<HashMap<RegistryHost, Arc<Semaphore>>>,
     flights: Mutex<HashMap<String, Flight>>,
@@ -89,6 +93,9 @@ struct Inner {
 #[derive(Clone)]
 struct Flight {
     deadline: Deadline,
+    /// It is put off no further, whoever comes.
+    last: Instant,
+    waits: Arc<Waits>,
     ended: Shared<BoxFuture<'static, Result<(), Fault>>>,
 }
 
@@ -120,13 +127,20 @@ impl Quarantine {
         store: Store,
         recent: Duration,
     ) -> Self {
+        let own = OwnRegistry::new(&settings.host, REPOSITORY, plain_http);
+        let keeper = Keeper {
+            own: own.clone(),
+            store: store.clone(),
+            budget: settings.budget,
+            recent,
+            alone: Arc::default(),
+        };
         let shared = Inner {
-            own: OwnRegistry::new(&settings.host, REPOSITORY, plain_http),
+            own,
             source,
             store,
-            budget: settings.budget,
             unpacked: settings.unpacked,
-            recent,
+            keeper,
             all: Arc::new(Semaphore::new(AT_ONCE)),
             hosts: Mutex::default(),
             flights: Mutex::default(),
@@ -143,8 +157,8 @@ impl Quarantine {
     /// Sees to it that the image is here, and gives the name by which nodes pull it.
     ///
     /// # Errors
-    /// What is wrong with the image, that its registry did not deliver it, or that our own did not
-    /// take it; each with its owner.
+    /// What is wrong with the image, that its registry did not deliver it, that there is no room
+    /// for it now, or that our own registry did not take it; each with its owner.
     pub async fn admit(
         &self,
         image: &ImageRef,
@@ -153,7 +167,7 @@ impl Quarantine {
         by: Instant,
     ) -> Result<String, Fault> {
         let flight = self.join(image, &pinned.digest, limits, by);
-        let Flight { deadline, mut ended } = flight;
+        let Flight { deadline, waits, mut ended, .. } = flight;
         let mut copied = timeout_at(by, &mut ended).await;
         if copied.is_err() && deadline.left().is_zero() {
             // It ends just now, and says itself why.
@@ -163,31 +177,37 @@ impl Quarantine {
             Ok(Ok(())) => Ok(self.shared.own.pinned(&pinned.digest)),
             Ok(Err(fault)) => Err(fault),
             // It goes on for somebody who has more time.
-            Err(_) => Err(fault::over(image, Over::Dripping)),
+            Err(_) => {
+                let how = if waits.for_us() { Over::Ours } else { Over::Dripping };
+                Err(fault::over(image, how))
+            }
         }
     }
 
-    /// Takes the longest unused images away until what is held keeps to the budget. Nothing that
-    /// was used lately is taken, nor anything that belongs to another image. The disk is given
-    /// back when the registry collects its garbage (`infra/quarantine/sweep`).
+    /// Takes the longest unused images away until what is kept leaves a quarter of the budget for
+    /// what comes. Nothing that was used lately is taken, nor anything that belongs to another
+    /// image. The disk is given back when the registry collects its garbage
+    /// (`infra/quarantine/sweep`), and counts as taken until then.
     ///
     /// # Errors
     /// When the registry or the store do not answer.
     pub async fn make_room(&self) -> Result<Room, NoRoom> {
-        let Inner { own, store, budget, recent, .. } = &*self.shared;
-        room::make(own, store, *budget, *recent).await
+        self.shared.keeper.make().await
     }
 
     /// The copy of this image that is under way, or a new one. It is of one source: a registry that
-    /// stalls must not hold up those who have the same image from elsewhere.
+    /// stalls must not hold up those who have the same image from elsewhere. Those who join it give
+    /// it more time, at most as much again as the first one had.
     fn join(&self, image: &ImageRef, digest: &Digest, limits: &CopyLimits, by: Instant) -> Flight {
         let key = format!("{} {limits:?}", image.pinned(digest));
         let mut flights = locked(&self.shared.flights);
         if let Some(flight) = flights.get(&key) {
-            flight.deadline.extend(by);
+            flight.deadline.extend(by.min(flight.last));
             return flight.clone();
         }
         let deadline = Deadline::at(by);
+        let last = by + by.saturating_duration_since(Instant::now());
+        let waits = Arc::<Waits>::default();
         let host = Arc::clone(
             locked(&self.shared.hosts)
                 .entry(image.host().clone())
@@ -201,6 +221,9 @@ impl Quarantine {
             source: self.shared.source.clone(),
             own: self.shared.own.clone(),
             store: self.shared.store.clone(),
+            keeper: self.shared.keeper.clone(),
+            name: uuid::Uuid::new_v4().simple().to_string(),
+            waits: Arc::clone(&waits),
             all: Arc::clone(&self.shared.all),
             host,
             given_up: CancellationToken::new(),
@@ -219,7 +242,7 @@ impl Quarantine {
                 Err(fault::broken())
             })
         });
-        let flight = Flight { deadline, ended: ended.boxed().shared() };
+        let flight = Flight { deadline, last, waits, ended: ended.boxed().shared() };
         flights.insert(key, flight.clone());
         flight
     }
@@ -229,6 +252,7 @@ impl Quarantine {
 async fn told(story: &Story) -> Result<(), Fault> {
     let began = Instant::now();
     let copied = story.tell().await;
+    note_end(story, &copied).await;
     let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (image, digest) = (&story.image, &story.digest);
     let outcome = match &copied {
@@ -250,11 +274,6 @@ async fn told(story: &Story) -> Result<(), Fault> {
             );
         }
         Err(fault) => {
-            if let Fault::Participant(_) = fault
-                && let Err(error) = story.store.forget_refused(digest).await
-            {
-                tracing::warn!(%error, image.digest = %digest, "a refused image is still noted");
-            }
             let reason = fault.reason();
             tracing::info!(
                 image.ref = %image, image.digest = %digest, reason = reason.code,
@@ -264,6 +283,19 @@ async fn told(story: &Story) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Gives the room back that was kept for the copy.
+async fn note_end(story: &Story, copied: &Result<Copied, Fault>) {
+    let end = match copied {
+        Ok(Copied::Nothing) => return,
+        Ok(Copied::Layers { .. }) => CopyEnd::Whole,
+        Err(Fault::Participant(_)) => CopyEnd::Refused,
+        Err(Fault::Registry(_) | Fault::Platform(_)) => CopyEnd::Failed,
+    };
+    if let Err(error) = story.store.copy_ended(&story.digest, &story.name, end).await {
+        tracing::warn!(%error, image.digest = %story.digest, "a copy that ended is still noted");
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

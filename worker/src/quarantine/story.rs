@@ -6,7 +6,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use futures::{StreamExt, stream};
@@ -34,6 +37,7 @@ use super::{
     fault::{self, Over},
     inspect::{LayerFault, Spent},
     limits::CopyLimits,
+    room::Keeper,
 };
 
 /// How many layers of one image are copied at once.
@@ -58,12 +62,53 @@ pub(super) struct Story {
     pub(super) source: Registry,
     pub(super) own: OwnRegistry,
     pub(super) store: Store,
+    pub(super) keeper: Keeper,
+    /// A name of this copy's own.
+    pub(super) name: String,
+    /// Who is waited for.
+    pub(super) waits: Arc<Waits>,
     /// Turns of all copies of this process.
     pub(super) all: Arc<Semaphore>,
     /// Turns of those from this registry.
     pub(super) host: Arc<Semaphore>,
     /// One layer of it was refused: the others need not go on.
     pub(super) given_up: CancellationToken,
+}
+
+/// How many parts of a copy wait for whom.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    for_a_turn: AtomicUsize,
+    have_one: AtomicUsize,
+}
+
+impl Waits {
+    /// Whether the copy does nothing but wait for its turn.
+    pub(super) fn for_us(&self) -> bool {
+        self.for_a_turn.load(Ordering::Relaxed) > 0 && self.have_one.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// One of how many something is, while it lasts.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn among(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A part's turn, while it lasts.
+pub(super) struct Turn<'a> {
+    _permits: [OwnedSemaphorePermit; 2],
+    _counted: Counted<'a>,
 }
 
 /// What an image consists of.
@@ -86,15 +131,22 @@ impl Story {
         let layers: Vec<Digest> =
             parts.raw.manifest.layers.iter().map(|l| l.digest.clone()).collect();
         let blobs = ImageBlobs { config: parts.raw.manifest.config.clone(), layers };
-        self.store.image_consists(&self.digest, &blobs).await.map_err(|e| fault::stored(&e))?;
+        let noted = self.store.image_consists(&self.digest, &blobs, &self.name).await;
+        noted.map_err(|e| fault::stored(&e))?;
         // A blob may be taken away between the question and the manifest: once more then.
         for _ in 0..2 {
             let copied = self.layers(&parts).await?;
             self.config(&parts).await?;
             let (media_type, body) = (&parts.raw.media_type, parts.raw.body.clone());
             let put = self.own.put_manifest(&self.digest, media_type, body).await;
-            if put.map_err(|e| fault::own(&e))? == Put::Stored {
-                return Ok(copied);
+            match put.map_err(|e| fault::own(&e))? {
+                Put::Stored => return Ok(copied),
+                Put::BlobUnknown => {}
+                Put::Invalid => {
+                    return Err(fault::invalid(
+                        "the image's manifest is one that registries refuse",
+                    ));
+                }
             }
         }
         Err(fault::lost())
@@ -155,7 +207,7 @@ impl Story {
             let fault = LayerFault::Compression("zstd");
             return Err(fault::layer(&layer.digest, &fault, &self.limits));
         }
-        let _turns = self.turns().await?;
+        let _turn = self.turn().await?;
         let (digest, size) = (&raw.manifest.config, raw.manifest.config_size);
         let config = self.small(digest, size).await?;
         let diff_ids = manifest::check_config(&config, limits)?.diff_ids;
@@ -178,6 +230,7 @@ impl Story {
                 return Err(copy::other_content(digest));
             }
         }
+        self.room(parts, missing.values()).await?;
         let first = Mutex::new(None);
         let mut copies = Vec::with_capacity(missing.len());
         for layer in missing.values() {
@@ -189,6 +242,23 @@ impl Story {
         match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(fault) => Err(fault),
             None => Ok(Copied::Layers { copied: missing.len(), reused: known.len() }),
+        }
+    }
+
+    /// Sees to it that there is room for what is missing. What is noted as coming counts for
+    /// everybody, so it is noted first.
+    async fn room<'a>(
+        &self,
+        parts: &Parts,
+        missing: impl Iterator<Item = &'a Layer>,
+    ) -> Result<(), Fault> {
+        let config = parts.raw.manifest.config_size;
+        let bytes = missing.fold(config, |sum, layer| sum.saturating_add(layer.size));
+        let noted = self.store.copy_brings(&self.digest, &self.name, bytes).await;
+        noted.map_err(|e| fault::stored(&e))?;
+        match self.keeper.has_room().await.map_err(|e| fault::no_room(&e))? {
+            true => Ok(()),
+            false => Err(fault::full()),
         }
     }
 
@@ -219,15 +289,22 @@ impl Story {
     }
 
     /// Waits until it is this copy's turn: first among those from the same registry, so that one
-    /// that stalls holds no more than its share.
-    pub(super) async fn turns(&self) -> Result<[OwnedSemaphorePermit; 2], Fault> {
-        let (image, deadline) = (&self.image, &self.deadline);
-        let host = Arc::clone(&self.host).acquire_owned();
-        let host = copy::in_turn(image, deadline, host, Over::Stalled).await?;
-        let all = Arc::clone(&self.all).acquire_owned();
-        let all = copy::in_turn(image, deadline, all, Over::Ours).await?;
-        match (host, all) {
-            (Ok(host), Ok(all)) => Ok([host, all]),
+    /// that stalls holds no more than its share. How long that takes is not the registry's matter.
+    pub(super) async fn turn(&self) -> Result<Turn<'_>, Fault> {
+        let waiting = Counted::among(&self.waits.for_a_turn);
+        let turns = async {
+            let host = Arc::clone(&self.host).acquire_owned().await;
+            (host, Arc::clone(&self.all).acquire_owned().await)
+        };
+        let turns = tokio::select! {
+            biased;
+            () = self.deadline.passed() => return Err(fault::over(&self.image, Over::Ours)),
+            turns = turns => turns,
+        };
+        drop(waiting);
+        let counted = Counted::among(&self.waits.have_one);
+        match turns {
+            (Ok(host), Ok(all)) => Ok(Turn { _permits: [host, all], _counted: counted }),
             // Nobody closes them.
             _ => Err(fault::broken()),
         }

@@ -40,6 +40,13 @@ fn main() {
                 held.push(vec![1u8; 1 << 20]);
             }
         }
+        Some("hold") => {
+            let most = arguments.get(1).and_then(|most| most.parse().ok()).unwrap_or(0);
+            println!("{}", hold(most));
+            loop {
+                std::thread::park();
+            }
+        }
         other => {
             eprintln!("unknown mode {other:?}");
             std::process::exit(64);
@@ -68,6 +75,7 @@ fn answer(mut stream: TcpStream, name: &str) -> std::io::Result<()> {
         ["refused"] => refused(),
         ["limits"] => limits(),
         ["write"] => write_files(),
+        ["hold", most] => hold(most.parse().unwrap_or(0)).to_string(),
         _ => name.to_owned(),
     };
     let length = body.len();
@@ -171,6 +179,12 @@ fn limits() -> String {
         let _ = writeln!(text, "{file}={}", value.replace('\n', "|"));
     }
     text
+}
+
+/// How many inotify instances it was given, at most so many. They are held until it ends.
+fn hold(most: u32) -> usize {
+    const INOTIFY_INIT1: i64 = 294;
+    (0..most).take_while(|_| unsafe { syscall(INOTIFY_INIT1, 0i64) } >= 0).count()
 }
 
 fn write_files() -> String {

@@ -77,22 +77,39 @@ impl RawEngine {
     /// # Errors
     /// If it cannot be made, started or removed, or says nothing.
     pub(crate) async fn first_line(&self, body: ContainerCreateBody) -> Result<String> {
+        self.with(body, async |id| self.says(id).await).await
+    }
+
+    /// Something while a container runs, from its first line on.
+    ///
+    /// # Errors
+    /// If that cannot be made, started or removed, or says nothing; and that thing's own.
+    pub(crate) async fn beside<T>(
+        &self,
+        body: ContainerCreateBody,
+        something: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         self.with(body, async |id| {
-            let options = LogsOptionsBuilder::new().stdout(true).stderr(true).follow(true).build();
-            let mut pieces = self.0.logs(id, Some(options));
-            let (mut said, mut complained) = (Vec::new(), Vec::new());
-            while !said.contains(&b'\n')
-                && let Some(piece) = pieces.next().await
-            {
-                match piece? {
-                    LogOutput::StdErr { message } => complained.extend_from_slice(&message),
-                    piece => said.extend_from_slice(&piece.into_bytes()),
-                }
-            }
-            let words = String::from_utf8(if said.is_empty() { complained } else { said })?;
-            Ok(words.lines().next().context("it said nothing")?.to_owned())
+            self.says(id).await?;
+            something.await
         })
         .await
+    }
+
+    async fn says(&self, id: &str) -> Result<String> {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).follow(true).build();
+        let mut pieces = self.0.logs(id, Some(options));
+        let (mut said, mut complained) = (Vec::new(), Vec::new());
+        while !said.contains(&b'\n')
+            && let Some(piece) = pieces.next().await
+        {
+            match piece? {
+                LogOutput::StdErr { message } => complained.extend_from_slice(&message),
+                piece => said.extend_from_slice(&piece.into_bytes()),
+            }
+        }
+        let words = String::from_utf8(if said.is_empty() { complained } else { said })?;
+        Ok(words.lines().next().context("it said nothing")?.to_owned())
     }
 
     /// All that a container writes until it ends.

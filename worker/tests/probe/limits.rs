@@ -126,7 +126,7 @@ async fn the_body_is_limited_on_both_sides(#[case] size: usize, #[case] fails: O
 #[rstest]
 #[case(16_384, 64, None)]
 #[case(16_385, 64, Some(AskFailure::HeadersTooLarge))]
-#[case(16_384, 65, Some(AskFailure::HeadersTooLarge))]
+#[case(16_384, 65, Some(AskFailure::TooManyFields))]
 #[tokio::test]
 async fn the_head_is_limited_on_both_sides(
     #[case] bytes: usize,

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use portcall_hostile::answers::{self, Row};
+use portcall_shared::domain::verdict::Limit;
 use portcall_shared::domain::{
     evidence::{EXCERPT, HEADER, HEADERS},
     text::{MAX_MARKS, is_hidden},
@@ -50,6 +51,10 @@ async fn every_row_has_its_exact_reason() {
                 row.expect.code()
             ));
         }
+        let hit = judgement.outcome.as_ref().err().and_then(|fault| fault.limit.clone());
+        if hit != limit_of(row) {
+            wrong.push(format!("{} {}: {hit:?} instead of {:?}", row.id, row.mode, limit_of(row)));
+        }
         for fault in unfit_to_show(&judgement) {
             wrong.push(format!("{} {}: {fault}", row.id, row.mode));
         }
@@ -71,6 +76,66 @@ fn no_row_is_missing() {
         assert!(answers::ROWS.iter().any(|row| row.id == id), "{id}");
     }
     assert!(answers::ROWS.len() > 200, "{}", answers::ROWS.len());
+}
+
+/// A limit that an answer can go over.
+struct Over {
+    /// The code of its reason.
+    code: &'static str,
+    /// The rows that do, by id or by mode.
+    rows: &'static [&'static str],
+    /// Name, value and unit.
+    limit: (&'static str, u64, &'static str),
+}
+
+const LIMITS: &[Over] = &[
+    Over {
+        code: "answer_timeout",
+        rows: &["B01", "B22", "delay:3300"],
+        limit: ("headers", 3, "s"),
+    },
+    Over { code: "answer_timeout", rows: &["B02", "body-delay:5300"], limit: ("request", 5, "s") },
+    Over { code: "answer_too_large", rows: &["B03", "C01", "C10"], limit: ("body", 64, "KiB") },
+    Over {
+        code: "answer_headers_too_large",
+        rows: &["B04", "reason-endless", "trailer-huge"],
+        limit: ("headers", 16, "KiB"),
+    },
+    Over {
+        code: "answer_headers_too_large",
+        rows: &["B05", "interim-fields", "trailer-many"],
+        limit: ("header fields", 64, "fields"),
+    },
+    Over { code: "json_too_deep", rows: &["C01"], limit: ("depth", 32, "levels") },
+    Over { code: "json_invalid", rows: &["C13"], limit: ("string", 4096, "bytes") },
+];
+
+impl Over {
+    fn is(&self, row: &Row) -> bool {
+        row.expect.code() == self.code && [row.id, row.mode].iter().any(|n| self.rows.contains(n))
+    }
+}
+
+/// The limit that a row's reason must name, if it is about one.
+fn limit_of(row: &Row) -> Option<Limit> {
+    let (name, value, unit) = LIMITS.iter().find(|over| over.is(row))?.limit;
+    Some(Limit::new(name, value, unit))
+}
+
+/// Whatever goes over a limit says which: the codes that are about one, in every row.
+#[test]
+fn every_row_over_a_limit_has_one_to_name() {
+    let about_one =
+        ["answer_timeout", "answer_too_large", "answer_headers_too_large", "json_too_deep"];
+    for row in answers::ROWS.iter().filter(|row| about_one.contains(&row.expect.code())) {
+        assert!(limit_of(row).is_some(), "{} {} {}", row.id, row.mode, row.expect.code());
+    }
+    for over in LIMITS {
+        for name in over.rows {
+            let mut own = answers::ROWS.iter().filter(|row| [row.id, row.mode].contains(name));
+            assert!(own.any(|row| over.is(row)), "no row {name} is for {}", over.code);
+        }
+    }
 }
 
 fn slow(row: &Row) -> bool {

@@ -5,6 +5,7 @@
 
 mod copies;
 mod image;
+mod manifests;
 mod refusals;
 mod room;
 mod slow;

@@ -1,9 +1,14 @@
 //! What is refused, for which reason, and that nothing of it stays. Each limit from both sides.
 
-use portcall_shared::domain::verdict::{Fault, Owner};
+use std::time::Duration;
+
+use portcall_shared::{
+    domain::verdict::{Fault, Limit, Owner},
+    registry::ImageLimits,
+};
 use portcall_worker::quarantine::{
     CopyLimits,
-    limits::{MOST_ENTRIES, Ratio},
+    limits::{MOST_ENTRIES, Rate, Ratio},
 };
 use tar::EntryType;
 
@@ -13,13 +18,30 @@ use crate::{
     world::{MIB, World, limits},
 };
 
-/// The code of a fault that is the participant's to mend.
+/// The code of a fault that is the participant's to mend, and no matter of a limit.
 #[track_caller]
 fn mend(admitted: Result<String, Fault>) -> String {
     let reason = admitted.expect_err("refused").reason();
     assert_eq!(reason.owner, Owner::Participant, "{reason:?}");
+    assert_eq!(reason.limit, None, "{reason:?}");
     reason.code
 }
+
+/// The participant's image goes over a limit, and the reason says over which.
+#[track_caller]
+fn over(admitted: Result<String, Fault>, code: &str, (name, value, unit): (&str, u64, &str)) {
+    let reason = admitted.expect_err("refused").reason();
+    assert_eq!((reason.owner, reason.code.as_str()), (Owner::Participant, code), "{reason:?}");
+    assert_eq!(reason.limit, Some(Limit::new(name, value, unit)), "{reason:?}");
+}
+
+/// An image that becomes more than so many MiB.
+const fn unpacked(mib: u64) -> (&'static str, u64, &'static str) {
+    ("unpacked size", mib, "MiB")
+}
+
+/// A layer that becomes too many times larger, with what is admitted usually.
+const RATIO: (&str, u64, &str) = ("unpacked to compressed", 200, "times");
 
 #[track_caller]
 fn registry(admitted: Result<String, Fault>) -> String {
@@ -44,27 +66,27 @@ async fn bombs_are_refused_and_admitted_where_the_limit_is_higher() {
     let bomb = Image::of(vec![Layer::file("zeros", &zeros(70))]);
     assert!(bomb.layers[0].size < MIB, "{} bytes", bomb.layers[0].size);
     world.source.offer(&bomb);
-    assert_eq!(mend(world.admit(&bomb).await), "image_bomb");
+    over(world.admit(&bomb).await, "image_bomb", RATIO);
     world.holds_nothing_of(&bomb).await;
 
     let bomb = Image::of(vec![Layer::file("zeros", &zeros(4))]);
     world.source.offer(&bomb);
     let low = CopyLimits { ratio: Ratio { above: 3 * MIB, ..limits().ratio }, ..limits() };
-    assert_eq!(mend(world.admit_within(&bomb, &low).await), "image_bomb");
+    over(world.admit_within(&bomb, &low).await, "image_bomb", RATIO);
     world.holds_nothing_of(&bomb).await;
     let sized = CopyLimits { unpacked: 3 * MIB, ..limits() };
-    assert_eq!(mend(world.admit_within(&bomb, &sized).await), "image_bomb");
+    over(world.admit_within(&bomb, &sized).await, "image_bomb", unpacked(3));
     world.holds_nothing_of(&bomb).await;
     let raised = CopyLimits { ratio: Ratio { most: 2000, above: 3 * MIB }, ..sized.clone() };
     let raised = CopyLimits { unpacked: 5 * MIB, ..raised };
     world.admit_within(&bomb, &raised).await.unwrap();
     assert!(world.holds(&bomb).await);
     // What is there already is judged by whoever asks for it.
-    assert_eq!(mend(world.admit_within(&bomb, &sized).await), "image_bomb");
+    over(world.admit_within(&bomb, &sized).await, "image_bomb", unpacked(3));
     // Layers that are there count together with those that are not.
     let more = Image::of(vec![bomb.layers[0].clone(), Layer::noise("more", 1 << 20)]);
     world.source.offer(&more);
-    assert_eq!(mend(world.admit_within(&more, &raised).await), "image_bomb");
+    over(world.admit_within(&more, &raised).await, "image_bomb", unpacked(5));
     let higher = CopyLimits { unpacked: 6 * MIB, ..raised };
     world.admit_within(&more, &higher).await.unwrap();
     world.end().await;
@@ -77,11 +99,11 @@ async fn a_layer_counts_as_often_as_the_image_has_it() {
     let image = Image::of(vec![layer.clone(), layer.clone(), layer]);
     world.source.offer(&image);
     let low = CopyLimits { unpacked: 3 * MIB, ..limits() };
-    assert_eq!(mend(world.admit_within(&image, &low).await), "image_bomb");
+    over(world.admit_within(&image, &low).await, "image_bomb", unpacked(3));
     world.holds_nothing_of(&image).await;
     let high = CopyLimits { unpacked: 4 * MIB, ..limits() };
     world.admit_within(&image, &high).await.unwrap();
-    assert_eq!(mend(world.admit_within(&image, &low).await), "image_bomb");
+    over(world.admit_within(&image, &low).await, "image_bomb", unpacked(3));
     world.end().await;
 }
 
@@ -94,7 +116,8 @@ async fn too_many_entries_are_refused() {
     world.source.offer(&image);
     assert_eq!(limits().entries, MOST_ENTRIES);
     let low = CopyLimits { entries: 1001, ..limits() };
-    assert_eq!(mend(world.admit_within(&image, &low).await), "image_config_refused");
+    let files = ("files", 1001, "entries");
+    over(world.admit_within(&image, &low).await, "image_config_refused", files);
     assert!(!world.own.has_manifest(&image.digest()).await.unwrap());
     world.no_uploads();
     let high = CopyLimits { entries: 1002, ..limits() };
@@ -224,5 +247,39 @@ async fn one_refused_layer_ends_the_others() {
     world.source.deliver(&image.layers[0].digest(), Manner::Stalls(1000));
     assert_eq!(mend(world.admit(&image).await), "image_config_refused");
     world.holds_nothing_of(&image).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_manifest_says_is_held_against_its_limits_too() {
+    let world = World::open().await;
+    let image = Image::of(vec![Layer::noise("a", 3 << 20), Layer::noise("b", 1 << 10)]);
+    world.source.offer(&image);
+    let within = |max_bytes, max_layers| {
+        let image = ImageLimits { max_bytes, max_layers, ..limits().image };
+        CopyLimits { image, ..limits() }
+    };
+    let small = world.admit_within(&image, &within(2 * MIB, 64)).await;
+    over(small, "image_too_large", ("image size", 2, "MiB"));
+    let few = world.admit_within(&image, &within(64 * MIB, 1)).await;
+    over(few, "image_too_many_layers", ("layers", 1, "layers"));
+    world.holds_nothing_of(&image).await;
+    world.admit_within(&image, &within(4 * MIB, 2)).await.unwrap();
+    world.end().await;
+}
+
+/// A registry's reason has no field for it: its sentence says how slow is too slow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_is_too_slow_is_told_the_rate() {
+    let world = World::open().await;
+    let image = Image::of(vec![Layer::noise("a", 3000)]);
+    world.source.offer(&image);
+    world.source.deliver(&image.layers[0].digest(), Manner::Drips(Duration::from_micros(300)));
+    let rate = Rate { least: 32 * 1024, over: Duration::from_secs(1) };
+    let fault = world.admit_within(&image, &CopyLimits { rate, ..limits() }).await.unwrap_err();
+    let reason = fault.reason();
+    assert_eq!((reason.owner, reason.code.as_str()), (Owner::Registry, "registry_slow"));
+    let (message, words) = (&reason.message, "delivered less than 32 KiB a second for 1 s");
+    assert!(message.ends_with(words), "{message}");
     world.end().await;
 }

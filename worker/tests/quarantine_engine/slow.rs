@@ -66,7 +66,8 @@ async fn the_time_for_pulling_ends_a_stall_and_a_drip() {
         (Manner::Drips(Duration::from_millis(10)), "registry_slow"),
     ] {
         world.source.deliver(&layer, manner);
-        let by = Instant::now() + Duration::from_millis(1500);
+        // Enough for our own part of it, also on a busy machine.
+        let by = Instant::now() + Duration::from_secs(5);
         let admitted = world.quarantine.admit(&name, &pinned, &limits(), by).await;
         assert_eq!(told(admitted), (Owner::Registry, code.to_owned()));
         world.holds_nothing_of(&image).await;
@@ -101,6 +102,65 @@ async fn whoever_comes_later_gives_the_copy_more_time() {
     assert_eq!(told(hasty).0, Owner::Registry);
     later.unwrap();
     assert_eq!(world.source.asked(&layer), 1);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_put_off_only_so_far() {
+    let world = World::open().await;
+    let image = Image::of(vec![Layer::noise("a", 100_000)]);
+    world.source.offer(&image);
+    let (name, pinned) = named(&world.source, &image);
+    let layer = image.layers[0].digest();
+    world.source.deliver(&layer, Manner::Stalls(10));
+    // Nothing but the time for pulling ends it.
+    let rate = Rate { over: PATIENCE * 60, ..limits().rate };
+    let limits = CopyLimits { rate, ..limits() };
+    let (soon, late) = (Instant::now() + Duration::from_secs(1), Instant::now() + PATIENCE);
+    let first = world.quarantine.admit(&name, &pinned, &limits, soon);
+    let later = async {
+        while world.source.asked(&layer) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        world.quarantine.admit(&name, &pinned, &limits, late).await
+    };
+    let (first, later) = tokio::join!(first, later);
+    assert_eq!(told(first).0, Owner::Registry);
+    assert_eq!(told(later).0, Owner::Registry);
+    assert!(Instant::now() < late, "who came later put it off for as long as he liked");
+    assert_eq!(world.source.asked(&layer), 1);
+    world.holds_nothing_of(&image).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_our_own_turn_is_not_the_registrys_fault() {
+    let world = World::open().await;
+    let layers: Vec<Layer> = (0..2).map(|n| Layer::noise(&format!("s{n}"), 50_000)).collect();
+    let stalling = Image::of(layers.clone());
+    world.source.offer(&stalling);
+    for layer in &layers {
+        world.source.deliver(&layer.digest(), Manner::Stalls(10));
+    }
+    let (name, pinned) = named(&world.source, &stalling);
+    let (quarantine, by, own) = (world.quarantine.clone(), Instant::now() + PATIENCE, limits());
+    let held_up = tokio::spawn(async move { quarantine.admit(&name, &pinned, &own, by).await });
+    while layers.iter().any(|layer| world.source.asked(&layer.digest()) == 0) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // All turns at this registry are taken. Two wait; one of them for less long than the other.
+    let good = Image::of(vec![Layer::file("a", b"1")]);
+    world.source.offer(&good);
+    let (name, pinned) = named(&world.source, &good);
+    let ours = (Owner::Platform, "no_capacity".to_owned());
+    let (limits, now) = (limits(), Instant::now());
+    let [soon, later] = [1, 2].map(|seconds| now + Duration::from_secs(seconds));
+    let one = world.quarantine.admit(&name, &pinned, &limits, later);
+    let other = world.quarantine.admit(&name, &pinned, &limits, soon);
+    let (one, other) = tokio::join!(one, other);
+    assert_eq!((told(one), told(other)), (ours.clone(), ours));
+    assert_eq!(world.source.asked(&good.config_digest()), 0);
+    held_up.abort();
     world.end().await;
 }
 

@@ -36,6 +36,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) source: Source,
     host: RegistryHost,
+    budget: u64,
     registry: Child,
     dir: PathBuf,
 }
@@ -68,13 +69,13 @@ impl World {
         let source = Registry::new(Vec::new());
         let quarantine = Quarantine::keeping(&settings, &[], source, store.clone(), recent);
         let source = Source::open().await;
-        Self { quarantine, own, store, source, host, registry, dir }
+        Self { quarantine, own, store, source, host, budget, registry, dir }
     }
 
     /// The quarantine as another process sees it.
     pub(crate) fn another(&self) -> Quarantine {
-        let settings =
-            QuarantineSettings { host: self.host.clone(), budget: 0, unpacked: 2048 * MIB };
+        let (host, budget) = (self.host.clone(), self.budget);
+        let settings = QuarantineSettings { host, budget, unpacked: 2048 * MIB };
         let source = Registry::new(Vec::new());
         Quarantine::new(&settings, &[], source, self.store.clone())
     }
@@ -130,6 +131,12 @@ impl World {
         self.dir.join("docker/registry/v2")
     }
 
+    /// The registry's note that it has a blob in the repository.
+    pub(crate) fn link(&self, blob: &Digest) -> PathBuf {
+        let hex = blob.as_str().trim_start_matches("sha256:");
+        self.files().join("repositories/strangers/_layers/sha256").join(hex).join("link")
+    }
+
     /// Whether a blob's bytes are on the disk.
     pub(crate) fn has_bytes(&self, blob: &Digest) -> bool {
         let hex = blob.as_str().trim_start_matches("sha256:");
@@ -183,6 +190,11 @@ fn blobs(image: &Image) -> Vec<Digest> {
 
 fn checkout() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// What an image takes of the registry's disk, in bytes.
+pub(crate) fn bytes(image: &Image) -> u64 {
+    image.layers.iter().map(|layer| layer.size).sum::<u64>() + image.config.len() as u64
 }
 
 /// Starts a registry on a port of its own; it dies with the test.

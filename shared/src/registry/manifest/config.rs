@@ -1,12 +1,14 @@
 //! What an image's configuration may ask for.
 //!
 //! Most of it is ignored when a container is made (`ONBUILD`, `HEALTHCHECK`, `EXPOSE`,
-//! `STOPSIGNAL`, labels, history); checked is what an engine would act on.
+//! `STOPSIGNAL`, labels, history): of that only the types are checked ([`shape`]), since engines
+//! refuse an image with another. What an engine would act on is looked at itself.
 
 use serde_json::Value;
 
 use super::{
-    ImageLimits, MAX_CONFIG, Manifest, Unresolved, invalid, is_baseline, named, refuse, shown,
+    ImageLimits, MAX_CONFIG, Manifest, Unresolved, invalid, is_baseline, named, refuse, shape,
+    shown,
     strict::{self, Object},
 };
 use crate::domain::{
@@ -62,17 +64,7 @@ fn refused_over(message: String, limit: Limit) -> Unresolved {
 pub fn check_config(body: &[u8], limits: &ImageLimits) -> Result<Config, Unresolved> {
     let wrong = |why: String| invalid(format!("the image's configuration is not valid: {why}"));
     let value = strict::parse(body).map_err(wrong)?;
-    let own = [
-        "architecture",
-        "os",
-        "variant",
-        "config",
-        "rootfs",
-        "history",
-        "os.version",
-        "os.features",
-    ];
-    let top = Object::of(&value, "it", &own).map_err(wrong)?;
+    let top = shape::document(&value).map_err(wrong)?;
     let word = |key| top.text(key).map(Option::unwrap_or_default).map_err(wrong);
     platform(word("os")?, word("architecture")?, word("variant")?, limits)?;
     let empty = Value::Object(serde_json::Map::new());
@@ -109,24 +101,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn of(value: &'a Value) -> Result<Self, String> {
-        let own = [
-            "User",
-            "WorkingDir",
-            "Entrypoint",
-            "Cmd",
-            "Env",
-            "Volumes",
-            "ExposedPorts",
-            "Labels",
-            "Healthcheck",
-            "StopSignal",
-            "StopTimeout",
-            "OnBuild",
-            "Shell",
-            "Hostname",
-            "NetworkDisabled",
-        ];
-        let run = Object::of(value, "its `config`", &own)?;
+        let run = shape::run(value, "its `config`")?;
         let mut command = run.texts("Entrypoint")?;
         command.extend(run.texts("Cmd")?);
         Ok(Self {

@@ -81,11 +81,46 @@ impl<'a> Object<'a> {
         texts.ok_or_else(|| format!("`{key}` is no list of texts"))
     }
 
-    /// The keys of the object at a key, or none.
+    /// The keys of the set at a key, or none: an object whose values are empty, as `{"a": {}}`.
     pub(super) fn keys(self, key: &str) -> Result<Vec<&'a str>, String> {
-        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
-        let map = value.as_object().ok_or_else(|| format!("`{key}` is not an object"))?;
-        Ok(map.keys().map(String::as_str).collect())
+        let map = self.map(key)?;
+        match map.clone().all(|(_, value)| value.is_object() || value.is_null()) {
+            true => Ok(map.map(|(key, _)| key.as_str()).collect()),
+            false => Err(format!("`{key}` has an entry that is not an object")),
+        }
+    }
+
+    /// Refuses what is at a key unless it is an object of texts, or nothing.
+    pub(super) fn words(self, key: &str) -> Result<(), String> {
+        match self.map(key)?.all(|(_, value)| value.is_string() || value.is_null()) {
+            true => Ok(()),
+            false => Err(format!("`{key}` has an entry that is no text")),
+        }
+    }
+
+    /// Refuses what is at a key unless it is true, false or nothing.
+    pub(super) fn flag(self, key: &str) -> Result<(), String> {
+        match self.get(key).is_none_or(Value::is_boolean) {
+            true => Ok(()),
+            false => Err(format!("`{key}` is neither true nor false")),
+        }
+    }
+
+    /// Refuses what is at a key unless it is a whole number of 64 bits, or nothing.
+    pub(super) fn whole(self, key: &str) -> Result<(), String> {
+        match self.get(key).is_none_or(Value::is_i64) {
+            true => Ok(()),
+            false => Err(format!("`{key}` is no whole number")),
+        }
+    }
+
+    fn map(
+        self,
+        key: &str,
+    ) -> Result<impl Iterator<Item = (&'a String, &'a Value)> + Clone, String> {
+        let map =
+            |value: &'a Value| value.as_object().ok_or_else(|| format!("`{key}` is not an object"));
+        Ok(self.get(key).map(map).transpose()?.into_iter().flatten())
     }
 }
 

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod types;
+
 const HEX: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const OTHER: &str = "sha256:1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const OCI_CONFIG: &str = CONFIGS[0];
@@ -54,7 +56,8 @@ fn vendor(kind: &str) -> Value {
 
 #[test]
 fn a_manifest_is_read() {
-    let Ok(Found::Manifest(m)) = read_json(&good(), DOCKER_MANIFEST) else { panic!("read") };
+    let docker = with("/mediaType", json!(DOCKER_MANIFEST));
+    let Ok(Found::Manifest(m)) = read_json(&docker, DOCKER_MANIFEST) else { panic!("read") };
     assert_eq!((m.size(), m.config_size), (7, 10));
     let layer =
         LayerEntry { digest: HEX.parse().unwrap(), size: 7, compression: Compression::Gzip };

@@ -3,15 +3,16 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    net::{Ipv4Addr, UdpSocket},
+    path::PathBuf,
     process::Command,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{name_of, result_of};
 use crate::{
-    number,
+    number, setting,
     sys::{self, Fork},
 };
 
@@ -78,7 +79,9 @@ pub(super) fn kill_all() -> u8 {
     u8::try_from(number("HOSTILE_EXIT", 7)).unwrap_or(7)
 }
 
-/// What the platform told it: names of variables, the host's name, secrets, mounts of the host's.
+/// What the platform told it: names of variables, the host's name, secrets, and how many of the marks
+/// that `HOSTILE_MARKS` holds backwards (so that the search does not find itself) are anywhere in what
+/// it may read about itself, its neighbours and its mounts.
 pub(super) fn environment() -> String {
     let mut names: Vec<String> = std::env::vars_os()
         .map(|(name, _)| name.to_string_lossy().into_owned())
@@ -87,19 +90,75 @@ pub(super) fn environment() -> String {
     names.sort();
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let secrets = fs::read_dir("/run/secrets").map_or(0, Iterator::count);
-    format!("env={} host={} secrets={secrets}", names.join(","), host.trim())
+    let told = told();
+    let there = |mark: &&str| {
+        let mark: String = mark.chars().rev().collect();
+        told.windows(mark.len()).any(|piece| piece == mark.as_bytes())
+    };
+    let marks = setting("HOSTILE_MARKS");
+    let found = marks.split(',').filter(|mark| !mark.is_empty()).filter(there).count();
+    format!("found={found} env={} host={} secrets={secrets}", names.join(","), host.trim())
 }
 
-/// The program of whoever looks after it, through the kernel's links to it: a handle of the first
-/// process's program, to be written to.
+/// All that a container may read of what others wrote about it.
+fn told() -> Vec<u8> {
+    let mut files: Vec<PathBuf> = [
+        "/proc/self/mountinfo",
+        "/proc/cmdline",
+        "/proc/sys/kernel/hostname",
+        "/proc/sys/kernel/domainname",
+        "/etc/hosts",
+        "/etc/hostname",
+        "/etc/resolv.conf",
+    ]
+    .map(PathBuf::from)
+    .into();
+    let inside = |path: &str| fs::read_dir(path).into_iter().flatten().flatten();
+    for process in inside("/proc").map(|entry| entry.path()) {
+        files.extend(["environ", "cmdline", "cgroup"].map(|name| process.join(name)));
+    }
+    files.extend(inside("/run/secrets").map(|entry| entry.path()));
+    let mut told = Vec::new();
+    for file in files {
+        // What may not be read tells nothing.
+        told.extend(fs::read(file).unwrap_or_default());
+        told.push(b'\n');
+    }
+    told
+}
+
+/// The program of whoever looks after it, through the kernel's links to it: whether the first
+/// process's and its own may be opened for writing, and whether the file that the engine mounts as the
+/// init, and its own, may be changed (to the permissions that they have).
 pub(super) fn own_program() -> String {
-    let try_open = |path: &str| {
-        OpenOptions::new().write(true).custom_flags(libc::O_TRUNC).open(path).map(drop)
+    let open = |path: &str| OpenOptions::new().write(true).open(path).map(drop);
+    let change = |path: &str| {
+        fs::metadata(path).and_then(|about| fs::set_permissions(path, about.permissions()))
     };
-    let (first, own) = (try_open("/proc/1/exe"), try_open("/proc/self/exe"));
-    match (first, own) {
-        (Err(_), Err(_)) => "written=0".to_owned(),
-        (first, own) => format!("first={} own={}", result_of(&first), result_of(&own)),
+    let (first, own) = (open("/proc/1/exe"), open("/proc/self/exe"));
+    let (init, mine) = (change("/sbin/docker-init"), change("/hostile"));
+    let told = [("first", &first), ("own", &own), ("init", &init), ("mine", &mine)];
+    told.map(|(name, result)| format!("{name}={}", result_of(result))).join(" ")
+}
+
+/// Where checks of its health say that they ran.
+const CHECKED: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9998);
+
+/// What its image calls a check of its health: says that it ran.
+pub(crate) fn check() -> io::Result<()> {
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.send_to(b"checked", CHECKED).map(drop)
+}
+
+/// How often somebody ran its check within three seconds.
+pub(super) fn checked() -> String {
+    let Ok(socket) = UdpSocket::bind(CHECKED) else { return "no port".to_owned() };
+    let (mut checks, until) = (0, Instant::now() + Duration::from_secs(3));
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || socket.set_read_timeout(Some(left)).is_err() {
+            return format!("checks={checks}");
+        }
+        checks += u32::from(socket.recv(&mut [0; 16]).is_ok());
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{name_of, result_of};
@@ -201,8 +201,9 @@ pub(super) fn shared_memory() -> String {
 /// System V semaphores and queues, as many as there may be, and a POSIX queue.
 pub(super) fn ipc() -> String {
     let count = |hoard: fn() -> io::Result<()>| (0..40_000).take_while(|_| hoard().is_ok()).count();
-    let (_semaphores, _queues) = (count(sys::hoard_semaphores), count(sys::hoard_queue));
-    format!("mq_open={}", result_of(&sys::open_queue()))
+    let (semaphores, queues) = (count(sys::hoard_semaphores), count(sys::hoard_queue));
+    let posix = sys::open_queue();
+    format!("semaphores={semaphores} queues={queues} mq_open={}", result_of(&posix))
 }
 
 /// The kernel's keyrings, which no namespace separates.
@@ -221,6 +222,31 @@ pub(super) fn read_storm() {
         let Ok(mut file) = file else { return };
         while matches!(file.read(&mut buffer[aligned..aligned + MIB]), Ok(read) if read > 0) {}
     }
+}
+
+/// How fast it can read its own program from the disk, past the page cache: at most `HOSTILE_MIB` a
+/// second, or how much.
+pub(super) fn read_speed() -> String {
+    let most = number("HOSTILE_MIB", MOST_MIB);
+    let mut buffer = vec![0; 2 * MIB];
+    let aligned = buffer.as_ptr().align_offset(4096);
+    let (began, mut bytes) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(5) {
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open("/hostile");
+        let mut file = match file {
+            Ok(file) => file,
+            Err(error) => return name_of(&error),
+        };
+        loop {
+            match file.read(&mut buffer[aligned..aligned + MIB]) {
+                Ok(0) => break,
+                Ok(read) => bytes += read,
+                Err(error) => return name_of(&error),
+            }
+        }
+    }
+    let rate = (bytes as f64 / MIB as f64 / began.elapsed().as_secs_f64()).ceil() as usize;
+    if rate <= most { format!("at most {most} MiB/s") } else { format!("{rate} MiB/s") }
 }
 
 /// Children that crash one after the other, each of which would leave a core.

@@ -20,6 +20,8 @@ pub(crate) enum Act {
 pub(crate) const ALL: &[(&str, Act)] = &[
     // What is hostile about it is its image.
     ("serve", Act::Beside(|| {})),
+    // The same, once `HOSTILE_WAIT_MS` are over.
+    ("late", Act::Before(|| "served".to_owned())),
     // What is finite.
     ("forkbomb", Act::Instead(exhaust::fork_bomb)),
     ("forks", Act::Before(exhaust::forks)),
@@ -37,6 +39,7 @@ pub(crate) const ALL: &[(&str, Act)] = &[
     ("ipc", Act::Before(exhaust::ipc)),
     ("keys", Act::Before(exhaust::keys)),
     ("readstorm", Act::Beside(exhaust::read_storm)),
+    ("readspeed", Act::Before(exhaust::read_speed)),
     ("segvloop", Act::Instead(exhaust::crash_loop)),
     ("exit", Act::Instead(exhaust::exit)),
     ("nothing", Act::Instead(exhaust::nothing)),
@@ -47,6 +50,7 @@ pub(crate) const ALL: &[(&str, Act)] = &[
     ("dialler", Act::Before(network::dialler)),
     ("dns", Act::Before(network::dns)),
     ("multicast", Act::Before(network::multicast)),
+    ("overlay", Act::Before(network::overlay)),
     ("connflood", Act::Beside(network::connection_flood)),
     ("flood", Act::Beside(network::flood)),
     ("harass", Act::Beside(network::harass)),
@@ -57,6 +61,7 @@ pub(crate) const ALL: &[(&str, Act)] = &[
     ("killall", Act::Instead(escape::kill_all)),
     ("environ", Act::Before(escape::environment)),
     ("own-exe", Act::Before(escape::own_program)),
+    ("checked", Act::Before(escape::checked)),
     ("spoof-log", Act::Instead(escape::spoof_log)),
 ];
 
@@ -74,6 +79,7 @@ pub(crate) fn name_of(error: &io::Error) -> String {
         Some(libc::ETXTBSY) => "ETXTBSY",
         Some(libc::ENETUNREACH) => "ENETUNREACH",
         Some(libc::EFBIG) => "EFBIG",
+        Some(libc::ENOMEM) => "ENOMEM",
         _ => return format!("{error}"),
     };
     named.to_owned()

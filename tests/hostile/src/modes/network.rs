@@ -155,6 +155,24 @@ pub(super) fn multicast() -> String {
     format!("sent over IPv6={over_ipv6}")
 }
 
+/// A forged packet of an overlay network (RFC 7348) to each target, as if another node had sent it.
+/// Over IPv4 only a lure can tell whether they arrived; over IPv6 none may leave.
+pub(super) fn overlay() -> String {
+    // The overlay's first network, and in it a broadcast of the kind that nobody uses (0x88b5).
+    let mut packet = vec![0x08, 0, 0, 0, 0, 0x10, 0x01, 0];
+    packet.extend([0xff; 6]);
+    packet.extend([0x02, 0x42, 0x0a, 0, 0, 0x66, 0x88, 0xb5]);
+    packet.extend(b"hostile");
+    packet.resize(8 + 60, 0);
+    let mut over_ipv6 = 0;
+    // A first datagram may be lost while its neighbour is looked for.
+    for target in targets().iter().cycle().take(targets().len() * 3) {
+        let sent = socket_for(target).and_then(|socket| socket.send_to(&packet, target));
+        over_ipv6 += u32::from(target.is_ipv6() && sent.is_ok());
+    }
+    format!("sent over IPv6={over_ipv6}")
+}
+
 /// Half-open connections and single datagrams, each a new flow for whoever keeps a table of them.
 pub(super) fn connection_flood() {
     let hosts = neighbours();

@@ -9,6 +9,8 @@ use crate::corpus::row::{
     Rules::Generous,
 };
 
+const TOLD: &str = "found=1 env=HOME,HOSTNAME,PATH,PLANTED host=app secrets=0";
+
 /// The rows that they are the controls of, under the same ids.
 pub const ROWS: &[Row] = &[
     Row::graded(
@@ -39,6 +41,10 @@ pub const ROWS: &[Row] = &[
         let paths = (0..8).map(|n| (format!("/v{n}"), json!({})));
         let volumes = serde_json::Value::Object(paths.collect());
         Ok(s.hostile("serve")?.config("Volumes", volumes))
+    }),
+    Row::graded("F24", "a mark in its own environment", Generous, Achieved(TOLD, TOLD), |s| {
+        let mark = super::image::DATABASE_MARK;
+        Ok(s.hostile("environ")?.env("HOSTILE_MARKS", &super::image::marks()).env("PLANTED", mark))
     }),
     Row::graded("F03", "64 layers", Generous, Passed, |s| Ok(s.hostile("serve")?.repeat_layer(63))),
     Row::graded("F27", "64 words to run", Generous, Passed, |s| {

@@ -22,10 +22,7 @@ pub(super) const ROWS: &[Row] = &[
         "set-uid program",
         Patient,
         Achieved("gained=nothing", "gained=nothing"),
-        |s| {
-            let file = File::hostile("suid")?.mode(0o4755);
-            Ok(s.hostile("suid")?.layer(Layer::of(&[file])?).config("User", json!("10001:10001")))
-        },
+        |s| set_uid(s.hostile("suid")?),
     ),
     Row::graded(
         "E08",
@@ -60,11 +57,17 @@ pub(super) const ROWS: &[Row] = &[
     })
     .under(ORDINARY),
     Row::graded("E18", "no signal ends it", Short, Passed, |s| s.hostile("immortal")),
+    // A program that runs cannot be written to by anybody (ETXTBSY), which protects nothing of ours. But
+    // under `ordinary` no program of the engine's is in the container at all, and under `strict` its
+    // init is mounted to be read only, and the image's user may not even try.
     Row::graded(
         "E19",
-        "writes to the runtime's program",
+        "changes the runtime's programs",
         Patient,
-        Achieved("written=0", "written=0"),
+        Achieved(
+            "first=ETXTBSY own=ETXTBSY init=ENOENT mine=DONE",
+            "first=EACCES own=EACCES init=EROFS mine=EROFS",
+        ),
         |s| s.hostile("own-exe"),
     ),
     Row::graded("E19", "is the runtime's program", Short, Failed("start_failed"), its_own_runtime)
@@ -73,6 +76,15 @@ pub(super) const ROWS: &[Row] = &[
     Row::graded("E19", "is the runtime's program", Short, Failed("exited"), its_own_runtime)
         .under(STRICT),
 ];
+
+/// With a program that has the set-uid bit, for somebody who is not root.
+///
+/// # Errors
+/// When the static binary is not given.
+pub fn set_uid(recipe: Recipe) -> anyhow::Result<Recipe> {
+    let file = File::hostile("suid")?.mode(0o4755);
+    Ok(recipe.layer(Layer::of(&[file])?).config("User", json!("10001:10001")))
+}
 
 /// CVE-2019-5736: what is started is whoever starts it, by the kernel's own link.
 fn its_own_runtime(stand: &Stand<'_>) -> anyhow::Result<Recipe> {

@@ -4,13 +4,36 @@ use serde_json::{Value, json};
 
 use crate::{
     corpus::row::{
-        Expected::{Achieved, Failed, Passed, Refused},
+        Expected::{Achieved, Exited, Failed, Passed, Refused},
         ORDINARY, Row,
         Rules::{Patient, Short},
         Stage, Submits,
     },
     image::{File, Layer, Recipe},
 };
+
+const TOLD: &str = "found=0 env=HOME,HOSTNAME,PATH host=app secrets=0";
+
+/// Secrets that the worker is given: the setting, what it says with `{}` for the mark, and the mark.
+pub const PLANTED: &[(&str, &str, &str)] = &[
+    ("HTTPS_PROXY", "http://portcall:{}@127.0.0.1:9", "planted-4f1b7c0e"),
+    ("AWS_SECRET_ACCESS_KEY", "{}", "planted-a93d52e8"),
+    ("DOCKER_AUTH_CONFIG", r#"{"auths":{"127.0.0.1:5000":{"auth":"{}"}}}"#, "planted-06c8fb71"),
+];
+/// The mark in the address of the worker's database, as its `appName`.
+pub const DATABASE_MARK: &str = "planted-d27e913a";
+
+/// The marks backwards, so that whoever looks for them does not find what it looks with.
+pub(super) fn marks() -> String {
+    let marks = PLANTED.iter().map(|(_, _, mark)| *mark).chain([DATABASE_MARK]);
+    marks.map(|mark| mark.chars().rev().collect::<String>()).collect::<Vec<_>>().join(",")
+}
+
+/// As often as an engine lets it be, with time enough to do harm.
+#[must_use]
+pub fn health_check() -> Value {
+    json!({ "Test": ["CMD", "/hostile", "check"], "Interval": 1_000_000, "Timeout": 1_000_000_000 })
+}
 
 const CONFIG: &str = "image_config_refused";
 const PLATFORM: &str = "image_wrong_platform";
@@ -52,17 +75,20 @@ pub(super) const ROWS: &[Row] = &[
         volume(s.hostile("nothing")?, "/etc/../x")
     }),
     Row::refused("F10", "a relative volume", CONFIG, |s| volume(s.hostile("nothing")?, "data")),
-    Row::graded("F11", "a health check each millisecond", Short, Passed, |s| {
-        let check = json!({ "Test": ["CMD", "/hostile", "nothing"], "Interval": 1_000_000, "Timeout": 1_000_000 });
-        Ok(s.hostile("serve")?.config("Healthcheck", check))
-    }),
+    Row::graded(
+        "F11",
+        "a health check each millisecond",
+        Patient,
+        Achieved("checks=0", "checks=0"),
+        |s| Ok(s.hostile("checked")?.config("Healthcheck", health_check())),
+    ),
     Row::graded("F12", "the stop signal SIGCONT", Short, Passed, |s| {
         Ok(s.hostile("immortal")?.config("StopSignal", json!("SIGCONT")))
     }),
     Row::graded("F12", "a stop signal that is none", Short, Passed, |s| {
         Ok(s.hostile("immortal")?.config("StopSignal", json!("SIGNOTHING")))
     }),
-    Row::graded("F13", "ends well at once", Short, Failed("exited"), |s| s.hostile("exit")),
+    Row::graded("F13", "ends well at once", Short, Exited(0), |s| s.hostile("exit")),
     Row::graded("F14", "exposes 8080 and listens on 80", Short, Passed, |s| {
         Ok(s.hostile("serve")?.config("ExposedPorts", json!({ "8080/tcp": {} })))
     }),
@@ -75,13 +101,10 @@ pub(super) const ROWS: &[Row] = &[
     }),
     Row::graded(
         "F24",
-        "what it was told",
+        "what it was told, and what the worker was",
         Patient,
-        Achieved(
-            "env=HOME,HOSTNAME,PATH host=app secrets=0",
-            "env=HOME,HOSTNAME,PATH host=app secrets=0",
-        ),
-        |s| s.hostile("environ"),
+        Achieved(TOLD, TOLD),
+        |s| Ok(s.hostile("environ")?.env("HOSTILE_MARKS", &marks())),
     ),
     Row::graded("F26", "kills everybody", Short, Failed("exited"), |s| s.hostile("killall")),
     Row::refused("F27", "1 MB of environment", CONFIG, |s| {
@@ -110,7 +133,7 @@ pub(super) const ROWS: &[Row] = &[
     tarred("F31", "a device", |s| {
         layered(s.hostile("nothing")?, &[File::device("disk", 8, 0).mode(0o6666)])
     }),
-    tarred("F31", "a million entries", |s| {
+    tarred("F31", "250,000 entries", |s| {
         let files: Vec<File> = (0..250_000).map(|n| File::folder(&format!("d{n}/"))).collect();
         layered(s.hostile("nothing")?, &files)
     }),

@@ -3,9 +3,9 @@
 mod answers;
 pub mod canary;
 pub mod controls;
-mod escape;
+pub mod escape;
 mod exhaustion;
-mod image;
+pub mod image;
 mod network;
 mod own;
 pub mod registry;

@@ -1,9 +1,14 @@
 //! D: neighbours, the host, the platform, the world.
 
-use crate::corpus::row::{
-    Expected::{Achieved, Passed},
-    Row,
-    Rules::{Patient, Short},
+use std::{collections::BTreeSet, net::SocketAddr};
+
+use crate::corpus::{
+    row::{
+        Expected::{Achieved, Passed},
+        Row,
+        Rules::{Patient, Short},
+    },
+    scene::Stand,
 };
 
 const NOTHING_OPEN: crate::corpus::Expected = Achieved("open=0", "open=0");
@@ -37,11 +42,7 @@ pub(super) const ROWS: &[Row] = &[
         "names that carry data",
         Patient,
         Achieved("resolved=0", "resolved=0"),
-        |s| {
-            let resolvers = s.scene.lures.targets().iter().filter(|target| target.port() == 53);
-            let resolvers: Vec<String> = resolvers.map(ToString::to_string).collect();
-            Ok(s.hostile("dns")?.env("HOSTILE_TARGETS", &resolvers.join(",")))
-        },
+        |s| Ok(s.hostile("dns")?.env("HOSTILE_TARGETS", &lures(s, &[53]))),
     ),
     Row::graded("D06", "metadata of the machine", Patient, NOTHING_OPEN, |s| {
         let metadata = ["169.254.169.254:80", "[fd00:ec2::254]:80"].join(",");
@@ -52,7 +53,8 @@ pub(super) const ROWS: &[Row] = &[
         Ok(s.hostile("reach")?.env("HOSTILE_TARGETS", &internet))
     }),
     Row::graded("D08", "the host and the platform", Patient, NOTHING_OPEN, |s| {
-        Ok(s.hostile("reach")?.env("HOSTILE_TARGETS", &s.targets()))
+        let datagrams = lures(s, &[53, 4789, 7946]);
+        Ok(s.hostile("reach")?.env("HOSTILE_TARGETS", &format!("{},{datagrams}", s.targets())))
     }),
     Row::graded("D09", "attacks the prober back", Short, Passed, |s| s.hostile("harass")),
     Row::graded(
@@ -62,5 +64,15 @@ pub(super) const ROWS: &[Row] = &[
         Achieved(IPV6_SILENT, IPV6_SILENT),
         |s| s.hostile("multicast"),
     ),
+    Row::graded("D12", "packets of an overlay", Patient, Achieved(IPV6_SILENT, IPV6_SILENT), |s| {
+        Ok(s.hostile("overlay")?.env("HOSTILE_TARGETS", &lures(s, &[4789])))
+    }),
     Row::graded("D13", "holds on after its removal", Short, Passed, |s| s.hostile("immortal")),
 ];
+
+/// These ports of every address that has lures. Datagrams are listened for at 53, 4789 and 7946.
+fn lures(stand: &Stand<'_>, ports: &[u16]) -> String {
+    let hosts: BTreeSet<_> = stand.scene.lures.targets().iter().map(SocketAddr::ip).collect();
+    let at = hosts.iter().flat_map(|host| ports.iter().map(|port| SocketAddr::new(*host, *port)));
+    at.map(|target| target.to_string()).collect::<Vec<_>>().join(",")
+}

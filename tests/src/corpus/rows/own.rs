@@ -36,6 +36,16 @@ pub(super) const ROWS: &[Row] = &[
         Ok(s.hostile("serve")?.layer(Layer::of(&files)?))
     })
     .under(ORDINARY),
+    // One that is merely large is read whole, outside of any container's bounds.
+    Row::graded("X01", "60 MiB of /etc/passwd", Short, REFUSED, |s| {
+        let users = "a:x:1:1::/:/\n".repeat(60 * 1024 * 1024 / 13);
+        Ok(s.hostile("serve")?.layer(Layer::of(&[File::text("etc/passwd", &users)])?))
+    })
+    .under(ORDINARY),
+    Row::graded("X01", "1 MiB of /etc/passwd", Short, Passed, |s| {
+        let users = "a:x:1:1::/:/\n".repeat(1024 * 1024 / 13);
+        Ok(s.hostile("serve")?.layer(Layer::of(&[File::text("etc/passwd", &users)])?))
+    }),
     // CVE-2024-21626 by a detour that the configuration does not show.
     Row::graded("X02", "starts in a link to /proc/self/fd/7", Short, NOT_STARTED, |s| {
         let link = File::link("w", "/proc/self/fd/7");
@@ -104,35 +114,33 @@ pub(super) const ROWS: &[Row] = &[
         let recipe = recipe.config("Hostname", json!("prober")).config("Domainname", json!("host"));
         Ok(recipe.config("MacAddress", json!("02:42:ac:11:00:02")).config("Tty", json!(true)))
     }),
+    // Who counts a writable root cannot walk through this one, which is as bad as too much in it.
+    Row::graded("X08", "fills the root below a deep tree", Patient, Failed("disk_limit"), |s| {
+        let recipe = s.hostile("fill-deep")?.env("HOSTILE_PATH", "/");
+        Ok(recipe.env("HOSTILE_MIB", "400").env("HOSTILE_WAIT_MS", "20000"))
+    })
+    .under(ORDINARY),
+    // Between two looks; the last one is after its answers.
+    Row::graded("X12", "fills the root and answers at once", Patient, Failed("disk_limit"), |s| {
+        Ok(s.hostile("fill")?.env("HOSTILE_PATH", "/").env("HOSTILE_MIB", "400"))
+    })
+    .under(ORDINARY),
 ];
 
 /// Attacks that nothing stops yet. They are shown with each run, run when they are named, and belong
 /// into the table above once something does.
 pub(super) const OPEN: &[Row] = &[
-    // The engine reads it, outside of any container's bounds, before it starts anything.
-    Row::graded("X01", "60 MiB of /etc/passwd", Patient, Passed, |s| {
-        let users = "a:x:1:1::/:/\n".repeat(60 * 1024 * 1024 / 13);
-        Ok(s.hostile("serve")?.layer(Layer::of(&[File::text("etc/passwd", &users)])?))
-    }),
-    // Who looks at a writable root by walking it sees neither of these.
+    // Who counts a writable root by walking through its names sees neither of these, and nobody is
+    // charged for them. What they take is free again with their container; and before the node's disk
+    // is full, the gradings on it end as the platform's fault (worker/src/grade/disk.rs).
     Row::graded("X08", "fills the root with a nameless file", Patient, Failed("disk_limit"), |s| {
         let recipe = s.hostile("fill-unlinked")?.env("HOSTILE_PATH", "/");
-        Ok(recipe.env("HOSTILE_MIB", "400").env("HOSTILE_WAIT_S", "20"))
-    })
-    .under(ORDINARY),
-    Row::graded("X08", "fills the root below a deep tree", Patient, Failed("disk_limit"), |s| {
-        let recipe = s.hostile("fill-deep")?.env("HOSTILE_PATH", "/");
-        Ok(recipe.env("HOSTILE_MIB", "400").env("HOSTILE_WAIT_S", "20"))
+        Ok(recipe.env("HOSTILE_MIB", "400").env("HOSTILE_WAIT_MS", "20000"))
     })
     .under(ORDINARY),
     Row::graded("X08", "fills the root with empty files", Patient, Failed("disk_limit"), |s| {
         let recipe = s.hostile("inodes")?.env("HOSTILE_PATH", "/");
-        Ok(recipe.env("HOSTILE_COUNT", "100000").env("HOSTILE_WAIT_S", "20"))
-    })
-    .under(ORDINARY),
-    // Who looks each second sees it too late.
-    Row::graded("X12", "fills the root and answers at once", Patient, Failed("disk_limit"), |s| {
-        Ok(s.hostile("fill")?.env("HOSTILE_PATH", "/").env("HOSTILE_MIB", "400"))
+        Ok(recipe.env("HOSTILE_COUNT", "100000").env("HOSTILE_WAIT_MS", "20000"))
     })
     .under(ORDINARY),
 ];

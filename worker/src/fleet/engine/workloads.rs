@@ -218,7 +218,7 @@ impl EngineFleet {
     pub(in crate::fleet) async fn written(
         &self,
         workload: &Workload,
-    ) -> Result<Vec<u64>, FleetError> {
+    ) -> Result<Vec<Option<u64>>, FleetError> {
         let docker = self.docker()?;
         let looks = workload.members().iter().map(|member| {
             let options = InspectContainerOptionsBuilder::new().size(true).build();
@@ -227,7 +227,8 @@ impl EngineFleet {
         });
         let seen = try_join_all(looks).await?;
         let bytes = |seen: ContainerInspectResponse| {
-            seen.size_rw.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)
+            // Engines say -1 when their walk through its files failed.
+            u64::try_from(seen.size_rw.unwrap_or(0)).ok()
         };
         Ok(seen.into_iter().map(bytes).collect())
     }
@@ -254,8 +255,13 @@ fn address(seen: &ContainerInspectResponse, network: &str) -> Option<Ipv4Addr> {
 /// image's command, user and directory is the participant's.
 fn sort(error: FleetError, index: usize) -> StartFailure {
     let FleetError::Refused { message, .. } = &error else { return error.into() };
-    let platform = ["docker-init", "no space left", "cannot allocate memory", "No such image"];
-    if platform.iter().any(|words| message.contains(words)) {
+    // Messages quote the image's own words in their middle: what is ours stands at an end.
+    let begins = ["exec: \"docker-init\"", "No such image"];
+    let ends = ["no space left on device", "cannot allocate memory", "disk quota exceeded"];
+    let rest = message.trim_end().trim_end_matches(": unknown");
+    if begins.iter().any(|words| message.starts_with(words))
+        || ends.iter().any(|words| rest.ends_with(words))
+    {
         return error.into();
     }
     let participant = [
@@ -330,6 +336,13 @@ mod tests {
                 "unable to find user web: no matching entries in passwd file",
             ),
             ("No command specified", "No command specified"),
+            (
+                "OCI runtime create failed: runc create failed: unable to start container process: \
+                 exec: \"/no space left on device\": stat /no space left on device: no such file or \
+                 directory: unknown",
+                "exec: \"/no space left on device\": stat /no space left on device: no such file or \
+                 directory: unknown",
+            ),
         ] {
             let StartFailure::StartFailed { index: 1, detail } = sorted(message) else {
                 panic!("{message}")

@@ -146,6 +146,17 @@ fn nothing_in_a_request_opens_a_way_out() {
     }
 }
 
+/// A process beyond either of these is killed, or cannot be made, through nobody's fault.
+#[test]
+fn no_limit_is_asked_for_that_honest_images_die_of() {
+    for profile in [Profile::Ordinary, Profile::Strict] {
+        let ulimits = request(profile, &NodeSettings::default()).host_config.unwrap().ulimits;
+        let names: Vec<_> = ulimits.unwrap().into_iter().filter_map(|limit| limit.name).collect();
+        assert!(names.contains(&"nofile".to_owned()));
+        assert!(!names.iter().any(|name| ["nproc", "fsize"].contains(&name.as_str())), "{names:?}");
+    }
+}
+
 #[test]
 fn a_volume_cannot_take_the_place_of_tmp() {
     let mut spec = spec(Profile::Ordinary);

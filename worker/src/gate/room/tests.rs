@@ -99,11 +99,55 @@ async fn the_oldest_go_until_there_is_room_and_no_further() {
     let (old, new, unknown) = (ours("old"), ours("new"), ours("unknown"));
     let used = [(new.as_str(), 9, false), (old.as_str(), 0, false)];
     let (shelf, gate) = (Shelf::with(&[&new, &old, &unknown], 8, &used), gate());
-    let keeper = shelf.keeper(10);
-    shelf.advance(Duration::from_secs(100));
+    let keeper = shelf.keeper(8);
+    keeper.keep(&shelf, shelf.now(), &gate).await;
+    shelf.advance(OTHERS);
+    let keeper = Housekeeper { least: 10 * MIB, ..keeper };
     assert_eq!(keeper.keep(&shelf, shelf.now(), &gate).await, Room::Enough);
     assert_eq!(shelf.left(), [new], "one that nobody asked for counts as the oldest");
     assert_eq!(gate.standing().space().map(|s| s.free_bytes), Some(10 * MIB));
+}
+
+#[tokio::test]
+async fn what_another_worker_may_have_pulled_stays_until_no_grading_can_need_it() {
+    let (there, new) = (ours("there"), ours("new"));
+    let (shelf, gate) = (Shelf::with(&[&there], 0, &[]), gate());
+    let keeper = shelf.keeper(10);
+    assert_eq!(keeper.keep(&shelf, shelf.now(), &gate).await, Room::Lacking);
+    shelf.advance(OTHERS / 2);
+    shelf.images.lock().unwrap().push(new.clone());
+    let keep = async |left: &[&String]| {
+        keeper.used();
+        keeper.keep(&shelf, shelf.now(), &gate).await;
+        assert_eq!(shelf.left().iter().collect::<Vec<_>>(), left);
+    };
+    keep(&[&there, &new]).await;
+    shelf.advance(OTHERS / 2 - Duration::from_secs(1));
+    keep(&[&there, &new]).await;
+    shelf.advance(Duration::from_secs(1));
+    keep(&[&new]).await;
+    // It went meanwhile and was pulled again: its time begins anew.
+    let pulled = std::mem::take(&mut *shelf.images.lock().unwrap());
+    keep(&[]).await;
+    *shelf.images.lock().unwrap() = pulled;
+    shelf.advance(OTHERS / 2);
+    keep(&[&new]).await;
+    shelf.advance(OTHERS - Duration::from_secs(1));
+    keep(&[&new]).await;
+    shelf.advance(Duration::from_secs(1));
+    keep(&[]).await;
+}
+
+#[tokio::test]
+async fn images_are_noticed_while_there_is_room() {
+    let image = ours("a");
+    let (shelf, gate) = (Shelf::with(&[&image], 10, &[]), gate());
+    let keeper = shelf.keeper(10);
+    assert_eq!(keeper.keep(&shelf, shelf.now(), &gate).await, Room::Enough);
+    shelf.advance(OTHERS);
+    *shelf.free.lock().unwrap() = 9;
+    assert_eq!(keeper.keep(&shelf, shelf.now(), &gate).await, Room::Enough);
+    assert_eq!(shelf.left().len(), 0);
 }
 
 #[tokio::test]
@@ -125,8 +169,11 @@ async fn only_copies_go_and_none_that_may_be_counted_on() {
     shelf.in_use.push(running.clone());
     // A grading has been going on for a minute.
     let since = shelf.now() + Duration::from_secs(40);
-    shelf.advance(Duration::from_secs(100));
-    assert_eq!(shelf.keeper(100).keep(&shelf, since, &gate()).await, Room::Lacking);
+    let keeper = shelf.keeper(0);
+    keeper.keep(&shelf, since, &gate()).await;
+    shelf.advance(OTHERS);
+    let keeper = Housekeeper { least: 100 * MIB, ..keeper };
+    assert_eq!(keeper.keep(&shelf, since, &gate()).await, Room::Lacking);
     let mut left: Vec<&str> = names.to_vec();
     left.retain(|name| *name != "u/fetched@sha256:1");
     assert_eq!(shelf.left(), left);
@@ -196,8 +243,9 @@ fn the_registry_is_for_one_slot_in_a_minute() {
 #[tokio::test]
 async fn a_slot_that_has_offered_itself_only_looks() {
     let image = ours("a");
-    let shelf = Shelf::with(&[&image], 9, &[]);
+    let shelf = Shelf::with(&[&image], 9, &[(image.as_str(), 0, false)]);
     let keeper = shelf.keeper(10);
+    shelf.advance(LOOK);
     assert_eq!(keeper.look(&shelf).await, Room::Lacking);
     assert_eq!(shelf.left().len(), 1);
     // It is withdrawn, and then room is made at once.
@@ -212,10 +260,11 @@ async fn what_was_not_asked_for_in_a_day_goes() {
     let used = [(stale.as_str(), 0, false), (fresh.as_str(), later, false)];
     let (shelf, gate) = (Shelf::with(&[&stale, &fresh, &unknown], 50, &used), gate());
     let keeper = shelf.keeper(1);
+    keeper.keep(&shelf, shelf.now(), &gate).await;
     shelf.advance(IDLE - Duration::from_secs(1));
     keeper.keep(&shelf, shelf.now(), &gate).await;
     assert_eq!(shelf.left().len(), 3, "a day is not over");
     shelf.advance(ROUND);
     keeper.keep(&shelf, shelf.now(), &gate).await;
-    assert_eq!(shelf.left(), [fresh], "one that nobody asked for is as old as the keeper");
+    assert_eq!(shelf.left(), [fresh], "one that nobody asked for is as old as it was seen");
 }

@@ -113,7 +113,7 @@ fn a_node_that_fails_says_what_and_is_tried_again_ever_more_seldom() {
 
 #[test]
 fn a_canary_that_cannot_be_run_is_not_one_that_failed() {
-    let good_for = 2 * HOUR + super::super::examine::LONGEST;
+    let good_for = 2 * HOUR + super::super::LONGEST;
     let told = Told::new().after(SECOND, Outcome::Passed).after(HOUR, away());
     assert_eq!(told.standing.failures(), 0);
     assert!(told.pause(HOUR) <= 10 * SECOND, "it is asked again soon");

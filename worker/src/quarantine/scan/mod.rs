@@ -23,14 +23,20 @@ use self::{
 pub const MAX_EXTENSION: u64 = 1024 * 1024;
 /// Longest path in an archive, in bytes: Linux's `PATH_MAX` with room for what an engine puts
 /// before it.
-pub const MAX_PATH: usize = 4000;
+pub const MAX_PATH: usize = 3900;
+/// Most parts of a path: each may be a directory that an engine makes.
+pub const MAX_DEPTH: usize = 128;
 /// Longest part of a path, in bytes: what file systems can name.
 pub const MAX_PART: usize = 255;
+
+/// Most bytes of an `etc/passwd` or `etc/group`: an engine reads both whole, outside of any
+/// container's bounds, before it starts anything. 60 MiB cost it more than 15 s.
+pub const MAX_ACCOUNTS: u64 = 1024 * 1024;
 
 /// What an archive may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanLimits {
-    /// Most entries, extension headers among them.
+    /// Most entries, extension headers and directories that no entry names among them.
     pub entries: u64,
     /// Most bytes of one entry.
     pub entry_bytes: u64,
@@ -142,7 +148,7 @@ impl Scanner {
         }
     }
 
-    /// How many entries were read.
+    /// How many entries were read, with the directories that engines make for them.
     #[must_use]
     pub fn entries(&self) -> u64 {
         self.entries
@@ -230,10 +236,7 @@ impl Scanner {
     }
 
     fn header(&mut self) -> Result<(), TarFault> {
-        self.entries += 1;
-        if self.entries > self.limits.entries {
-            return Err(TarFault::TooMany { limit: self.limits.entries });
-        }
+        self.count(1)?;
         let header = Header::read(&self.block)?;
         match header.kind {
             Kind::Pax | Kind::GlobalPax | Kind::LongName | Kind::LongLink => {
@@ -241,6 +244,14 @@ impl Scanner {
             }
             _ => self.entry(header),
         }
+    }
+
+    fn count(&mut self, more: u64) -> Result<(), TarFault> {
+        self.entries += more;
+        if self.entries > self.limits.entries {
+            return Err(TarFault::TooMany { limit: self.limits.entries });
+        }
+        Ok(())
     }
 
     fn begin_extension(&mut self, header: &Header) -> Result<(), TarFault> {
@@ -300,7 +311,8 @@ impl Scanner {
         if header.size > self.limits.entry_bytes {
             return Err(TarFault::TooLarge { bytes: header.size });
         }
-        self.tree.add(&header)?;
+        let made = self.tree.add(&header)?;
+        self.count(made)?;
         self.expects = match header.size.checked_next_multiple_of(BLOCK as u64) {
             Some(0) => Expects::Header,
             Some(left) => Expects::Content { left },

@@ -2,6 +2,9 @@
 
 use super::{TarFault, damaged, header::GREATEST_ID, refused};
 
+/// Longest value of an extended attribute, in bytes: with its name it must fit into one block.
+const MAX_ATTRIBUTE: usize = 2048;
+
 /// What of them matters for unpacking.
 #[derive(Debug, Default)]
 pub(super) struct Pax {
@@ -26,10 +29,10 @@ impl Pax {
     fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), TarFault> {
         let again = || damaged("an extension says something twice");
         match key {
+            b"path" | b"linkpath" | b"uname" | b"gname" if value.contains(&0) => {
+                return Err(refused(value, "its name contains a NUL"));
+            }
             b"path" | b"linkpath" => {
-                if value.contains(&0) {
-                    return Err(refused(value, "its name contains a NUL"));
-                }
                 let field = if key == b"path" { &mut self.path } else { &mut self.link };
                 // An empty value takes back what was said: readers differ in what then holds.
                 if value.is_empty() || field.replace(value.to_vec()).is_some() {
@@ -65,6 +68,13 @@ impl Pax {
             // Overlay file systems keep their own state there: whiteouts, redirections.
             _ if key.starts_with(b"SCHILY.xattr.trusted.") => {
                 return Err(refused(key, "no image may set trusted attributes"));
+            }
+            // A security capability is 12, 20 or 24 bytes (linux/capability.h, versions 1 to 3).
+            b"SCHILY.xattr.security.capability" if !matches!(value.len(), 12 | 20 | 24) => {
+                return Err(refused(key, "it is no capability of a file"));
+            }
+            _ if key.starts_with(b"SCHILY.xattr.") && value.len() > MAX_ATTRIBUTE => {
+                return Err(refused(key, "the attribute is longer than a file system can keep"));
             }
             _ => {}
         }

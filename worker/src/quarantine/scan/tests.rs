@@ -4,6 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod accounts;
+
+/// As long as one is.
+const CAPABILITY: &str = "twenty bytes of caps";
 const LIMITS: ScanLimits = ScanLimits { entries: 100, entry_bytes: 1 << 20 };
 
 /// An entry as no honest packer would write it.
@@ -115,7 +119,8 @@ fn scan(entries: &[Raw]) -> Result<u64, TarFault> {
 
 #[track_caller]
 fn taken(entries: &[Raw]) {
-    assert_eq!(scan(entries), Ok(entries.len() as u64));
+    let count = scan(entries);
+    assert!(count.as_ref().is_ok_and(|count| *count >= entries.len() as u64), "{count:?}");
 }
 
 #[track_caller]
@@ -148,7 +153,11 @@ fn what_honest_packers_write_is_taken() {
     header.set_entry_type(tar::EntryType::Symlink);
     header.set_size(0);
     builder.append_link(&mut header, "usr/sh", format!("../{}", "x".repeat(200))).unwrap();
-    assert_eq!(scan_in(&builder.into_inner().unwrap(), LIMITS, &[]), Ok(7));
+    assert_eq!(
+        scan_in(&builder.into_inner().unwrap(), LIMITS, &[]),
+        Ok(11),
+        "seven, and bin, usr, usr/lib, d…"
+    );
 
     taken(&[dir("./"), dir("bin/"), file("bin/a"), hardlink("bin/b", "bin/a")]);
     taken(&[file("/x"), hardlink("y", "/x"), hardlink("z", "./y")]);
@@ -158,7 +167,8 @@ fn what_honest_packers_write_is_taken() {
     taken(&[file("twice").content(b"one"), file("twice").content(b"two")]);
     taken(&[symlink("a", "b"), dir("a/"), file("a/x")]);
     taken(&[file("etc/.wh.passwd"), file("etc/.wh..wh..opq"), file(".wh.x"), file("x")]);
-    let capability = [("SCHILY.xattr.security.capability", "x"), ("mtime", "1.5"), ("path", "p")];
+    let capability =
+        [("SCHILY.xattr.security.capability", CAPABILITY), ("mtime", "1.5"), ("path", "p")];
     taken(&[pax(&capability), file("su").field(100, b"0004755\0")]);
     taken(&[raw(b'g', "g").content(&records(&[("comment", "abc")])), file("a")]);
     taken(&[raw(0, "old/"), raw(0, "old/file").field(257, &[0; 8])]);
@@ -289,6 +299,11 @@ fn whiteouts_name_what_they_take_away() {
     refused_for(&[dir(".wh.a")], "not an empty file");
     refused_for(&[dir("a"), file("a/.wh.x/y")], "taken away");
     refused_for(&[file("a/x"), file("a/.wh.x")], "the same layer");
+    refused_for(&[file("a/x"), file(".wh.a")], "the same layer");
+    refused_for(&[file(".wh.a"), file("./.wh.a")], "twice");
+    refused_for(&[file(".wh.a"), file("a/x")], "taken away");
+    refused_for(&[file(".wh.a"), hardlink("b", "a")], "not in its layer");
+    taken(&[file(".wh.a"), dir("a"), file("a/x")]);
 }
 
 #[test]
@@ -298,8 +313,15 @@ fn lengths_have_two_sides() {
     let long = |name: &str| [raw(b'L', "L").content(format!("{name}\0").as_bytes()), file("a")];
     taken(&long(&part(MAX_PART)));
     refused_for(&long(&part(MAX_PART + 1)), "name is too long");
-    taken(&long(&path(MAX_PATH - 1)));
-    refused_for(&long(&path(MAX_PATH + 1)), "path is too long");
+    let wide = |n: usize| format!("{}{}", format!("{}/", part(199)).repeat(n / 200), part(n % 200));
+    taken(&long(&wide(MAX_PATH)));
+    refused_for(&long(&wide(MAX_PATH + 1)), "path is too long");
+    let deepest = format!("{}f", "d/".repeat(MAX_DEPTH - 1));
+    let deepest = archive(&[raw(b'L', "L").content(deepest.as_bytes()), file("a")]);
+    let roomy = ScanLimits { entries: 1000, ..LIMITS };
+    assert_eq!(scan_in(&deepest, roomy, &[]), Ok(2 + MAX_DEPTH as u64 - 1));
+    let deeper = format!("{}f", "d/".repeat(MAX_DEPTH));
+    refused_for(&[raw(b'L', "L").content(deeper.as_bytes()), file("a")], "too many parts");
     taken(&[pax(&[("linkpath", &path(MAX_PATH))]), symlink("a", "b")]);
     refused_for(&[pax(&[("linkpath", &path(MAX_PATH + 1))]), symlink("a", "b")], "to nothing");
     refused_for(&[raw(b'2', "a")], "to nothing");
@@ -308,7 +330,7 @@ fn lengths_have_two_sides() {
 #[test]
 fn extension_headers_are_bounded_before_they_are_read() {
     let all = ScanLimits { entry_bytes: u64::MAX, ..LIMITS };
-    for (flag, most) in [(b'x', MAX_EXTENSION), (b'g', MAX_EXTENSION), (b'L', 8000), (b'K', 8000)] {
+    for (flag, most) in [(b'x', MAX_EXTENSION), (b'g', MAX_EXTENSION), (b'L', 7800), (b'K', 7800)] {
         let mut scanner = Scanner::new(all);
         assert_eq!(scanner.feed(&raw(flag, "h").size(most).bytes()), Ok(()));
         let mut scanner = Scanner::new(all);
@@ -338,6 +360,18 @@ fn what_grows_out_of_nothing_is_refused() {
     refused_for(&[pax(&redirect), dir("a")], "trusted");
     let opaque = [("SCHILY.xattr.trusted.overlay.opaque", "y")];
     refused_for(&[pax(&opaque), dir("a")], "trusted");
+    for length in [0, 11, 13, 19, 21, 25] {
+        let value = "x".repeat(length);
+        let bad = [("SCHILY.xattr.security.capability", value.as_str())];
+        refused_for(&[pax(&bad), file("a")], "no capability");
+    }
+    for length in [12, 20, 24] {
+        let value = "x".repeat(length);
+        taken(&[pax(&[("SCHILY.xattr.security.capability", &value)]), file("a")]);
+    }
+    taken(&[pax(&[("SCHILY.xattr.user.x", &"x".repeat(2048))]), file("a")]);
+    refused_for(&[pax(&[("SCHILY.xattr.user.x", &"x".repeat(2049))]), file("a")], "longer than");
+    refused_for(&[pax(&[("uname", "a\0b")]), file("a")], "NUL");
     for flag in [b'7', b'M', b'V', b'D', b'A', 0xff] {
         refused_for(&[raw(flag, "a")], "of a kind");
     }
@@ -386,6 +420,19 @@ fn entries_are_counted() {
     assert_eq!(scan(&more), Err(TarFault::TooMany { limit: 100 }));
     let globals: Vec<Raw> = (0..101).map(|_| raw(b'g', "g")).collect();
     assert_eq!(scan(&globals), Err(TarFault::TooMany { limit: 100 }));
+    assert_eq!(scan_in(&archive(&more), ScanLimits { entries: 101, ..LIMITS }, &[]), Ok(101));
+}
+
+/// An engine makes every directory on the way to an entry.
+#[test]
+fn directories_that_nobody_names_are_counted() {
+    assert_eq!(scan(&[file("a/b/c"), file("a/b/d"), dir("a/"), file("x")]), Ok(6));
+    assert_eq!(scan(&[file("etc/.wh.passwd")]), Ok(2));
+    let deep = |n: usize| file(format!("{n}/{}", "d/".repeat(9) + "f"));
+    let many: Vec<Raw> = (0..9).map(deep).collect();
+    assert_eq!(scan(&many), Ok(9 * 11), "each brings ten directories and itself");
+    let more: Vec<Raw> = many.into_iter().chain([file("a/b")]).collect();
+    assert_eq!(scan(&more), Err(TarFault::TooMany { limit: 100 }));
     assert_eq!(scan_in(&archive(&more), ScanLimits { entries: 101, ..LIMITS }, &[]), Ok(101));
 }
 

@@ -11,14 +11,21 @@
 //! Under `dev`, `proc` and `sys` an engine mounts its own, so what `docker export` leaves there is
 //! harmless: directories, empty files, the usual links, a few devices. Anything else there is bait
 //! for the engine's runtime (CVE-2025-31133, CVE-2025-52565, CVE-2019-19921).
+//!
+//! Engines read `/etc/passwd` and `/etc/group` whole. Debian, Alpine and distroless images have
+//! them as plain files, those of Nix and Guix as links into their stores, or all of `/etc` as one,
+//! and which layer a link leads to cannot be known here. So whatever is called `etc/passwd`
+//! anywhere in an image is a file of bounded size or a link to another `etc/passwd`, and what is
+//! called `etc` is a directory or a link to another `etc`: from links to links, only a bounded file
+//! can be at the end.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, Hasher, RandomState},
 };
 
 use super::{
-    MAX_PART, MAX_PATH, TarFault,
+    MAX_ACCOUNTS, MAX_DEPTH, MAX_PART, MAX_PATH, TarFault,
     header::{Header, Kind},
     refused,
 };
@@ -59,6 +66,8 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 enum Node {
     Directory,
     Symlink,
+    /// Taken away, which engines do by a device of its name.
+    Gone,
     Other,
 }
 
@@ -72,20 +81,22 @@ pub(super) struct Tree {
 type Path<'a> = Vec<&'a [u8]>;
 
 impl Tree {
-    /// Adds an entry, if it may be.
-    pub(super) fn add(&mut self, header: &Header) -> Result<(), TarFault> {
+    /// Adds an entry, if it may be. Gives how many directories an engine makes for it that the
+    /// archive did not name.
+    pub(super) fn add(&mut self, header: &Header) -> Result<u64, TarFault> {
         let name = header.name.as_slice();
         let path = parts(name, name)?;
         let Some((last, above)) = path.split_last() else {
             return match header.kind {
-                Kind::Directory => Ok(()),
+                Kind::Directory => Ok(0),
                 _ => Err(refused(name, "it would replace the root")),
             };
         };
-        self.check_above(name, above)?;
+        let made = self.enter_above(name, above)?;
         if last.starts_with(WHITEOUT) {
-            return self.whiteout(header, last, above);
+            return self.whiteout(header, last, above).map(|()| made);
         }
+        check_accounts(header, &path)?;
         if MOUNTED.contains(&path[0]) {
             check_mounted(header, &path)?;
         } else if matches!(header.kind, Kind::CharDevice | Kind::BlockDevice | Kind::Fifo) {
@@ -104,31 +115,42 @@ impl Tree {
         if before == Some(Node::Directory) && node != Node::Directory {
             return Err(refused(name, "it would replace a directory of the same layer"));
         }
-        Ok(())
+        Ok(made)
     }
 
-    /// Every part but the last must be a directory, or not be there yet.
-    fn check_above(&self, name: &[u8], above: &[&[u8]]) -> Result<(), TarFault> {
+    /// Every part but the last must be a directory. One that is not there yet is made, as engines
+    /// make it.
+    fn enter_above(&mut self, name: &[u8], above: &[&[u8]]) -> Result<u64, TarFault> {
         let mut hasher = self.keys.build_hasher();
+        let mut made = 0;
         for part in above {
             if part.starts_with(WHITEOUT) {
                 return Err(refused(name, "it lies in something that is taken away"));
             }
             step(&mut hasher, part);
-            match self.nodes.get(&hasher.clone().finish()) {
-                None | Some(Node::Directory) => {}
-                Some(Node::Symlink) => {
-                    return Err(refused(name, "its path goes through a symbolic link"));
+            match self.nodes.entry(hasher.clone().finish()) {
+                Entry::Vacant(free) => {
+                    free.insert(Node::Directory);
+                    made += 1;
                 }
-                Some(Node::Other) => {
-                    return Err(refused(name, "its path goes through something else"));
-                }
+                Entry::Occupied(there) => match there.get() {
+                    Node::Directory => {}
+                    Node::Symlink => {
+                        return Err(refused(name, "its path goes through a symbolic link"));
+                    }
+                    Node::Gone => {
+                        return Err(refused(name, "it lies in something that is taken away"));
+                    }
+                    Node::Other => {
+                        return Err(refused(name, "its path goes through something else"));
+                    }
+                },
             }
         }
-        Ok(())
+        Ok(made)
     }
 
-    fn whiteout(&self, header: &Header, last: &[u8], above: &[&[u8]]) -> Result<(), TarFault> {
+    fn whiteout(&mut self, header: &Header, last: &[u8], above: &[&[u8]]) -> Result<(), TarFault> {
         let name = header.name.as_slice();
         if header.kind != Kind::File || header.size != 0 {
             return Err(refused(name, "it takes something away and is not an empty file"));
@@ -141,8 +163,9 @@ impl Tree {
             return Err(refused(name, "what it takes away has no name"));
         }
         let gone: Path<'_> = above.iter().copied().chain([hidden]).collect();
-        match self.nodes.get(&self.key(&gone)) {
+        match self.nodes.insert(self.key(&gone), Node::Gone) {
             None => Ok(()),
+            Some(Node::Gone) => Err(refused(name, "it takes the same away twice")),
             Some(_) => Err(refused(name, "it takes away what the same layer brings")),
         }
     }
@@ -160,7 +183,9 @@ impl Tree {
         match self.nodes.get(&self.key(&target)) {
             Some(node @ (Node::Symlink | Node::Other)) => Ok(*node),
             Some(Node::Directory) => Err(refused(name, "it is a hard link to a directory")),
-            None => Err(refused(name, "it is a hard link to what is not in its layer")),
+            None | Some(Node::Gone) => {
+                Err(refused(name, "it is a hard link to what is not in its layer"))
+            }
         }
     }
 
@@ -195,6 +220,9 @@ fn parts<'a>(path: &'a [u8], name: &[u8]) -> Result<Path<'a>, TarFault> {
             part => kept.push(part),
         }
     }
+    if kept.len() > MAX_DEPTH {
+        return Err(refused(name, "its path has too many parts"));
+    }
     Ok(kept)
 }
 
@@ -203,6 +231,38 @@ fn check_target(header: &Header) -> Result<(), TarFault> {
         return Err(refused(&header.name, "it is a symbolic link to nothing"));
     }
     Ok(())
+}
+
+/// What leads to the accounts, or is them.
+fn check_accounts(header: &Header, path: &[&[u8]]) -> Result<(), TarFault> {
+    let tail = match path {
+        [.., b"etc", b"passwd" | b"group"] => &path[path.len() - 2..],
+        [.., b"etc"] => &path[path.len() - 1..],
+        _ => return Ok(()),
+    };
+    let name = &header.name;
+    match header.kind {
+        Kind::Directory => Ok(()),
+        Kind::Symlink | Kind::HardLink => {
+            let mut target: Path<'_> = header.link.split(|byte| *byte == b'/').collect();
+            target.retain(|part| !matches!(*part, b"" | b"."));
+            match target.ends_with(tail) {
+                true => Ok(()),
+                false if tail.len() == 1 => {
+                    Err(refused(name, "it is `etc` and a link to what is not called so"))
+                }
+                false => Err(refused(
+                    name,
+                    "it holds the accounts and is a link to what is not called so",
+                )),
+            }
+        }
+        // The words name the limit.
+        _ if tail.len() == 2 && header.size > MAX_ACCOUNTS => {
+            Err(refused(name, "it holds the accounts, for which 1 MiB is the limit"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_mounted(header: &Header, path: &[&[u8]]) -> Result<(), TarFault> {

@@ -104,17 +104,21 @@ impl Lab {
 
     /// As an engine starts whatever it is given.
     pub(crate) async fn under_defaults(&self) -> Result<Report> {
-        let body = ContainerCreateBody {
-            image: Some(self.image.clone()),
+        let line = self.engine.first_line(self.plain(&self.image, &self.network.id, None)).await?;
+        Report::parse(line.as_bytes()).map_err(anyhow::Error::msg)
+    }
+
+    fn plain(&self, image: &str, network: &str, user: Option<String>) -> ContainerCreateBody {
+        ContainerCreateBody {
+            image: Some(image.to_owned()),
+            user,
             labels: Some(labels()),
             host_config: Some(HostConfig {
-                network_mode: Some(self.network.id.clone()),
+                network_mode: Some(network.to_owned()),
                 ..HostConfig::default()
             }),
             ..ContainerCreateBody::default()
-        };
-        let line = self.engine.first_line(body).await?;
-        Report::parse(line.as_bytes()).map_err(anyhow::Error::msg)
+        }
     }
 
     /// With one wall away.

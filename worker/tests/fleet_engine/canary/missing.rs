@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use super::capabilities::has;
+
 /// What an engine's defaults allow or refuse in every version that can be used.
 pub(crate) const DEFAULTS: &[(&str, &str)] = &[
     ("raw_icmp", "DONE"),
@@ -45,8 +47,14 @@ pub(crate) enum Missing {
     KernelLacks,
     /// It is no wall: every server needs it.
     Allowed,
-    /// As it says.
-    Because(&'static str),
+    /// Whatever can be taken away here, it comes to this. Why.
+    Always(&'static str, &'static str),
+    /// A number in which others' uses count, so that it may be any. What shows it instead.
+    Shared(&'static str),
+    /// The machine itself lacks a capability, by its number, and so has none to give.
+    LacksCapability(u32),
+    /// Only without this wall, which cannot be taken away on this machine.
+    OnlyWithout(&'static str),
 }
 
 impl Missing {
@@ -57,19 +65,25 @@ impl Missing {
             Self::Empty => "this machine has nothing in it",
             Self::KernelLacks => "this kernel has no such thing",
             Self::Allowed => "allowed on purpose",
-            Self::Because(why) => why,
+            Self::Always(_, why) | Self::Shared(why) => why,
+            Self::LacksCapability(_) => "the engine itself has no such capability",
+            Self::OnlyWithout(_) => "the wall cannot be taken away on this machine",
         }
     }
 
-    /// Whether what was said in all runs together bears it out.
-    pub(crate) fn is_borne_out(&self, said: &BTreeSet<String>) -> bool {
+    /// Whether what was said in all runs together bears it out; `stuck` are the walls that could
+    /// not be taken away.
+    pub(crate) fn is_borne_out(&self, said: &BTreeSet<String>, stuck: &[&str]) -> bool {
         let only = |words: &[&str]| said.iter().all(|word| words.contains(&word.as_str()));
         match self {
             Self::NotThere => only(&["ENOENT"]),
             Self::Empty => only(&["EMPTY", "EACCES"]),
             Self::KernelLacks => LACKING.iter().any(|word| said.contains(*word)),
             Self::Allowed => only(&["DONE"]),
-            Self::Because(_) => true,
+            Self::Always(word, _) => only(&[word]),
+            Self::Shared(_) => said.iter().all(|word| word.parse::<u32>().is_ok()),
+            Self::LacksCapability(number) => !has(*number),
+            Self::OnlyWithout(wall) => stuck.contains(wall),
         }
     }
 }
@@ -77,8 +91,8 @@ impl Missing {
 /// A kernel that lacks something says so where a wall is away: that shows nothing.
 pub(crate) const LACKING: [&str; 4] = ["EAFNOSUPPORT", "ENODEV", "ENOSYS", "EPROTONOSUPPORT"];
 
-const NO_SYS_RESOURCE: Missing = Missing::Because("the engine itself lacks CAP_SYS_RESOURCE");
-const NOT_TO_ASK: Missing = Missing::Because("no engine can be asked to give it");
+const NO_SYS_RESOURCE: Missing = Missing::LacksCapability(24);
+const NOT_TO_ASK: Missing = Missing::Always("0", "no engine can be asked to give it");
 
 /// Rows that may stay without a run that makes them fail. On another machine they need not.
 pub(crate) const MISSING: &[(&str, Missing)] = &[
@@ -95,12 +109,18 @@ pub(crate) const MISSING: &[(&str, Missing)] = &[
     ("read_thermal", Missing::NotThere),
     ("read_tracing", Missing::Empty),
     ("files_inherited", NOT_TO_ASK),
+    (
+        "inotify_instances",
+        Missing::Shared(
+            "others of that user count too; control.rs shows what a user of its own is worth",
+        ),
+    ),
     ("write_modprobe", Missing::NotThere),
     ("write_sysrq", Missing::NotThere),
     ("write_sysrq_trigger", Missing::NotThere),
     ("write_binfmt", Missing::NotThere),
     ("write_uevent_helper", Missing::NotThere),
-    ("write_cgroup", Missing::Because("only a privileged container could")),
+    ("write_cgroup", Missing::OnlyWithout("privileged")),
     ("write_release_agent", Missing::NotThere),
     ("write_tmp", Missing::Allowed),
     ("socket_unix", Missing::Allowed),
@@ -112,14 +132,14 @@ pub(crate) const MISSING: &[(&str, Missing)] = &[
     ("af_tipc", Missing::KernelLacks),
     ("af_rds", Missing::KernelLacks),
     ("af_smc", Missing::KernelLacks),
-    ("ns_user", Missing::Because("this engine does not remap users")),
+    ("ns_user", Missing::Always("INITIAL", "this engine does not remap users")),
     ("cap_inheritable", NOT_TO_ASK),
     ("cap_ambient", NOT_TO_ASK),
-    ("real_time", Missing::Because("the engine gives its containers no real time to share")),
+    ("real_time", Missing::Always("EPERM", "an engine's containers get no real time to share")),
     ("oom_score_negative", NO_SYS_RESOURCE),
     ("raise_files", NO_SYS_RESOURCE),
     ("shm_sysv", Missing::Allowed),
-    ("whose_kernel", Missing::Because("under gVisor: another test")),
+    ("whose_kernel", Missing::Always("MACHINE", "under gVisor: another test")),
     ("init_module", Missing::KernelLacks),
     ("finit_module", Missing::KernelLacks),
     ("delete_module", Missing::KernelLacks),

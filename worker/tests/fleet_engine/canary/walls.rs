@@ -9,7 +9,7 @@ use bollard::models::{
 use portcall_worker::fleet::Profile;
 use portcall_worker::fleet::Profile::{Ordinary, Strict};
 
-use super::lab::host;
+use super::{capabilities::capabilities, lab::host};
 
 /// One protection, and a run without it.
 pub(crate) struct Wall {
@@ -96,7 +96,9 @@ pub(crate) const WALLS: &[Wall] = &[
         name: "cap_add",
         profile: Ordinary,
         change: Container(|body| host(body).cap_add = Some(capabilities())),
-        then: Then::Fail("cap_effective nice_first io_real_time read_kmsg"),
+        then: Then::Fail(
+            "cap_effective nice_first io_real_time read_kmsg add_address set_mac set_link",
+        ),
     },
     Wall {
         name: "seccomp and capabilities",
@@ -148,8 +150,8 @@ pub(crate) const WALLS: &[Wall] = &[
         profile: Ordinary,
         change: Container(|body| host(body).masked_paths = Some(vec![])),
         then: Then::Fail(
-            "read_firmware read_interrupts read_keys read_kpagecount read_kpageflags \
-             read_pressure read_slabinfo read_timer_list read_vmallocinfo read_zoneinfo",
+            "read_firmware read_interrupts read_keys read_kpagecgroup read_kpagecount \
+             read_kpageflags read_pressure read_slabinfo read_timer_list read_vmallocinfo read_zoneinfo",
         ),
     },
     Wall {
@@ -276,6 +278,16 @@ pub(crate) const WALLS: &[Wall] = &[
         then: Then::Fail("shm_bytes"),
     },
     Wall {
+        // An engine mounts it so that nothing in it is executed.
+        name: "noexec on /dev/shm",
+        profile: Strict,
+        change: Container(|body| {
+            let mounts = host(body).tmpfs.get_or_insert_default();
+            mounts.insert("/dev/shm".to_owned(), "rw,exec,nosuid,nodev,mode=1777".to_owned());
+        }),
+        then: Then::Fail("exec_shm"),
+    },
+    Wall {
         name: "pids_limit",
         profile: Strict,
         change: Container(|body| host(body).pids_limit = None),
@@ -362,7 +374,7 @@ pub(crate) const WALLS: &[Wall] = &[
         name: "sysctl for IPv6",
         profile: Strict,
         change: Container(|body| sysctl(body, "net.ipv6.conf.all.disable_ipv6", Some("0"))),
-        then: Then::Fail("ipv6_disabled"),
+        then: Then::Fail("ipv6_disabled bind_ipv6_loopback"),
     },
     Wall {
         name: "gateway",
@@ -388,7 +400,7 @@ pub(crate) const WALLS: &[Wall] = &[
         change: Network(with_ipv6, |body| {
             sysctl(body, "net.ipv6.conf.all.disable_ipv6", Some("0"));
         }),
-        then: Then::Fail("addresses_ipv6 multicast_ipv6 metadata_ipv6"),
+        then: Then::Fail("addresses_ipv6 multicast_ipv6 metadata_ipv6 bind_ipv6_loopback"),
     },
     Wall {
         name: "network of its own",
@@ -446,53 +458,4 @@ fn with_ipv6(network: &mut NetworkCreateRequest) {
         subnet: Some(format!("fd00:db8:{block:x}::/64")),
         ..IpamConfig::default()
     });
-}
-
-/// Those that this machine may give: a machine in a machine need not have all.
-fn capabilities() -> Vec<String> {
-    const NAMES: [&str; 38] = [
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "DAC_READ_SEARCH",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "SETGID",
-        "SETUID",
-        "SETPCAP",
-        "LINUX_IMMUTABLE",
-        "NET_BIND_SERVICE",
-        "NET_BROADCAST",
-        "NET_ADMIN",
-        "NET_RAW",
-        "IPC_LOCK",
-        "IPC_OWNER",
-        "SYS_MODULE",
-        "SYS_RAWIO",
-        "SYS_CHROOT",
-        "SYS_PTRACE",
-        "SYS_PACCT",
-        "SYS_ADMIN",
-        "SYS_BOOT",
-        "SYS_NICE",
-        "SYS_RESOURCE",
-        "SYS_TIME",
-        "SYS_TTY_CONFIG",
-        "MKNOD",
-        "LEASE",
-        "AUDIT_WRITE",
-        "AUDIT_CONTROL",
-        "SETFCAP",
-        "MAC_OVERRIDE",
-        "MAC_ADMIN",
-        "SYSLOG",
-        "WAKE_ALARM",
-        "BLOCK_SUSPEND",
-        "AUDIT_READ",
-    ];
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).unwrap_or("0");
-    let bounding = u64::from_str_radix(bounding.trim(), 16).unwrap_or(0);
-    let given = NAMES.iter().enumerate().filter(|(bit, _)| bounding >> bit & 1 == 1);
-    given.map(|(_, name)| (*name).to_owned()).collect()
 }

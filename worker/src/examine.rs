@@ -1,21 +1,17 @@
 //! One examination of the node: the canary under every profile, each in a slot of its own that is
 //! opened for it and closed after, so that no slot of the worker's has to be drained for it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use portcall_shared::store::nodes::CanaryDifference;
 use tokio::time::timeout;
 
-use super::{Examined, Outcome, watch::Examiner};
 use crate::{
     canary::{self, CanaryError, Examination},
     fleet::{FleetError, Profile, StartFailure},
+    gate::{Examined, LONGEST, Outcome, watch::Examiner},
     worker::{SlotUse, Worker},
 };
-
-/// The longest that one examination may take, its slot included. It is a few seconds on a machine
-/// that is not busy; every call in it has a limit of its own.
-pub const LONGEST: Duration = Duration::from_secs(90);
 
 /// The profiles of strangers' containers.
 const PROFILES: [Profile; 2] = [Profile::Ordinary, Profile::Strict];
@@ -80,7 +76,12 @@ fn together(each: [Examined; 2]) -> Examined {
 fn outcome(profile: Profile, examined: Result<Examination, CanaryError>) -> Outcome {
     match examined {
         Ok(Examination { differences, .. }) if differences.is_empty() => Outcome::Passed,
-        Ok(Examination { differences, .. }) => {
+        // A machine with much to do is not one with a hole.
+        Ok(Examination { differences, .. }) if differences.iter().all(was_not_made) => {
+            Outcome::Impossible(format!("{} of its attempts were not made", differences.len()))
+        }
+        Ok(Examination { mut differences, .. }) => {
+            differences.retain(|d| !was_not_made(d));
             let difference = |d: canary::Difference| CanaryDifference {
                 profile: word(profile).to_owned(),
                 attempt: d.attempt,
@@ -105,6 +106,11 @@ fn outcome(profile: Profile, examined: Result<Examination, CanaryError>) -> Outc
             | CanaryError::Silent { .. }),
         ) => Outcome::Impossible(told(&error)),
     }
+}
+
+/// Whether an attempt had no outcome: it came too late, or could not be begun.
+fn was_not_made(difference: &canary::Difference) -> bool {
+    difference.got == "TOO_LATE" || difference.got.starts_with("NOT_TRIED_")
 }
 
 /// An engine on which nothing may run has failed; one that does not answer has not.

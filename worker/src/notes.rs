@@ -5,9 +5,9 @@ use portcall_shared::store::nodes::{
 };
 use time::OffsetDateTime;
 
-use super::{Last, Standing, Verdict, room::stored};
 use crate::{
     fleet::{CgroupVersion, Fleet, NodeFacts},
+    gate::{Last, Standing, Verdict, room::stored},
     worker::Worker,
 };
 
