@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     fleet::{EngineSettings, Fleet, FleetError, Images, LabelKey, NodeSettings, Owner, SubnetPool},
-    grade::{DiskFloor, Ended, Grader},
+    grade::{DiskFloor, Ended, Grader, NodeMemory},
     judge::Judgement,
     lease::{Progress, Stop},
     settings::program_beside,
@@ -127,6 +127,7 @@ pub async fn check(
         quarantine: None,
         // Whose machine it is sees to its disk.
         floor: DiskFloor::default(),
+        memory: NodeMemory::default(),
     };
     let teller = Teller { listener, stop };
     let slot = match fleet.open_slot(0).await {

@@ -5,6 +5,7 @@
 //! removes them: the verdict is written first, then the removal begins.
 
 mod disk;
+mod memory;
 mod prepare;
 mod probing;
 
@@ -23,8 +24,11 @@ use portcall_shared::{
 };
 use tokio::time::Instant;
 
-pub use self::disk::DiskFloor;
 use self::prepare::Prepared;
+pub use self::{
+    disk::DiskFloor,
+    memory::{MemoryTaken, NodeMemory},
+};
 use crate::{
     fleet::{ContainerState, Fleet, FleetError, Phase, Role, Slot, StartFailure, Workload},
     hold,
@@ -53,6 +57,15 @@ pub struct Graded {
     pub evidence: Evidence,
     /// What still runs.
     pub workload: Option<Workload>,
+    /// The memory that it has, to be kept until it is removed.
+    pub memory: Option<MemoryTaken>,
+}
+
+/// What the story leaves behind, however it ends.
+#[derive(Debug, Default)]
+struct Left {
+    workload: Option<Workload>,
+    memory: Option<MemoryTaken>,
 }
 
 /// Why the story ends before its end.
@@ -95,6 +108,8 @@ pub struct Grader {
     pub quarantine: Option<Quarantine>,
     /// How little may be left of a node's disk.
     pub floor: DiskFloor,
+    /// What gradings may take of the node's memory.
+    pub memory: NodeMemory,
 }
 
 impl Grader {
@@ -108,8 +123,8 @@ impl Grader {
         progress: &impl Progress,
     ) -> Graded {
         let until = Instant::now() + event.limits.grading;
-        let mut workload = None;
-        let told = self.tell(slot, submission, event, owner, progress, until, &mut workload);
+        let mut left = Left::default();
+        let told = self.tell(slot, submission, event, owner, progress, until, &mut left);
         let ended = match told.await {
             Ok(judgement) => Ended::Judged(judgement),
             Err(Break::Fault(fault)) => Ended::Faulted(fault),
@@ -117,9 +132,9 @@ impl Grader {
         };
         let evidence = match &ended {
             Ended::Stopped(_) => Evidence::default(),
-            _ => self.evidence(&ended, submission, event, workload.as_ref()).await,
+            _ => self.evidence(&ended, submission, event, left.workload.as_ref()).await,
         };
-        Graded { ended, evidence, workload }
+        Graded { ended, evidence, workload: left.workload, memory: left.memory }
     }
 
     #[expect(clippy::too_many_arguments, reason = "what the story leaves behind is returned so")]
@@ -131,7 +146,7 @@ impl Grader {
         owner: crate::fleet::Owner,
         progress: &impl Progress,
         until: Instant,
-        workload: &mut Option<Workload>,
+        left: &mut Left,
     ) -> Result<Judgement, Break> {
         hold::point("claimed").await;
         let prepared = self.resolve(submission, event, slot, progress).await?;
@@ -140,9 +155,10 @@ impl Grader {
         hold::point("pulled").await;
 
         progress.step(Step::Starting).await?;
+        left.memory = Some(self.memory(slot, &prepared, progress, until).await?);
         let started = self.start(slot, owner, &prepared, event).await;
         let running = match started {
-            Ok(running) => workload.insert(running),
+            Ok(running) => left.workload.insert(running),
             Err(Started::NotAtAll(broken)) => return Err(broken),
             Err(Started::Refused { failed, seen }) => {
                 let judgement = judge::judge(event, submission, &seen);

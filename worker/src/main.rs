@@ -16,7 +16,7 @@ use portcall_shared::{
 use portcall_worker::{
     fleet::{EngineSettings, Fleet, Images, LabelKey},
     gate::{Gate, room::Housekeeper},
-    grade::{DiskFloor, Grader},
+    grade::{DiskFloor, Grader, NodeMemory},
     quarantine::Quarantine,
     settings::Settings,
     worker::Worker,
@@ -96,7 +96,13 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         .map(|own| Quarantine::new(own, &common.http_registries, registry.clone(), store.clone()));
     let worker = Worker {
         store,
-        grader: Grader { fleet, registry, quarantine, floor: DiskFloor::under(settings.node_free) },
+        grader: Grader {
+            fleet,
+            registry,
+            quarantine,
+            floor: DiskFloor::under(settings.node_free),
+            memory: NodeMemory::default(),
+        },
         claimant,
         slots: settings.slots,
         times: settings.times,

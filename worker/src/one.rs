@@ -69,7 +69,7 @@ impl Worker {
                 without_rules("its rules cannot be read")
             }
         };
-        let Graded { ended, evidence, workload } = graded;
+        let Graded { ended, evidence, workload, memory } = graded;
         let (ended, evidence) = match self.gate.trusted_since(mark) {
             true => (ended, evidence),
             false => distrusted(ended, evidence),
@@ -79,6 +79,7 @@ impl Worker {
         drop(holder);
         hold::point("settled").await;
         self.clean(lease, workload).await;
+        drop(memory);
         self.room.used();
         hold::point("cleaned").await;
     }
@@ -196,7 +197,12 @@ fn distrusted(ended: Ended, evidence: Evidence) -> (Ended, Evidence) {
 
 fn without_rules(message: &str) -> Graded {
     let fault = PlatformFault::new(PlatformCode::PlatformError, message);
-    Graded { ended: Ended::Faulted(fault.into()), evidence: Evidence::default(), workload: None }
+    Graded {
+        ended: Ended::Faulted(fault.into()),
+        evidence: Evidence::default(),
+        workload: None,
+        memory: None,
+    }
 }
 
 #[cfg(test)]
