@@ -159,8 +159,8 @@ fn top<'a>(value: &'a Value, media_type: &str, is_index: bool) -> Result<Object<
         Some(own) if own != media_type => {
             return Err(format!("it says that it is `{}`", shown(own)));
         }
-        // Registries and engines refuse such a one of Docker's.
-        None if matches!(media_type, DOCKER_MANIFEST | DOCKER_LIST) => {
+        // Registries refuse to keep such a one of Docker's.
+        None if media_type == DOCKER_MANIFEST => {
             return Err("it has no `mediaType`".to_owned());
         }
         Some(_) | None => {}

@@ -49,9 +49,9 @@ fn pairs(registry: &Misbehaving) -> Result<Vec<(String, Want)>> {
     let group = |n: u64| good().config("/config/User", json!(format!("app:{n}")));
     pair("group", &group, 2_147_483_647, Refused(CONFIG, "a number from 0 to"))?;
     let nested = |n: u64| {
-        // The document and `annotations` are two levels themselves.
+        // The document and the object in it are two levels themselves.
         let lists = (2..n).fold(json!(1), |inner, _| json!([inner]));
-        good().manifest("/annotations", json!({ "x": lists }))
+        good().manifest("/extra", json!({ "x": lists }))
     };
     pair("depth", &nested, 32, Refused(INVALID, "nested deeper than 32 levels"))?;
     let base =
