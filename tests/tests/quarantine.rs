@@ -1,52 +1,21 @@
 //! The quarantine in the whole system: what nodes pull, and from where.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use portcall_tests::{
-    Event, Recipe, Registry, Submission, World,
+    Event, Recipe, Submission, World,
     image::{File, Layer},
-    parts::{client::reason, given, net::free_address, process::Process},
+    parts::{client::reason, net::free_address, quarantine::Quarantine},
     registry::Image,
     wait,
 };
-use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A registry of the platform's own, as `infra/quarantine` starts it.
-struct Quarantine {
-    host: String,
-    _process: Process,
-    _dir: TempDir,
-}
-
-impl Quarantine {
-    async fn start() -> Result<Self> {
-        let (dir, host) = (tempfile::tempdir()?, free_address()?.to_string());
-        let config = given::checkout().join("infra/quarantine/config.yml");
-        let config = config.to_str().context("a path that is not UTF-8")?;
-        let files = dir.path().join("files").display().to_string();
-        let environment = [
-            ("REGISTRY_HTTP_ADDR".to_owned(), host.clone()),
-            ("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY".to_owned(), files),
-        ];
-        let program = Path::new("docker-registry");
-        let arguments = ["serve", config];
-        let process = Process::start("quarantine", program, &arguments, &environment, dir.path())?;
-        let registry = Registry::at(&host)?;
-        wait::until("the quarantine answers", PATIENCE, || async {
-            Ok(registry.names().await.ok().map(drop))
-        })
-        .await
-        .with_context(|| process.log())?;
-        Ok(Self { host, _process: process, _dir: dir })
-    }
-
-    /// The name by which nodes pull an image from it.
-    fn name(&self, image: &Image) -> String {
-        format!("{}/strangers@{}", self.host, image.digest)
-    }
+/// The name by which nodes pull an image from the quarantine.
+fn kept_name(quarantine: &Quarantine, image: &Image) -> String {
+    format!("{}/strangers@{}", quarantine.host(), image.digest)
 }
 
 /// The name by which nodes pull an image from where it was pushed.
@@ -65,7 +34,7 @@ fn baited(name: &str) -> Result<Recipe> {
 async fn nodes_pull_from_the_quarantine_and_from_nowhere_else() -> Result<()> {
     let quarantine = Quarantine::start().await?;
     let world = World::of(Event::config())
-        .worker_setting("PORTCALL_QUARANTINE", &quarantine.host)
+        .worker_setting("PORTCALL_QUARANTINE", quarantine.host())
         .start()
         .await?;
     let worker = &world.workers[0];
@@ -73,7 +42,7 @@ async fn nodes_pull_from_the_quarantine_and_from_nowhere_else() -> Result<()> {
         let image = world.app("ok", name).await?;
         let accepted = world.client.submit(&Submission::of(name).image(&image)).await?;
         let document = world.client.wait_passed(&accepted.id, PATIENCE).await?;
-        assert!(world.engine.image_id(&quarantine.name(&image)).await?.is_some());
+        assert!(world.engine.image_id(&kept_name(&quarantine, &image)).await?.is_some());
         assert_eq!(world.engine.image_id(&own_name(&image)?).await?, None, "it was pulled past it");
         // People see their own name.
         assert_eq!(document["images"][0]["digest"], image.digest.as_str());
@@ -82,7 +51,7 @@ async fn nodes_pull_from_the_quarantine_and_from_nowhere_else() -> Result<()> {
         assert_eq!(worker.metric("portcall_quarantine_copies_total").await?, n as f64 + 1.0);
         // Both are of the same program: its layer is copied for the first.
         assert_eq!(worker.metric("portcall_quarantine_reused_total").await?, n as f64);
-        world.engine.forget(&quarantine.name(&image)).await?;
+        world.engine.forget(&kept_name(&quarantine, &image)).await?;
     }
     // The control: without it, nodes pull from wherever the image is.
     let plain = World::of(Event::config()).start().await?;
@@ -99,7 +68,7 @@ async fn nodes_pull_from_the_quarantine_and_from_nowhere_else() -> Result<()> {
 async fn what_the_quarantine_refuses_never_reaches_a_node() -> Result<()> {
     let quarantine = Quarantine::start().await?;
     let world = World::of(Event::config())
-        .worker_setting("PORTCALL_QUARANTINE", &quarantine.host)
+        .worker_setting("PORTCALL_QUARANTINE", quarantine.host())
         .start()
         .await?;
     let image = world.push(&baited("Gordon")?).await?;
@@ -110,7 +79,7 @@ async fn what_the_quarantine_refuses_never_reaches_a_node() -> Result<()> {
     let told = &document["verdict"]["reason"];
     assert!(told["message"].as_str().is_some_and(|m| m.contains("`dev/console`")), "{told}");
     assert!(told["hint"].is_string(), "{told}");
-    for name in [quarantine.name(&image), own_name(&image)?] {
+    for name in [kept_name(&quarantine, &image), own_name(&image)?] {
         assert_eq!(world.engine.image_id(&name).await?, None, "{name}");
     }
     // The control: without it, the same image is run.
@@ -141,7 +110,7 @@ async fn a_quarantine_that_is_away_is_the_platforms_fault() -> Result<()> {
     // Another worker, whose quarantine is there, grades it.
     world.workers[0].process.terminate()?;
     let quarantine = Quarantine::start().await?;
-    world.start_worker(&[("PORTCALL_QUARANTINE", &quarantine.host)]).await?;
+    world.start_worker(&[("PORTCALL_QUARANTINE", quarantine.host())]).await?;
     world.client.wait_passed(&accepted.id, PATIENCE).await?;
     world.finish().await
 }

@@ -54,6 +54,13 @@ pub enum Presence {
         /// How much it may use, in MiB.
         limit_mib: u32,
     },
+    /// Its process was killed and the engine does not say why. With cgroup v1 the engine misses
+    /// the memory killer's event when the container is gone before it reads it
+    /// (containerd/cgroups `OOMEventFD`); a process that exits with 137 by itself looks the same.
+    Killed {
+        /// How much memory it may use, in MiB.
+        limit_mib: u32,
+    },
     /// It wrote more than it may.
     DiskFull {
         /// How much it may write, in MiB.
@@ -297,6 +304,7 @@ fn at_image(
     match &seen.presence {
         Presence::Exited { .. }
         | Presence::OutOfMemory { .. }
+        | Presence::Killed { .. }
         | Presence::DiskFull { .. }
         | Presence::DiskUncounted { .. }
             if came(&fault) <= 3 =>
@@ -321,6 +329,12 @@ pub fn absent(seen: &Seen, check: &str) -> ParticipantFault {
         }
         Presence::OutOfMemory { limit_mib } => {
             let message = format!("`{alias}` was ended for using more than {limit_mib} MiB");
+            ParticipantFault::new(ParticipantCode::OomKilled, message).limit(memory(*limit_mib))
+        }
+        Presence::Killed { limit_mib } => {
+            let message = format!(
+                "`{alias}` was killed (exit code 137), most likely for using more than {limit_mib} MiB"
+            );
             ParticipantFault::new(ParticipantCode::OomKilled, message).limit(memory(*limit_mib))
         }
         Presence::DiskFull { limit_mib } => {

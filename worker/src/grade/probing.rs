@@ -33,6 +33,9 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a cause may come after the end.
 const WHY_KILLED: Duration = Duration::from_secs(1);
+/// The exit code of a process that was ended by SIGKILL: 128 + 9. Nobody inside a container can send
+/// that to its first process (pid_namespaces(7)): it comes from the memory killer, or from us.
+const KILLED: i64 = 137;
 /// For one knock at port 80.
 const KNOCK: Duration = Duration::from_millis(500);
 /// Ports that are tried when port 80 stays silent, for the hint.
@@ -186,7 +189,7 @@ impl Grader {
         let until = Instant::now() + WHY_KILLED;
         loop {
             let state = self.state_now(target).await?;
-            let killed = matches!(state.phase, Phase::Exited { exit_code: 137 });
+            let killed = matches!(state.phase, Phase::Exited { exit_code: KILLED });
             if !killed || state.oom_killed || Instant::now() >= until {
                 return Ok(state);
             }
@@ -212,6 +215,7 @@ impl Grader {
             Phase::Exited { .. } if state.oom_killed => {
                 Presence::OutOfMemory { limit_mib: target.limit_mib }
             }
+            Phase::Exited { exit_code: KILLED } => Presence::Killed { limit_mib: target.limit_mib },
             Phase::Exited { exit_code } => Presence::Exited { code: *exit_code },
             Phase::NotStarted { detail, .. } => {
                 Presence::NotStarted { detail: judge::plain_line(detail) }

