@@ -45,6 +45,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("PORTCALL_CGROUP_PARENT", ""),
     ("PORTCALL_CPUSET", ""),
     ("PORTCALL_THROTTLED_DISK", ""),
+    ("PORTCALL_ROOT_QUOTA", "watched"),
     ("PORTCALL_CANARY_BIN", ""),
     ("PORTCALL_CANARY_EVERY_S", "3600"),
     ("PORTCALL_NODE_FREE_MIB", "1024"),

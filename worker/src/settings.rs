@@ -8,7 +8,7 @@ use portcall_shared::{
 };
 
 use crate::{
-    fleet::{DiskThrottle, NodeSettings, SubnetPool},
+    fleet::{DiskThrottle, NodeSettings, RootQuota, SubnetPool},
     lease::LeaseTimes,
 };
 
@@ -98,7 +98,7 @@ impl Settings {
                 cgroup_parent: reader.optional("PORTCALL_CGROUP_PARENT"),
                 cpuset: reader.optional("PORTCALL_CPUSET"),
                 throttle: reader.optional("PORTCALL_THROTTLED_DISK").map(DiskThrottle::of),
-                ..NodeSettings::default()
+                root_quota: reader.parsed("PORTCALL_ROOT_QUOTA", RootQuota::Watched),
             },
             canary,
             canary_every: Duration::from_secs(reader.number("PORTCALL_CANARY_EVERY_S", 1..=86_400)),
@@ -192,5 +192,7 @@ mod tests {
             mistakes(&[("PORTCALL_QUARANTINE", "http://x/")]).contains("address of a registry")
         );
         assert_eq!(mistakes(&[("PORTCALL_QUARANTINE", "127.0.0.1:5000")]), "");
+        assert!(mistakes(&[("PORTCALL_ROOT_QUOTA", "xfs")]).contains("`watched` or `project`"));
+        assert_eq!(mistakes(&[("PORTCALL_ROOT_QUOTA", "project")]), "");
     }
 }

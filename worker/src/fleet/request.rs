@@ -4,7 +4,10 @@
 //!
 //! Where a field is left out, the engine's default is meant, and `readback` knows it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    str::FromStr,
+};
 
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigCgroupnsModeEnum,
@@ -70,6 +73,23 @@ pub enum RootQuota {
     Watched,
     /// overlay2 over XFS with project quotas (`pquota`): the engine bounds it.
     Project,
+}
+
+/// A word that names nobody who could bound a writable root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it must be `watched` or `project`")]
+pub struct InvalidRootQuota;
+
+impl FromStr for RootQuota {
+    type Err = InvalidRootQuota;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRootQuota> {
+        match text {
+            "watched" => Ok(Self::Watched),
+            "project" => Ok(Self::Project),
+            _ => Err(InvalidRootQuota),
+        }
+    }
 }
 
 /// Where a container runs.

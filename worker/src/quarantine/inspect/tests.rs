@@ -107,8 +107,6 @@ fn damaged_compression_is_told() {
 
 #[test]
 fn a_comment_without_end_is_not_kept() {
-    let short = GzBuilder::new().comment(vec![b'c'; 1000]).write(Vec::new(), Compression::fast());
-    assert!(look(&short.finish().unwrap()).is_ok());
     let comment = vec![b'c'; 3 * 1024 * 1024];
     let long = GzBuilder::new().comment(comment).write(Vec::new(), Compression::fast());
     assert_eq!(look(&long.finish().unwrap()), Err(LayerFault::Packing));
