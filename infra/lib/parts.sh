@@ -265,6 +265,27 @@ need_own_engine() {
   install_wanted
 }
 
+# need_lab: what tests/lab runs on its hosts, apart from mongod.
+need_lab() {
+  want docker docker.io "the client of the Docker engine"
+  want dockerd docker.io "the Docker engine"
+  want iptables iptables "the engine's packet filter"
+  want nft nftables "notes who comes where he has no business"
+  want docker-registry docker-registry "the registries"
+  want haproxy haproxy "answers in place of the internet"
+  want prometheus prometheus "measures the stack"
+  want openssl openssl "certificates"
+  want python3 python3 "makes the replica set"
+  want unshare util-linux "namespaces"
+  need_basics
+}
+
+need_balancer() {
+  want haproxy haproxy "stands before the apis"
+  want promtool prometheus "checks the alert rules"
+  install_wanted
+}
+
 need_debootstrap() {
   want debootstrap debootstrap "builds images from Debian packages"
   install_wanted

@@ -8,6 +8,7 @@ SUBMISSION=      # the address of the sample's submission document
 start_portcall() {
   export PORTCALL_API_ADDR=${PORTCALL_API_ADDR:-127.0.0.1:$(chosen_port 8080 "the api")}
   export PORTCALL_API_OPS_ADDR=${PORTCALL_API_OPS_ADDR:-127.0.0.1:$(free_port 9080)}
+  export PORTCALL_API_DRAIN_MS=${PORTCALL_API_DRAIN_MS:-0}   # nothing stands before it here
   export PORTCALL_WORKER_OPS_ADDR=${PORTCALL_WORKER_OPS_ADDR:-127.0.0.1:$(free_port 9081)}
   export PORTCALL_PUBLIC_URL=${PORTCALL_PUBLIC_URL:-http://$PORTCALL_API_ADDR}
   export PORTCALL_WEB_DIR=${PORTCALL_WEB_DIR:-$ROOT/web/dist}

@@ -20,6 +20,7 @@ SUITES=(
   "store|server|the store on a real MongoDB"
   "system|server|the whole system on a real engine, registry and MongoDB"
   "corpus|server|hostile submissions on the whole system: each its reason, nobody harmed (-- A01 X03: these rows)"
+  "lab|server|many machines in namespaces of their own: a swarm, its graders, a replica set"
   "browser|server|the page in a real browser, on a whole system"
   "up|server|./infra/up --check, and ./infra/up until Ctrl-C with its ports taken"
 )
@@ -27,12 +28,13 @@ SUITES=(
 ALSO_STATIC=(-p portcall-hostile --bin hostile)
 FEATURES=(--workspace --features portcall-worker/faults)
 # Which tests belong where. A test that needs a server is in a test binary that says so by its
-# name: store… (a MongoDB), …_engine (an engine and a registry), or in the package portcall-tests.
+# name: store… (a MongoDB), …_engine (an engine and a registry), lab… (a lab), or in portcall-tests.
 ARCHITECTURE_TESTS='package(portcall-tests) & binary(architecture)'
 STORE_TESTS='binary(/^store/)'
 CORPUS_TESTS='package(portcall-tests) & binary(/^corpus/)'
-SYSTEM_TESTS="(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/) - ($CORPUS_TESTS)"
-UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS) - ($CORPUS_TESTS)"
+LAB_TESTS='binary(/^lab/)'
+SYSTEM_TESTS="(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/) - ($CORPUS_TESTS) - ($LAB_TESTS)"
+UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS) - ($CORPUS_TESTS) - ($LAB_TESTS)"
 
 GIVEN_ENGINE=${PORTCALL_TEST_DOCKER_HOST:-}
 
@@ -80,7 +82,7 @@ suite_store() {
 }
 
 suite_system() {
-  once use_test_parts && once use_ordinary || return
+  once use_test_parts && once use_ordinary && once need_balancer || return
   export PORTCALL_PROBER_BIN=$STATIC_BIN/prober PORTCALL_CANARY_BIN=$STATIC_BIN/canary
   rust_tests "$SYSTEM_TESTS"
   forget_settings
@@ -99,6 +101,14 @@ suite_corpus() {
   fi
   counted read_nextest "cargo nextest" env CARGO_NET_OFFLINE=true NEXTEST_PROFILE="$PROFILE" \
     cargo nextest run --locked "${FEATURES[@]}" --no-fail-fast --no-capture -E "$CORPUS_TESTS" -- "${name[@]}"
+}
+
+# suite_lab: each test has a lab of its own (tests/lab), with an address of it in the tests' network.
+suite_lab() {
+  once need_basics && once need_lab && once need_mongod && once build_tests && once build_static &&
+    once use_test_network || return
+  export PORTCALL_TEST_MONGOD=$MONGOD PORTCALL_TEST_BIN=$BIN PORTCALL_TEST_STATIC_BIN=$STATIC_BIN
+  rust_tests "$LAB_TESTS"
 }
 
 suite_browser() {

@@ -10,6 +10,7 @@
 pub mod corpus;
 pub mod event;
 pub mod image;
+pub mod lab;
 pub mod ordinary;
 pub mod parts;
 pub mod registry;
@@ -18,5 +19,6 @@ pub mod wait;
 
 pub use event::Event;
 pub use image::Recipe;
+pub use lab::Lab;
 pub use parts::{client::Submission, stack::World};
 pub use registry::{Image, Registry};

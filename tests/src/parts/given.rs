@@ -10,10 +10,13 @@
 //! | `PORTCALL_TEST_MONGOD` | the program `mongod` |
 //! | `PORTCALL_TEST_MONGODB_URI` | optional: a replica set for the tests that break none; otherwise one is started |
 //! | `PORTCALL_TEST_ORDINARY` | optional: folder that `tests/images/ordinary` made; otherwise it is asked |
+//! | `PORTCALL_TEST_LAB` | optional, for `tests/lab`: the folder of a lab; otherwise `target/lab` |
 //! | `PORTCALL_TEST_CORPUS` | optional: which rows of the corpus run: `third` (as it is without), `all`, or ids |
 //! | `PORTCALL_TEST_SEED` | optional: which third; otherwise a new one each time, which is printed |
 //! | `PORTCALL_TEST_FUZZ_S` | optional, for the suite `fuzz`: seconds for each target; otherwise 10, with `--full` 60 |
 //! | `PORTCALL_TEST_FUZZ_SEED` | optional, for the suite `fuzz`: its seed; otherwise a new one each time, which is printed |
+//! | `PORTCALL_TEST_BEFORE` | optional: folder of `portcall-api` and `portcall-worker` of an earlier version, to run beside these |
+//! | `PORTCALL_TEST_TERRAFORM_PLUGINS` | optional: folder of Terraform's providers (a file system mirror), for `terraform validate` |
 //! | `PORTCALL_TEST_DEBIAN_MIRROR` | optional, for that script: where its packages come from |
 //!
 //! The page's tests in a browser (`web/e2e`) are given:
@@ -95,6 +98,18 @@ pub fn corpus() -> String {
 #[must_use]
 pub fn seed() -> Option<u64> {
     optional("PORTCALL_TEST_SEED").and_then(|text| text.parse().ok())
+}
+
+/// The folder of an earlier version's programs, if one is given.
+#[must_use]
+pub fn before() -> Option<PathBuf> {
+    optional("PORTCALL_TEST_BEFORE").map(PathBuf::from)
+}
+
+/// The folder of Terraform's providers, if one is given.
+#[must_use]
+pub fn terraform_plugins() -> Option<PathBuf> {
+    optional("PORTCALL_TEST_TERRAFORM_PLUGINS").map(PathBuf::from)
 }
 
 /// The checkout that these tests were built from.

@@ -67,7 +67,7 @@ impl ReplicaSet {
     async fn start_in(count: usize, dir: TempDir) -> Result<Self> {
         let mut set = Self { members: Vec::new(), dir };
         for _ in 0..count {
-            set.members.push(Member { address: net::free_address()?, process: None });
+            set.add_member()?;
         }
         for n in 0..count {
             set.launch(n)?;
@@ -162,6 +162,61 @@ impl ReplicaSet {
         self.launch(member)
     }
 
+    /// Takes a killed member's data away, as the loss of its machine does.
+    ///
+    /// # Errors
+    /// When it runs.
+    pub fn wipe(&mut self, member: usize) -> Result<()> {
+        if self.members[member].process.is_some() {
+            bail!("member {member} runs");
+        }
+        fs::remove_dir_all(self.dir.path().join(member.to_string()))?;
+        Ok(())
+    }
+
+    /// Starts a program on an address of its own, with nothing in it and in no set yet; which member
+    /// it would be.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn add_empty(&mut self) -> Result<usize> {
+        let member = self.add_member()?;
+        self.launch(member)?;
+        self.answers(member).await?;
+        Ok(member)
+    }
+
+    /// Makes the members a set for the first time, after every one of them was wiped.
+    ///
+    /// # Errors
+    /// When the set does not come about.
+    pub async fn begin_anew(&mut self) -> Result<()> {
+        self.initiate().await?;
+        self.settled().await
+    }
+
+    /// A free address may be given twice until somebody listens there.
+    fn add_member(&mut self) -> Result<usize> {
+        let mut address = net::free_address()?;
+        while self.members.iter().any(|member| member.address == address) {
+            address = net::free_address()?;
+        }
+        self.members.push(Member { address, process: None });
+        Ok(self.members.len() - 1)
+    }
+
+    async fn answers(&mut self, member: usize) -> Result<()> {
+        let address = self.members[member].address;
+        let answers = wait::until(format!("mongod at {address}"), PATIENCE, || async {
+            Ok(ask(address, doc! { "ping": 1 }).await.ok())
+        });
+        if let Err(error) = answers.await {
+            let process = self.members[member].process.as_ref().context("just started")?;
+            bail!("{error}; its log ends with {}", tail(&process.log()));
+        }
+        Ok(())
+    }
+
     fn launch(&mut self, n: usize) -> Result<()> {
         let data = self.dir.path().join(n.to_string());
         fs::create_dir_all(&data)?;
@@ -201,15 +256,8 @@ impl ReplicaSet {
             "members": members,
             "settings": { "electionTimeoutMillis": ELECTION_TIMEOUT_MS },
         };
-        for member in &mut self.members {
-            let process = member.process.as_mut().context("just started")?;
-            let address = member.address;
-            let answers = wait::until(format!("mongod at {address}"), PATIENCE, || async {
-                Ok(ask(address, doc! { "ping": 1 }).await.ok())
-            });
-            if let Err(error) = answers.await {
-                bail!("{error}; its log ends with {}", tail(&process.log()));
-            }
+        for member in 0..self.members.len() {
+            self.answers(member).await?;
         }
         ask(self.members[0].address, doc! { "replSetInitiate": config }).await?;
         Ok(())

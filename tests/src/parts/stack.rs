@@ -50,6 +50,7 @@ pub struct Plan {
     api_settings: Vec<(String, String)>,
     worker_settings: Vec<(String, String)>,
     registries: Vec<String>,
+    programs: Option<PathBuf>,
 }
 
 /// A running world.
@@ -124,6 +125,12 @@ impl Plan {
             .worker_setting("PORTCALL_LEASE_MS", 2000)
     }
 
+    /// With the api's and the worker's programs from this folder.
+    #[must_use]
+    pub fn programs(self, folder: &Path) -> Self {
+        Self { programs: Some(folder.to_owned()), ..self }
+    }
+
     /// The event also takes images from this registry.
     #[must_use]
     pub fn allow_registry(mut self, host: &str) -> Self {
@@ -183,7 +190,14 @@ impl World {
             api_settings: Vec::new(),
             worker_settings: Vec::new(),
             registries: Vec::new(),
+            programs: None,
         }
+    }
+
+    /// From now on apis and workers are started from this folder, or from the one that is given to
+    /// all tests.
+    pub fn use_programs(&mut self, folder: Option<&Path>) {
+        self.plan.programs = folder.map(Path::to_owned);
     }
 
     /// A folder for the test's own files, removed with the world.
@@ -253,6 +267,11 @@ impl World {
                 setting("PORTCALL_WEB_DIR", web.display()),
                 setting("PORTCALL_COMPETITION_EVENT", &self.event.slug),
             ]);
+            // An earlier version ends at setting names that it does not know.
+            if self.plan.programs.is_none() {
+                // Nothing stands before it that had to learn of its end.
+                settings.push(setting("PORTCALL_API_DRAIN_MS", 0));
+            }
             settings.extend(self.plan.api_settings.iter().cloned());
             let process = self.launch("portcall-api", &name, &settings)?;
             let service = Service { process, address: Some(address), ops, worker: None };
@@ -406,7 +425,10 @@ impl World {
     }
 
     fn launch(&self, program: &str, name: &str, settings: &[(String, String)]) -> Result<Process> {
-        let path: PathBuf = given::program(program)?;
+        let path = match &self.plan.programs {
+            Some(folder) => folder.join(program),
+            None => given::program(program)?,
+        };
         Process::start(name, &path, &[], settings, self.dir.path())
     }
 }
