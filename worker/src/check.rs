@@ -110,6 +110,7 @@ pub async fn check(
     rand::RngCore::fill_bytes(&mut rand::rng(), &mut key);
     let fleet = Fleet::engine(EngineSettings {
         host: request.docker_host.clone(),
+        certs: None,
         worker,
         key: LabelKey(key),
         prober: request.prober.clone(),

@@ -3,32 +3,37 @@
 
 use std::sync::Arc;
 
-use portcall_shared::store::nodes::CanaryDifference;
+use portcall_shared::store::{nodes::CanaryDifference, orders::MOST_SLOTS};
 use tokio::time::timeout;
 
 use crate::{
     canary::{self, CanaryError, Examination},
     fleet::{FleetError, Profile, StartFailure},
     gate::{Examined, LONGEST, Outcome, watch::Examiner},
-    worker::{SlotUse, Worker},
+    post::Post,
+    worker::SlotUse,
 };
 
 /// The profiles of strangers' containers.
 const PROFILES: [Profile; 2] = [Profile::Ordinary, Profile::Strict];
 
-impl Examiner for Worker {
+impl Examiner for Post {
+    async fn allowed(&self) {
+        self.until(|charge| !charge.is_away()).await;
+    }
+
     async fn examine(&self) -> Examined {
         let [ordinary, strict] = PROFILES;
         // At the same time: each is a container of half a processor that mostly waits.
         let (ordinary, strict) = tokio::join!(
-            self.examine_under(ordinary, self.slots),
-            self.examine_under(strict, self.slots + 1)
+            self.examine_under(ordinary, MOST_SLOTS),
+            self.examine_under(strict, MOST_SLOTS + 1)
         );
         together([ordinary, strict])
     }
 }
 
-impl Worker {
+impl Post {
     /// Examines the node under one profile, in a slot of that number.
     async fn examine_under(&self, profile: Profile, number: u32) -> Examined {
         let slot = match self.open_once(number, SlotUse::Canary).await {
@@ -50,6 +55,7 @@ impl Worker {
         if let Err(error) = self.close_slot(slot).await {
             tracing::warn!(%error, "the canary's slot is left to the reaper");
         }
+        self.worker.posts.tell_news();
         Examined { node, outcome }
     }
 }

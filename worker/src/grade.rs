@@ -30,7 +30,9 @@ pub use self::{
     memory::{MemoryTaken, NodeMemory},
 };
 use crate::{
-    fleet::{ContainerState, Fleet, FleetError, Phase, Role, Slot, StartFailure, Workload},
+    fleet::{
+        ContainerState, Fleet, FleetError, Phase, Role, Slot, StartFailure, StartTimes, Workload,
+    },
     hold,
     judge::{self, Judgement, Presence, Seen},
     lease::{Progress, Stop},
@@ -90,11 +92,18 @@ impl<F: Into<Fault>> From<F> for Break {
 /// A fault of the fleet as people see it: nothing internal, the cause goes to the log.
 fn platform(doing: &str, error: &FleetError) -> Fault {
     tracing::warn!(error = %error, doing, "the fleet failed");
-    let code = match error {
-        FleetError::Unreachable { .. } | FleetError::Deadline { .. } => PlatformCode::NodeLost,
-        _ => PlatformCode::PlatformError,
+    // What a scheduler says of its own nodes is nothing internal, and says what is lacking.
+    let (code, words) = match error {
+        FleetError::Unplaced { detail, .. } => (PlatformCode::NoCapacity, Some(detail)),
+        FleetError::Stuck { detail, .. } => (PlatformCode::NodeLost, Some(detail)),
+        FleetError::Unreachable { .. } | FleetError::Deadline { .. } | FleetError::Ended { .. } => {
+            (PlatformCode::NodeLost, None)
+        }
+        _ => (PlatformCode::PlatformError, None),
     };
-    PlatformFault::new(code, format!("the platform could not {doing}")).into()
+    let words = words.filter(|words| !words.is_empty());
+    let words = words.map_or_else(String::new, |words| format!(": {words}"));
+    PlatformFault::new(code, format!("the platform could not {doing}{words}")).into()
 }
 
 /// What gradings share.
@@ -193,13 +202,11 @@ impl Grader {
         prepared: &Prepared,
         event: &Event,
     ) -> Result<Workload, Started> {
-        let within = event.limits.start;
-        let failure = match tokio::time::timeout(
-            within.max(Duration::from_secs(1)),
-            self.fleet.start(slot, &owner, &prepared.specs),
-        )
-        .await
-        {
+        let start = event.limits.start.max(Duration::from_secs(1));
+        let times = StartTimes { pull: event.limits.pull, start };
+        let within = self.fleet.longest_start(&times);
+        let starting = self.fleet.start_within(slot, &owner, &prepared.specs, &times);
+        let failure = match tokio::time::timeout(within, starting).await {
             Ok(Ok(workload)) => return Ok(workload),
             Ok(Err(failure)) => failure,
             Err(_) => {

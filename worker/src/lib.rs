@@ -28,13 +28,21 @@ mod notes;
 #[cfg(feature = "worker")]
 mod one;
 #[cfg(feature = "worker")]
+pub mod post;
+#[cfg(feature = "worker")]
+pub mod posts;
+#[cfg(feature = "worker")]
 pub mod quarantine;
 #[cfg(feature = "worker")]
 pub mod reaper;
 #[cfg(feature = "worker")]
 pub mod run;
 #[cfg(feature = "worker")]
+mod seat;
+#[cfg(feature = "worker")]
 pub mod settings;
+#[cfg(feature = "worker")]
+pub mod share;
 #[cfg(feature = "worker")]
 pub mod wake;
 #[cfg(feature = "worker")]

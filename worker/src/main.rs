@@ -1,39 +1,35 @@
 //! The worker process: settings, telemetry, store, fleet, work, drain.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use portcall_shared::{
     domain::ids::WorkerId,
+    health,
     ops::{self, Ready},
     registry::Registry,
     retry,
     settings::{EXIT_SOFTWARE, EXIT_UNAVAILABLE, EXIT_USAGE, Reader},
     shutdown,
-    store::{Store, StoreError, queue::Claimant},
+    store::{Store, StoreError, processes::Process, queue::Claimant},
     telemetry, tls, usage,
 };
 use portcall_worker::{
-    fleet::{EngineSettings, Fleet, Images, LabelKey},
-    gate::{Gate, room::Housekeeper},
-    grade::{DiskFloor, Grader, NodeMemory},
-    quarantine::Quarantine,
-    settings::Settings,
-    worker::Worker,
+    fleet::LabelKey, quarantine::Quarantine, settings::Settings, worker::Worker,
 };
-use tokio::time::Instant;
 
 /// How long calls of the store may take to end when everything else has.
 const CLOSE: Duration = Duration::from_secs(5);
 const HELP: &str = "portcall-worker: claims, grades and settles submissions
 
 It takes no arguments. Settings are PORTCALL_ variables; infra/env.sample lists them all.
+With --health it asks the one that runs with the same settings: 0 once that was ready, else 1.
 Exit codes: 0 stopped, 64 wrong usage or setting, 69 an address is taken, 70 internal
 ";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    if let Some(code) = usage::asked(HELP) {
+    if let Some(code) = health::asked("PORTCALL_WORKER_OPS_ADDR").or_else(|| usage::asked(HELP)) {
         return code;
     }
     tls::install_provider();
@@ -67,26 +63,19 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
 
     let common = &settings.common;
     let store = Store::open(&common.mongodb_uri, &common.database, "portcall-worker").await?;
+    let claimant = Claimant { id: WorkerId::new(), name: settings.name.clone() };
+    let process = Process::worker(claimant.id, &claimant.name, env!("CARGO_PKG_VERSION"));
     let prepare = retry::RECONNECT.run(StoreError::again, || async {
         store.migrate().await?;
-        store.label_key().await
+        let key = store.label_key().await?;
+        Ok((key, store.list_process(process.clone()).await?))
     });
-    let key = tokio::select! {
-        key = prepare => key.context("preparing the store")?,
+    let (key, listed) = tokio::select! {
+        prepared = prepare => prepared.context("preparing the store")?,
         () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
     };
 
-    let claimant = Claimant { id: WorkerId::new(), name: settings.name.clone() };
-    let fleet = Fleet::engine(EngineSettings {
-        host: settings.docker_host,
-        worker: claimant.id,
-        key: LabelKey(key),
-        prober: settings.prober,
-        canary: settings.canary,
-        pool: settings.pool,
-        node: settings.node,
-        images: Images::Pinned,
-    })?;
+    let nodes = settings.nodes(claimant.id, LabelKey(key))?;
     let ours = settings.quarantine.as_ref().map(|q| format!("{}/strangers@", q.host));
     let (plain, private) = (common.http_registries.clone(), common.private_registries.clone());
     let registry = Registry::with_private(plain, private);
@@ -96,26 +85,23 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         .map(|own| Quarantine::new(own, &common.http_registries, registry.clone(), store.clone()));
     let worker = Worker {
         store,
-        grader: Grader {
-            fleet,
-            registry,
-            quarantine,
-            floor: DiskFloor::under(settings.node_free),
-            memory: NodeMemory::default(),
-        },
+        nodes,
+        registry,
+        quarantine,
+        ours,
         claimant,
         slots: settings.slots,
         times: settings.times,
-        ready,
-        busy: Default::default(),
-        open_slots: Default::default(),
-        store_answers: Default::default(),
-        gate: Gate::new(settings.canary_every),
         canary_every: settings.canary_every,
-        room: Arc::new(Housekeeper::new(settings.node_free, ours, Instant::now())),
+        node_free: settings.node_free,
+        ready,
+        store_answers: Default::default(),
+        posts: Default::default(),
+        registry_turn: Default::default(),
     };
     tracing::info!(worker.id = %worker.claimant.id, worker.name = worker.claimant.name, "working");
     worker.run(stop).await;
+    listed.leave().await;
     worker.store.close(CLOSE).await;
     tracing::info!("worker stopped");
     Ok(ExitCode::SUCCESS)

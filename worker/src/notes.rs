@@ -1,60 +1,88 @@
-//! What the worker writes down of its node for people to see (`portcall nodes`).
+//! What the worker writes down of its nodes, for people (`portcall nodes`) and for other workers on
+//! them.
 
-use portcall_shared::store::nodes::{
-    CanaryEntry, CanaryOutcome, NodeDescription, NodeEntry, NodeState,
-};
+use std::collections::BTreeMap;
+
+use portcall_shared::store::nodes::{CanaryEntry, CanaryOutcome, NodeDescription, NodeEntry};
 use time::OffsetDateTime;
 
 use crate::{
     fleet::{CgroupVersion, Fleet, NodeFacts},
-    gate::{Last, Standing, Verdict, room::stored},
+    gate::{Last, Standing, room::stored},
+    post::Post,
     worker::Worker,
 };
 
-/// Writes a worker's node down.
+/// Writes a worker's nodes down.
 #[derive(Debug, Default)]
 pub(crate) struct NodeNotes {
-    /// The id of the engine that was written last.
-    last: Option<String>,
+    /// What was written last, by the nodes' ids.
+    written: BTreeMap<String, NodeEntry>,
 }
 
 impl NodeNotes {
-    /// Writes down what is known now. What cannot be written is written with the next beat.
-    pub(crate) async fn write(&mut self, worker: &Worker) {
-        let entry = entry(worker);
-        let id = Some(entry.node.id.clone());
-        if self.last.is_some() && self.last != id {
-            // Another engine stands where that one was.
-            if let Err(error) = worker.store.forget_nodes(worker.claimant.id).await {
-                tracing::warn!(%error, "cannot take a node off the list");
+    /// Writes down what is known now, and what did not change only if all is to be written. What
+    /// cannot be written is written with the next beat.
+    pub(crate) async fn write(&mut self, worker: &Worker, all: What) {
+        let entries: Vec<NodeEntry> = worker.posts.all().iter().map(|post| entry(post)).collect();
+        let gone: Vec<String> = self.written.keys().cloned().collect();
+        for post in gone.iter().filter(|post| entries.iter().all(|entry| entry.post != **post)) {
+            match worker.store.forget_node(worker.claimant.id, post).await {
+                Ok(()) => _ = self.written.remove(post),
+                Err(error) => tracing::warn!(%error, "cannot take a node off the list"),
             }
         }
-        match worker.store.note_node(&entry).await {
-            Ok(()) => self.last = id,
-            Err(error) => tracing::warn!(%error, "cannot note the node"),
+        for entry in entries {
+            let same = self.written.get(&entry.post).is_some_and(|last| is_same(last, &entry));
+            if same && all == What::Changed {
+                continue;
+            }
+            match worker.store.note_node(&entry).await {
+                Ok(()) => _ = self.written.insert(entry.post.clone(), entry),
+                Err(error) => tracing::warn!(%error, "cannot note a node"),
+            }
         }
     }
 }
 
-fn entry(worker: &Worker) -> NodeEntry {
-    let (standing, verdict) = (worker.gate.standing(), worker.gate.verdict());
+/// What is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Every node, to show that it is still so.
+    All,
+    /// What changed.
+    Changed,
+}
+
+fn is_same(last: &NodeEntry, entry: &NodeEntry) -> bool {
+    NodeEntry { seen_at: entry.seen_at, ..last.clone() } == *entry
+}
+
+fn entry(post: &Post) -> NodeEntry {
+    let (worker, charge, standing) = (&post.worker, post.charge(), post.gate.standing());
+    let (state, why) = post.state();
+    let mut node = match standing.node() {
+        Some(node) => description(node, post.fleet()),
+        None => NodeDescription::unknown(),
+    };
+    if let Some(name) = post.name() {
+        node.name = name;
+    }
+    let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
     NodeEntry {
         worker: worker.claimant.id,
         worker_name: worker.claimant.name.clone(),
-        slots: worker.slots,
-        node: match standing.node() {
-            Some(node) => description(node, worker.fleet()),
-            None => NodeDescription::unknown(),
-        },
+        post: post.id.clone(),
+        slots: charge.kept(),
+        open: count(post.open_slots.count()),
+        busy: count(post.busy.count()),
+        room: charge.room,
+        duty: post.duty(),
+        node,
         disk: standing.space().map(stored),
         canary: canary(&standing),
-        state: match &verdict {
-            Verdict::Fit => NodeState::Fit,
-            Verdict::Unfit(_) => NodeState::Unfit,
-            Verdict::Unchecked(_) => NodeState::Unchecked,
-            Verdict::Full(_) => NodeState::Full,
-        },
-        why: verdict.why().map(str::to_owned),
+        state,
+        why,
         seen_at: OffsetDateTime::now_utc(),
     }
 }
@@ -66,7 +94,8 @@ fn canary(standing: &Standing) -> CanaryEntry {
         Last::Passed => (CanaryOutcome::Passed, Vec::new()),
         Last::Failed(differences) => (CanaryOutcome::Failed, differences.clone()),
     };
-    CanaryEntry { outcome, at, differences, trouble: standing.trouble().map(str::to_owned) }
+    let trouble = standing.trouble().map(str::to_owned);
+    CanaryEntry { outcome, at, differences, trouble, ordered: standing.answered() }
 }
 
 fn description(node: &NodeFacts, fleet: &Fleet) -> NodeDescription {

@@ -22,7 +22,7 @@ use crate::{
     hold,
     judge::Judgement,
     lease::{Holder, Stop, fenced, millis},
-    worker::Worker,
+    post::Post,
 };
 
 /// What a lease is given back with that nothing was done under.
@@ -37,7 +37,7 @@ pub(crate) fn handed_back() -> Release {
     Release { fault: None, after: Duration::ZERO, record }
 }
 
-impl Worker {
+impl Post {
     /// Grades one submission that was claimed just now.
     #[tracing::instrument(skip_all, fields(
         submission.id = %submission.id, submission.generation = submission.life.generation.0
@@ -49,15 +49,17 @@ impl Worker {
         mark: Mark,
         finish: &CancellationToken,
     ) {
-        let lease = self.lease(&submission);
+        let worker = &self.worker;
+        let lease = worker.lease(&submission);
         let _busy = self.busy.enter(lease);
-        let holder = Holder::hold(self.store.clone(), lease, self.times, finish.clone());
+        worker.tell_readiness(&self.close);
+        let holder = Holder::hold(worker.store.clone(), lease, worker.times, finish.clone());
         let owner = Owner {
             submission: lease.submission,
             generation: lease.generation,
             worker: lease.worker,
         };
-        let version = self.store.event_version(&submission.event, submission.event_version).await;
+        let version = worker.store.event_version(&submission.event, submission.event_version).await;
         let graded = match version {
             Ok(Some(version)) => {
                 let event = version.event;
@@ -70,7 +72,10 @@ impl Worker {
             }
         };
         let Graded { ended, evidence, workload, memory } = graded;
-        let (ended, evidence) = match self.gate.trusted_since(mark) {
+        // Before anybody is charged for what was seen: a node that is being emptied ends what runs
+        // on it, and one that went away does not answer.
+        let stands = !charges(&ended) || self.stands(slot).await;
+        let (ended, evidence) = match stands && self.gate.trusted_since(mark) {
             true => (ended, evidence),
             false => distrusted(ended, evidence),
         };
@@ -95,7 +100,7 @@ impl Worker {
     ) {
         let record = Record {
             at: OffsetDateTime::now_utc(),
-            node: Some(slot.node().name.clone()),
+            node: Some(self.name().unwrap_or_else(|| slot.node().name.clone())),
             grading_ms: millis(holder.held_for()),
             steps: holder.steps(),
             evidence,
@@ -120,18 +125,18 @@ impl Worker {
                 Disposition::Release { after } => {
                     tracing::warn!(%fault, after_s = after.as_secs(), "released");
                     let back = Release { fault: Some(fault.reason()), after, record };
-                    (self.store.release(lease, &back).await, "released")
+                    (self.worker.store.release(lease, &back).await, "released")
                 }
             },
             Ended::Stopped(Stop::Stopping) => {
                 let back = Release { fault: None, after: Duration::ZERO, record };
-                (self.store.release(lease, &back).await, "handed_back")
+                (self.worker.store.release(lease, &back).await, "handed_back")
             }
             // Perhaps the store was only away for a while: if the lease is still ours, nobody needs
             // to wait until it expires. If it is not, this writes nothing.
             Ended::Stopped(Stop::LeaseLost) => {
                 let back = Release { fault: None, after: Duration::ZERO, record };
-                (self.store.release(lease, &back).await, "lost")
+                (self.worker.store.release(lease, &back).await, "lost")
             }
         };
         metrics::counter!("portcall_gradings_total", "outcome" => outcome).increment(1);
@@ -158,7 +163,7 @@ impl Worker {
     ) -> Result<Write, portcall_shared::store::StoreError> {
         let pass = if fault.is_none() { Pass::Yes } else { Pass::No };
         let reason = fault.map(|fault| fault.reason());
-        self.store.settle(lease, &Settlement { pass, reason, record }).await
+        self.worker.store.settle(lease, &Settlement { pass, reason, record }).await
     }
 
     /// Removes what ran. What cannot be seen to be gone makes the slot doubtful, and the reaper
@@ -174,14 +179,23 @@ impl Worker {
         metrics::histogram!("portcall_step_seconds", "step" => Step::Cleaning.as_str())
             .record(took.as_secs_f64());
         let step = StepTime { step: Step::Cleaning, at, ms: Some(millis(took)) };
-        if let Err(error) = self.store.cleaned(lease, &step).await {
+        if let Err(error) = self.worker.store.cleaned(lease, &step).await {
             tracing::debug!(%error, "cannot note how long the cleaning took");
         }
     }
 }
 
-/// What a grading came to on a node whose canary failed since it was offered: somebody may have
-/// changed what was seen, so nobody is charged for it and nobody passes by it.
+/// Whether a participant would be charged by it.
+fn charges(ended: &Ended) -> bool {
+    match ended {
+        Ended::Judged(judgement) => judgement.outcome.is_err(),
+        Ended::Faulted(Fault::Participant(_)) => true,
+        Ended::Faulted(Fault::Registry(_) | Fault::Platform(_)) | Ended::Stopped(_) => false,
+    }
+}
+
+/// What a grading came to on a node whose canary failed since it was offered, or that went away:
+/// somebody may have changed what was seen, so nobody is charged for it and nobody passes by it.
 fn distrusted(ended: Ended, evidence: Evidence) -> (Ended, Evidence) {
     match ended {
         Ended::Judged(_) | Ended::Faulted(Fault::Participant(_)) => {

@@ -7,7 +7,7 @@
 //!    gradings that take longer than any may; hands back its own that nothing works under;
 //! 2. wakes what was delayed and ends what waited too long;
 //! 3. takes workers off the list that it has observed to be silent, and their nodes;
-//! 4. removes containers, probers and networks at its engine whose worker or lease is gone.
+//! 4. removes containers, probers and networks at its endpoint whose worker or lease is gone.
 //!
 //! ```text
 //!    found by label ── mac does not verify ──────────────► foreign: never touched
@@ -145,7 +145,7 @@ impl Reaper {
     async fn hand_back_strays(&mut self, flying: &[InFlight]) {
         let own = self.worker.claimant.id;
         let stray =
-            |f: &&InFlight| f.lease.worker == own && !self.worker.busy.has(f.lease.submission);
+            |f: &&InFlight| f.lease.worker == own && !self.worker.posts.has(f.lease.submission);
         let strays: HashSet<Lease> = flying.iter().filter(stray).map(|f| f.lease).collect();
         let before = std::mem::replace(&mut self.strays, strays);
         for lease in self.strays.intersection(&before) {
@@ -180,7 +180,7 @@ impl Reaper {
     }
 
     async fn remove_orphans(&mut self, live: &HashSet<WorkerId>) -> Result<(), StoreError> {
-        let sweep = match self.worker.fleet().sweep().await {
+        let sweep = match self.worker.nodes.sweep().await {
             Ok(sweep) => sweep,
             Err(error) => {
                 tracing::debug!(%error, "the engine cannot be looked over now");
@@ -203,11 +203,11 @@ impl Reaper {
         let suspects = orphans.iter().map(|found| found.id.clone()).collect();
         let before = std::mem::replace(&mut self.suspects, suspects);
         let certain = orphans.into_iter().filter(|found| before.contains(&found.id));
-        // Containers first: a network with something in it cannot be removed.
-        let (containers, networks): (Vec<_>, Vec<_>) =
-            certain.partition(|found| found.object == Object::Container);
+        // Networks last: one with something in it cannot be removed.
+        let (networks, others): (Vec<_>, Vec<_>) =
+            certain.partition(|found| found.object == Object::Network);
         let this = &*self;
-        for kind in [containers, networks] {
+        for kind in [others, networks] {
             stream::iter(kind).for_each_concurrent(REMOVALS, |found| this.remove(found)).await;
         }
         Ok(())
@@ -223,11 +223,12 @@ impl Reaper {
             (Kind::Slot | Kind::Prober | Kind::Canary, _)
                 if found.worker == self.worker.claimant.id =>
             {
-                !self.worker.open_slots.may_use(&found.name)
+                !self.worker.posts.may_use(&found.name)
             }
             (Kind::Slot | Kind::Prober | Kind::Canary, _) => !live.contains(&found.worker),
             (Kind::Workload | Kind::Service, Some(lease)) => {
-                let busy = found.worker == self.worker.claimant.id && self.worker.busy.has(lease.0);
+                let busy =
+                    found.worker == self.worker.claimant.id && self.worker.posts.has(lease.0);
                 !busy && !held.contains(&lease)
             }
             (Kind::Workload | Kind::Service, None) => true,
@@ -235,7 +236,7 @@ impl Reaper {
     }
 
     async fn remove(&self, found: &Found) {
-        match self.worker.fleet().remove_found(found).await {
+        match self.worker.nodes.remove_found(found).await {
             Ok(Removal::Removed) => {
                 count("object", 1);
                 tracing::warn!(object.name = found.name, kind = ?found.kind, "removed an orphan");

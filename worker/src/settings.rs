@@ -3,12 +3,15 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use portcall_shared::{
-    domain::image::RegistryHost,
+    domain::{ids::WorkerId, image::RegistryHost},
     settings::{Common, InvalidSettings, Reader},
 };
 
 use crate::{
-    fleet::{DiskThrottle, NodeSettings, RootQuota, SubnetPool},
+    fleet::{
+        DiskThrottle, EngineSettings, FleetError, Images, LabelKey, NodeSettings, Nodes, RootQuota,
+        SubnetPool, SwarmSettings,
+    },
     lease::LeaseTimes,
 };
 
@@ -17,8 +20,12 @@ use crate::{
 pub struct Settings {
     /// What both processes need.
     pub common: Common,
-    /// The Docker endpoint.
-    pub docker_host: String,
+    /// What stands at the Docker endpoint.
+    pub fleet: FleetKind,
+    /// The Docker endpoint: one engine, or a swarm's managers.
+    pub docker_hosts: Vec<String>,
+    /// The folder with what mutual TLS takes, where `tcp://` addresses are spoken to so.
+    pub docker_certs: Option<PathBuf>,
     /// How many submissions are graded at once.
     pub slots: u32,
     /// What it is called.
@@ -41,6 +48,15 @@ pub struct Settings {
     pub quarantine: Option<QuarantineSettings>,
     /// The times of a lease.
     pub times: LeaseTimes,
+}
+
+/// What stands at the Docker endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FleetKind {
+    /// One engine.
+    Engine,
+    /// A swarm's managers.
+    Swarm,
 }
 
 /// What is told of the platform's own registry.
@@ -79,15 +95,18 @@ impl Settings {
         }
         let prober = static_program(&reader, "PORTCALL_PROBER_BIN", "prober");
         let canary = static_program(&reader, "PORTCALL_CANARY_BIN", "canary");
-        let docker_host = reader.text("PORTCALL_DOCKER_HOST");
-        let schemes = ["unix://", "tcp://", "http://"];
-        if !schemes.iter().any(|scheme| docker_host.starts_with(scheme)) {
-            let message = "it must begin with unix://, tcp:// or http://";
-            reader.contradiction("PORTCALL_DOCKER_HOST", message);
+        let kinds = [("engine", FleetKind::Engine), ("swarm", FleetKind::Swarm)];
+        let fleet = reader.one_of("PORTCALL_FLEET", &kinds, FleetKind::Engine);
+        let (docker_hosts, docker_certs) = endpoint(&reader, fleet);
+        let quarantine = quarantine(&reader);
+        if fleet == FleetKind::Swarm {
+            check_swarm(&reader, quarantine.is_some());
         }
         let settings = Self {
             common: Common::read(&reader),
-            docker_host,
+            fleet,
+            docker_hosts,
+            docker_certs,
             slots: reader.number("PORTCALL_SLOTS", 1..=64),
             name: reader.optional("PORTCALL_WORKER_NAME").unwrap_or_else(host_name),
             prober,
@@ -103,10 +122,106 @@ impl Settings {
             canary,
             canary_every: Duration::from_secs(reader.number("PORTCALL_CANARY_EVERY_S", 1..=86_400)),
             node_free: reader.number::<u64>("PORTCALL_NODE_FREE_MIB", 0..=1_048_576) * MIB,
-            quarantine: quarantine(&reader),
+            quarantine,
             times,
         };
         Ok((settings, reader.finish()?))
+    }
+
+    /// The nodes at the Docker endpoint, for a worker that makes slots there. Nothing is connected
+    /// yet.
+    ///
+    /// # Errors
+    /// [`FleetError`] if an address or the certificates cannot be used.
+    pub fn nodes(&self, worker: WorkerId, key: LabelKey) -> Result<Nodes, FleetError> {
+        let (prober, canary) = (self.prober.clone(), self.canary.clone());
+        let certs = self.docker_certs.clone();
+        match (self.fleet, &self.quarantine) {
+            (FleetKind::Swarm, Some(own)) => Nodes::swarm(SwarmSettings {
+                hosts: self.docker_hosts.clone(),
+                certs,
+                worker,
+                key,
+                prober,
+                canary,
+                pool: self.pool,
+                root_quota: self.node.root_quota,
+                quarantine: own.host.clone(),
+                http_registries: self.common.http_registries.clone(),
+            }),
+            (FleetKind::Swarm, None) => {
+                Err(FleetError::Unfit("a swarm's nodes pull from the quarantine alone".to_owned()))
+            }
+            (FleetKind::Engine, _) => Nodes::engine(EngineSettings {
+                host: self.docker_hosts.first().cloned().unwrap_or_default(),
+                certs,
+                worker,
+                key,
+                prober,
+                canary,
+                pool: self.pool,
+                node: self.node.clone(),
+                images: Images::Pinned,
+            }),
+        }
+    }
+}
+
+/// The endpoint's addresses, and the folder with the certificates for them.
+fn endpoint(reader: &Reader, fleet: FleetKind) -> (Vec<String>, Option<PathBuf>) {
+    const HOST: &str = "PORTCALL_DOCKER_HOST";
+    const CERTS: &str = "PORTCALL_DOCKER_CERTS";
+    let hosts: Vec<String> = reader.list(HOST);
+    let schemes = ["unix://", "tcp://", "http://"];
+    let known = |host: &String| {
+        schemes.iter().any(|scheme| host.strip_prefix(scheme).is_some_and(|at| !at.is_empty()))
+    };
+    if hosts.is_empty() || !hosts.iter().all(known) {
+        reader.contradiction(HOST, "each must begin with unix://, tcp:// or http://");
+    }
+    if fleet == FleetKind::Engine && hosts.len() > 1 {
+        let message = "an engine has one address; several are a swarm's (PORTCALL_FLEET=swarm)";
+        reader.contradiction(HOST, message);
+    }
+    let certs = reader.optional(CERTS).map(PathBuf::from);
+    if let Some(folder) = &certs {
+        for name in ["ca.pem", "cert.pem", "key.pem"] {
+            let file = folder.join(name);
+            if !file.is_file() {
+                reader.contradiction(CERTS, &format!("there is no file {}", file.display()));
+            }
+        }
+        if !hosts.iter().any(|host| host.starts_with("tcp://")) {
+            let message = "they are for tcp:// addresses, and PORTCALL_DOCKER_HOST has none";
+            reader.contradiction(CERTS, message);
+        }
+        if hosts.iter().any(|host| host.starts_with("http://")) {
+            let message = "PORTCALL_DOCKER_HOST has an http:// address, which is never spoken to \
+                           over TLS";
+            reader.contradiction(CERTS, message);
+        }
+    }
+    (hosts, certs)
+}
+
+/// What a swarm needs, and what it cannot do.
+fn check_swarm(reader: &Reader, has_quarantine: bool) {
+    if !has_quarantine {
+        let message = "a swarm needs PORTCALL_QUARANTINE: its nodes pull from there alone";
+        reader.contradiction("PORTCALL_FLEET", message);
+    }
+    let of_the_node = [
+        "PORTCALL_RUNTIME",
+        "PORTCALL_CGROUP_PARENT",
+        "PORTCALL_CPUSET",
+        "PORTCALL_THROTTLED_DISK",
+    ];
+    for variable in of_the_node {
+        if reader.optional(variable).is_some() {
+            let message = "no service of a swarm can carry it: it is for the node's own settings \
+                           (infra/nodes)";
+            reader.contradiction(variable, message);
+        }
     }
 }
 
@@ -186,6 +301,7 @@ mod tests {
         let lease = [("PORTCALL_STALL_MS", "30000")];
         assert!(mistakes(&lease).contains("PORTCALL_LEASE_MS"));
         assert!(mistakes(&[("PORTCALL_DOCKER_HOST", "docker")]).contains("unix://"));
+        assert!(mistakes(&[("PORTCALL_DOCKER_HOST", "tcp://a:1,unix://")]).contains("unix://"));
         assert!(mistakes(&[("PORTCALL_PROBER_BIN", "/nowhere")]).contains("no file"));
         assert!(mistakes(&[("PORTCALL_CANARY_BIN", "/nowhere")]).contains("PORTCALL_CANARY_BIN"));
         assert!(
@@ -194,5 +310,41 @@ mod tests {
         assert_eq!(mistakes(&[("PORTCALL_QUARANTINE", "127.0.0.1:5000")]), "");
         assert!(mistakes(&[("PORTCALL_ROOT_QUOTA", "xfs")]).contains("`watched` or `project`"));
         assert_eq!(mistakes(&[("PORTCALL_ROOT_QUOTA", "project")]), "");
+    }
+
+    #[test]
+    fn an_endpoint_is_one_engine_or_the_managers_of_a_swarm() {
+        let managers = ("PORTCALL_DOCKER_HOST", "tcp://m1:2376, tcp://m2:2376");
+        let (swarm, own) = (("PORTCALL_FLEET", "swarm"), ("PORTCALL_QUARANTINE", "127.0.0.1:5000"));
+        assert_eq!(mistakes(&[managers, swarm, own]), "");
+        assert!(mistakes(&[managers]).contains("PORTCALL_FLEET=swarm"));
+        assert!(mistakes(&[managers, swarm]).contains("PORTCALL_QUARANTINE"));
+        assert!(mistakes(&[("PORTCALL_FLEET", "kubernetes")]).contains("engine, swarm"));
+        for variable in [
+            "PORTCALL_RUNTIME",
+            "PORTCALL_CGROUP_PARENT",
+            "PORTCALL_CPUSET",
+            "PORTCALL_THROTTLED_DISK",
+        ] {
+            assert_eq!(mistakes(&[(variable, "x")]), "", "on an engine");
+            let refused = mistakes(&[managers, swarm, own, (variable, "x")]);
+            assert!(refused.contains(variable), "{refused}");
+        }
+        assert_eq!(mistakes(&[managers, swarm, own, ("PORTCALL_ROOT_QUOTA", "project")]), "");
+    }
+
+    #[test]
+    fn certificates_are_whole_and_for_addresses_that_take_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let given =
+            |host| mistakes(&[("PORTCALL_DOCKER_CERTS", path), ("PORTCALL_DOCKER_HOST", host)]);
+        for name in ["ca.pem", "cert.pem", "key.pem"] {
+            assert!(given("tcp://m1:2376").contains(name), "{name}");
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(given("tcp://m1:2376"), "");
+        assert!(given("unix:///run/docker.sock").contains("has none"));
+        assert!(given("http://m1:2375").contains("never spoken to over TLS"));
     }
 }

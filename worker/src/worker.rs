@@ -1,14 +1,21 @@
 //! What the tasks of one worker share: handed in, cheap to clone, never global.
+//!
+//! A worker is one process: it has the store, a name by which it claims, and [posts](crate::post),
+//! one for each node of its Docker endpoint.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use portcall_shared::{
     domain::{ids::SubmissionId, submission::Submission},
     ops::Ready,
+    registry::Registry,
     store::{
         Store,
         queue::{Claimant, Lease},
@@ -18,10 +25,12 @@ use portcall_shared::{
 use tokio::time::Instant;
 
 use crate::{
-    fleet::Fleet,
-    gate::{Gate, room::Housekeeper},
-    grade::Grader,
+    fleet::{Fleet, Nodes},
+    gate::room::RegistryTurn,
+    grade::{DiskFloor, Grader, NodeMemory},
     lease::LeaseTimes,
+    posts::Posts,
+    quarantine::Quarantine,
 };
 
 /// What the tasks of a worker share.
@@ -29,31 +38,50 @@ use crate::{
 pub struct Worker {
     /// The store.
     pub store: Store,
-    /// The grading story.
-    pub grader: Grader,
+    /// The Docker endpoint, and the nodes behind it.
+    pub nodes: Nodes,
+    /// Who is asked what a name stands for.
+    pub registry: Registry,
+    /// Where nodes pull from, if not from the images' own registries.
+    pub quarantine: Option<Quarantine>,
+    /// What the names of images begin with on a node that come from there.
+    pub ours: Option<String>,
     /// Who claims.
     pub claimant: Claimant,
-    /// How many submissions at once.
+    /// How many slots it keeps: on a plain engine so many, on a swarm so many at the most, over all
+    /// nodes.
     pub slots: u32,
     /// The times of a lease.
     pub times: LeaseTimes,
+    /// How often the canary is run again on a node.
+    pub canary_every: Duration,
+    /// How much free disk a node must have to take work, in bytes.
+    pub node_free: u64,
     /// The process's readiness.
     pub ready: Ready,
-    /// What is being graded or cleaned here now: the reaper leaves it alone.
-    pub busy: Busy,
-    /// The slots that are open: likewise.
-    pub open_slots: OpenSlots,
     /// Whether the store answered the last beat.
-    pub store_answers: Arc<AtomicBool>,
-    /// Whether work may be taken on the node.
-    pub gate: Gate,
-    /// How often the canary is run again.
-    pub canary_every: Duration,
-    /// Who looks after the room on the node.
-    pub room: Arc<Housekeeper>,
+    pub store_answers: Answers,
+    /// Its posts.
+    pub posts: Posts,
+    /// When it is time to make room in the platform's own registry.
+    pub registry_turn: RegistryTurn,
 }
 
-/// The leases under which this process has something running or to remove.
+/// Whether somebody answered when last asked. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Answers(Arc<AtomicBool>);
+
+impl Answers {
+    pub(crate) fn note<T, E>(&self, answer: &Result<T, E>) {
+        self.0.store(answer.is_ok(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn did(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The leases under which there is something running or to remove.
 #[derive(Clone, Debug, Default)]
 pub struct Busy(Arc<Mutex<HashMap<Lease, Instant>>>);
 
@@ -70,6 +98,12 @@ impl Busy {
     pub fn has(&self, submission: SubmissionId) -> bool {
         let leases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         leases.keys().any(|lease| lease.submission == submission)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Since when the oldest of them has been: now if there is none.
@@ -90,8 +124,8 @@ impl Drop for BusyGuard {
     }
 }
 
-/// The slots that this process has open, by the name of their network: what else of its own is at
-/// the engine is a leftover of a slot that was lost.
+/// The slots that are open on a node, by the name of their network: what else of this worker's is
+/// there is a leftover of a slot that was lost.
 #[derive(Clone, Debug, Default)]
 pub struct OpenSlots(Arc<Mutex<SlotNames>>);
 
@@ -122,9 +156,11 @@ impl OpenSlots {
     #[must_use]
     pub fn may_use(&self, name: &str) -> bool {
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fellow = ["-prober", "-canary"].iter().find_map(|end| name.strip_suffix(end));
-        let network = fellow.unwrap_or(name);
-        names.opening > 0 || names.open.contains_key(network)
+        let is_of = |network: &String| {
+            let rest = name.strip_prefix(network.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        names.opening > 0 || names.open.keys().any(is_of)
     }
 
     /// How many are open for submissions.
@@ -132,6 +168,13 @@ impl OpenSlots {
     pub fn count(&self) -> usize {
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         names.open.values().filter(|used| **used == SlotUse::Grading).count()
+    }
+
+    /// Whether none is open or being opened, for whatever.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.open.is_empty() && names.opening == 0
     }
 }
 
@@ -145,8 +188,47 @@ impl Worker {
         }
     }
 
-    /// The fleet.
-    pub(crate) fn fleet(&self) -> &Fleet {
-        &self.grader.fleet
+    /// A grader for a node.
+    pub(crate) fn grader(&self, fleet: Fleet) -> Grader {
+        Grader {
+            fleet,
+            registry: self.registry.clone(),
+            quarantine: self.quarantine.clone(),
+            floor: DiskFloor::under(self.node_free),
+            memory: NodeMemory::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_after_an_open_slot_belongs_to_it() {
+        let slots = OpenSlots::default();
+        slots.change(|slots| _ = slots.open.insert("p-slot1-12".to_owned(), SlotUse::Grading));
+        for name in ["p-slot1-12", "p-slot1-12-prober", "p-slot1-12-canary-0"] {
+            assert!(slots.may_use(name), "{name}");
+        }
+        for name in ["p-slot1-1", "p-slot1-123", "p-slot1-123-prober", "p-slot2-12"] {
+            assert!(!slots.may_use(name), "{name}");
+        }
+        slots.change(|slots| slots.opening += 1);
+        assert!(slots.may_use("p-slot2-12"), "it may be the one that is being opened");
+    }
+
+    #[test]
+    fn idle_is_a_node_without_any_slot() {
+        let slots = OpenSlots::default();
+        assert!(slots.is_idle());
+        slots.change(|slots| slots.opening += 1);
+        assert!(!slots.is_idle());
+        slots.change(|slots| {
+            slots.opening -= 1;
+            slots.open.insert("a".to_owned(), SlotUse::Canary);
+        });
+        assert!(!slots.is_idle());
+        assert_eq!(slots.count(), 0, "the canary's is not one for submissions");
     }
 }

@@ -1,8 +1,10 @@
 //! Nodes: what each worker says of the machine that it runs strangers' containers on.
 //!
-//! One document per worker and node, rewritten whole by its worker and by nobody else, for people
-//! to look at: nothing is decided by it. It goes with its worker; what a worker left behind that
-//! nobody took off the list in time is not shown, and removed by any reaper.
+//! One document per worker and node, rewritten whole by its worker and by nobody else. It is for
+//! people to look at; workers decide two things by it: with how many slots of its share a newcomer
+//! may begin while others still finish in theirs, and when a node that is drained is idle. It goes
+//! with its worker; what a worker left behind that nobody took off the list in time is not shown,
+//! and removed by any reaper.
 
 use std::collections::HashSet;
 
@@ -33,6 +35,9 @@ pub enum NodeState {
     Unchecked,
     /// Its disk is full: it takes no work.
     Full,
+    /// What a newer version calls by a word of its own: not [`NodeState::Fit`].
+    #[serde(other)]
+    Other,
 }
 
 impl NodeState {
@@ -44,6 +49,39 @@ impl NodeState {
             Self::Unfit => "unfit",
             Self::Unchecked => "unchecked",
             Self::Full => "full",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What its worker does with a node, whatever that is good for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeDuty {
+    /// It uses it, as far as its state lets it.
+    #[default]
+    Serving,
+    /// An operator drained it, and something of the worker's still runs there.
+    Draining,
+    /// An operator drained it, and nothing of the worker's runs there.
+    Drained,
+    /// Its endpoint cannot reach it.
+    Down,
+    /// What a newer version calls by a word of its own: not [`NodeDuty::Serving`].
+    #[serde(other)]
+    Other,
+}
+
+impl NodeDuty {
+    /// The word for it, everywhere.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+            Self::Drained => "drained",
+            Self::Down => "down",
+            Self::Other => "other",
         }
     }
 }
@@ -56,7 +94,8 @@ pub enum CanaryOutcome {
     Passed,
     /// Something did that must not, or the other way round.
     Failed,
-    /// There was none, or it could not be run.
+    /// There was none, or it could not be run; also what a newer version calls by a word of its own.
+    #[serde(other)]
     Unknown,
 }
 
@@ -96,6 +135,9 @@ pub struct CanaryEntry {
     pub differences: Vec<CanaryDifference>,
     /// Why the newest could not be run, if it could not.
     pub trouble: Option<String>,
+    /// The number of the last order for one ([`super::orders`]) that was carried out; 0 if there
+    /// was none.
+    pub ordered: u64,
 }
 
 /// What the engine and its machine are.
@@ -168,8 +210,18 @@ pub struct NodeEntry {
     pub worker: WorkerId,
     /// What that is called.
     pub worker_name: String,
-    /// How many submissions it grades at once.
+    /// What tells the node from the others of the worker's Docker endpoint.
+    pub post: String,
+    /// How many slots the worker keeps there.
     pub slots: u32,
+    /// How many of its slots are there now, those included that it is giving up.
+    pub open: u32,
+    /// How many submissions it grades there now.
+    pub busy: u32,
+    /// How many slots the node has for all workers together; none if each keeps its own.
+    pub room: Option<u32>,
+    /// What the worker does with it.
+    pub duty: NodeDuty,
     /// The machine.
     pub node: NodeDescription,
     /// Its disk, once it was looked at.
@@ -184,13 +236,32 @@ pub struct NodeEntry {
     pub seen_at: OffsetDateTime,
 }
 
+impl NodeEntry {
+    /// Whether it takes work.
+    #[must_use]
+    pub fn takes_work(&self) -> bool {
+        self.state == NodeState::Fit && self.duty == NodeDuty::Serving
+    }
+}
+
+/// What has a default came with a later version than the first.
 #[derive(Serialize, Deserialize)]
 struct NodeDoc {
     #[serde(rename = "_id")]
     id: String,
     worker: Uuid,
     worker_name: String,
+    #[serde(default)]
+    post: String,
     slots: u32,
+    #[serde(default)]
+    open: u32,
+    #[serde(default)]
+    busy: u32,
+    #[serde(default)]
+    room: Option<u32>,
+    #[serde(default)]
+    duty: NodeDuty,
     node: NodeDescription,
     disk: Option<NodeDisk>,
     canary: CanaryDoc,
@@ -205,6 +276,8 @@ struct CanaryDoc {
     at: Option<DateTime>,
     differences: Vec<CanaryDifference>,
     trouble: Option<String>,
+    #[serde(default)]
+    ordered: u64,
 }
 
 impl Store {
@@ -219,6 +292,16 @@ impl Store {
         let document = encode(&document)?;
         let write = async move { nodes.replace_one(filter, document).upsert(true).await };
         self.call("note a node", write).await.map(drop)
+    }
+
+    /// Forgets a node that a worker no longer has.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn forget_node(&self, worker: WorkerId, post: &str) -> Result<(), StoreError> {
+        let (nodes, filter) = (self.nodes.clone(), doc! { "_id": key(worker, post) });
+        let gone = async move { nodes.delete_one(filter).await };
+        self.call("forget a node", gone).await.map(drop)
     }
 
     /// Forgets the nodes of a worker that is gone.
@@ -271,14 +354,23 @@ impl Store {
     }
 }
 
+/// Not by the node's name, since two machines may have one.
+fn key(worker: WorkerId, post: &str) -> String {
+    format!("{worker} {post}")
+}
+
 fn document(entry: &NodeEntry) -> NodeDoc {
     let canary = &entry.canary;
     NodeDoc {
-        // The engine's id, since two machines may have one name.
-        id: format!("{} {}", entry.worker, entry.node.id),
+        id: key(entry.worker, &entry.post),
         worker: uuid(entry.worker),
         worker_name: entry.worker_name.clone(),
+        post: entry.post.clone(),
         slots: entry.slots,
+        open: entry.open,
+        busy: entry.busy,
+        room: entry.room,
+        duty: entry.duty,
         node: entry.node.clone(),
         disk: entry.disk,
         canary: CanaryDoc {
@@ -286,6 +378,7 @@ fn document(entry: &NodeEntry) -> NodeDoc {
             at: canary.at.map(stored),
             differences: canary.differences.iter().take(DIFFERENCES).cloned().collect(),
             trouble: canary.trouble.clone(),
+            ordered: canary.ordered,
         },
         state: entry.state,
         why: entry.why.clone(),
@@ -297,7 +390,12 @@ fn entry(doc: NodeDoc) -> NodeEntry {
     NodeEntry {
         worker: worker_id(doc.worker),
         worker_name: doc.worker_name,
+        post: doc.post,
         slots: doc.slots,
+        open: doc.open,
+        busy: doc.busy,
+        room: doc.room,
+        duty: doc.duty,
         node: doc.node,
         disk: doc.disk,
         canary: CanaryEntry {
@@ -305,6 +403,7 @@ fn entry(doc: NodeDoc) -> NodeEntry {
             at: doc.canary.at.map(restored),
             differences: doc.canary.differences,
             trouble: doc.canary.trouble,
+            ordered: doc.canary.ordered,
         },
         state: doc.state,
         why: doc.why,

@@ -2,6 +2,9 @@
 //!
 //! `prober --within 10.213.4.0/28 --except 10.213.4.1`. It opens no port, reads no file and no
 //! environment, and holds nothing worth stealing. See `portcall_worker::probe`.
+//!
+//! `prober --anchor` asks nobody anything: it keeps a slot's network on a machine, and says on stdout
+//! how that machine is. See `portcall_worker::probe::anchor`.
 
 use std::{
     io::{self, Write},
@@ -11,17 +14,20 @@ use std::{
 
 use portcall_worker::probe::{
     address::{AddressSet, NetworkFault},
+    anchor,
     serve::serve,
 };
 
 const HELP: &str = "\
 usage: prober --within CIDR [--except ADDRESS]...
+       prober --anchor
 
 Reads one JSON request per line from stdin and writes one JSON observation per line to stdout,
 until stdin ends.
 
   --within CIDR     the IPv4 network whose addresses may be dialled; no other is
   --except ADDRESS  an address in it that may not be dialled (its gateway); may be repeated
+  --anchor          reads nothing; says every second how the machine is
   --help            shows this
   --version         shows the version
 ";
@@ -34,6 +40,7 @@ enum Wish {
     Help,
     Version,
     Serve(AddressSet),
+    Anchor,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +53,8 @@ enum Misuse {
     NoNetwork,
     #[error("`--within` is there twice")]
     TwoNetworks,
+    #[error("`--anchor` stands alone")]
+    NotAlone,
     #[error("`--within`: {0}")]
     Network(#[from] NetworkFault),
     #[error("`--except {0}` is not an IPv4 address")]
@@ -56,7 +65,8 @@ fn main() -> ExitCode {
     match wish(std::env::args().skip(1)) {
         Ok(Wish::Help) => say(HELP),
         Ok(Wish::Version) => say(concat!("prober ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Wish::Serve(allowed)) => run(allowed),
+        Ok(Wish::Serve(allowed)) => run(serve(tokio::io::stdin(), tokio::io::stdout(), allowed)),
+        Ok(Wish::Anchor) => run(anchor::stay(tokio::io::stdout())),
         Err(misuse) => {
             complain(&misuse.to_string());
             ExitCode::from(USAGE)
@@ -64,7 +74,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(allowed: AddressSet) -> ExitCode {
+fn run(work: impl Future<Output = io::Result<()>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -72,7 +82,7 @@ fn run(allowed: AddressSet) -> ExitCode {
             return ExitCode::from(INTERNAL);
         }
     };
-    let served = runtime.block_on(serve(tokio::io::stdin(), tokio::io::stdout(), allowed));
+    let served = runtime.block_on(work);
     // A read of stdin may be under way on its thread; nobody waits for it.
     runtime.shutdown_background();
     match served {
@@ -85,7 +95,10 @@ fn run(allowed: AddressSet) -> ExitCode {
 }
 
 fn wish(arguments: impl Iterator<Item = String>) -> Result<Wish, Misuse> {
-    let mut arguments = arguments;
+    let mut arguments = arguments.peekable();
+    if arguments.next_if(|first| first == "--anchor").is_some() {
+        return if arguments.next().is_none() { Ok(Wish::Anchor) } else { Err(Misuse::NotAlone) };
+    }
     let (mut within, mut except) = (None::<AddressSet>, Vec::new());
     while let Some(argument) = arguments.next() {
         let (name, value) = match argument.split_once('=') {
@@ -144,6 +157,11 @@ mod tests {
     }
 
     #[test]
+    fn an_anchor_is_told_nothing_more() {
+        assert!(matches!(read(&["--anchor"]), Ok(Wish::Anchor)));
+    }
+
+    #[test]
     fn misuse_is_named() {
         for (arguments, misuse) in [
             (&[][..], Misuse::NoNetwork),
@@ -152,6 +170,8 @@ mod tests {
             (&["--within", "10.0.0.0"], Misuse::Network(NetworkFault::Form)),
             (&["--within=10.0.0.0/8", "--except", "::1"], Misuse::Address("::1".into())),
             (&["serve"], Misuse::Unknown("serve".into())),
+            (&["--anchor", "--within=10.0.0.0/8"], Misuse::NotAlone),
+            (&["--within=10.0.0.0/8", "--anchor"], Misuse::Unknown("--anchor".into())),
         ] {
             assert_eq!(read(arguments).err(), Some(misuse));
         }

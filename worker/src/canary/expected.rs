@@ -8,7 +8,7 @@ use super::{
     scene::Scene,
     table::{ROWS, Want},
 };
-use crate::fleet::{Limits, NodeFacts, NodeSettings, Profile};
+use crate::fleet::{Limits, NodeFacts, NodeSettings, Profile, Requests};
 
 /// What one attempt must come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,8 +108,12 @@ pub fn differences(report: &Report, expected: &Expected) -> Vec<Difference> {
 
 impl super::table::Row {
     fn wanted(&self, scene: &Scene<'_>) -> Wanted {
-        let own = scene.settings.is_gvisor(scene.node).then(|| self.under_gvisor()).flatten();
-        let want = own.unwrap_or(match scene.profile {
+        let gvisor = scene.settings.is_gvisor(scene.node).then(|| self.under_gvisor()).flatten();
+        let task = match scene.node.requests {
+            Requests::Services => self.in_tasks(),
+            Requests::Containers => None,
+        };
+        let want = gvisor.or(task).unwrap_or(match scene.profile {
             Profile::Ordinary => self.ordinary,
             Profile::Strict => self.strict,
         });

@@ -315,6 +315,58 @@ const UNDER_GVISOR: &[(&str, Want)] = &[
     ("ipv6_disabled", Want::Anything),
 ];
 
+/// What becomes of attempts in a swarm's task, where it is something else than in a container that was
+/// asked for with a request of its own. A service cannot carry these at API 1.41 (the table in
+/// `fleet::swarm::request`); what the node's own settings give instead (`infra/nodes/daemon.json`) must
+/// be there all the same, and is in no row here.
+const IN_TASKS: &[(&str, Want)] = &[
+    // The engine's own list of masked paths holds; it leaves what everybody may read on a machine.
+    // What only root may read there is nobody's where users are remapped, and must not be read.
+    ("read_interrupts", Want::Anything),
+    ("read_pressure", Want::Anything),
+    ("read_thermal", Want::Anything),
+    ("read_zoneinfo", Want::Anything),
+    // A tmpfs of a service is never one to execute from.
+    ("exec_tmp", Want::Said("EACCES")),
+    ("exec_data", Want::Said("EACCES")),
+    // The node's filter of system calls is the one for both profiles, unless the service has its own.
+    ("af_netlink_route", Want::SaidIn(netlink_in_tasks)),
+    // The overlay's own namespace has that address; nobody listens there.
+    ("gateway", Want::Said("ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|EACCES|EPERM")),
+    // Of a tmpfs only the bytes are bounded; its files are charged to the container's memory.
+    ("tmp_inodes", Want::Counted(some)),
+    ("run_inodes", Want::Counted(some_in_run)),
+    ("data_inodes", Want::Counted(some)),
+    // The engine would let it swap as much as it has memory. So the node must have no swap, which the
+    // anchor tells.
+    ("swap_mib", Want::Counted(swap_in_tasks)),
+    // As any process of the machine; nothing here may be harder to end.
+    ("oom_score", Want::Counted(|_| 0..=1000)),
+];
+
+fn netlink_in_tasks(scene: &Scene<'_>) -> &'static str {
+    match scene.profile {
+        Profile::Ordinary => "DONE",
+        Profile::Strict if scene.node.services_filter_calls() => FILTERED,
+        Profile::Strict => "DONE|EPERM",
+    }
+}
+
+fn some(_: &Scene<'_>) -> RangeInclusive<i64> {
+    1..=i64::MAX
+}
+
+fn some_in_run(scene: &Scene<'_>) -> RangeInclusive<i64> {
+    in_run(scene, some(scene))
+}
+
+fn swap_in_tasks(scene: &Scene<'_>) -> RangeInclusive<i64> {
+    match scene.node.swap {
+        Some(0) => 0..=scene.limits.memory_mib.into(),
+        _ => 0..=0,
+    }
+}
+
 const UNREACHED_OR_LATE: &str = "ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|EACCES|EPERM|TOO_LATE";
 
 impl Row {
@@ -324,6 +376,11 @@ impl Row {
         let filtered =
             [self.ordinary, self.strict].iter().all(|want| matches!(want, Want::Said(FILTERED)));
         own.or(filtered.then_some(Want::Anything))
+    }
+
+    /// What it must come to in a swarm's task, if that is something else.
+    pub(super) fn in_tasks(&self) -> Option<Want> {
+        IN_TASKS.iter().find(|(name, _)| *name == self.name).map(|(_, want)| *want)
     }
 }
 
@@ -403,8 +460,8 @@ mod tests {
     }
 
     #[test]
-    fn what_gvisor_has_ways_of_its_own_with_are_rows() {
-        for (name, _) in UNDER_GVISOR {
+    fn what_is_otherwise_somewhere_are_rows() {
+        for (name, _) in UNDER_GVISOR.iter().chain(IN_TASKS) {
             assert!(ROWS.iter().any(|row| row.name == *name), "{name}");
         }
     }

@@ -1,23 +1,26 @@
 //! A plain engine: connecting, asking with a deadline, and what it is. The parts of the work are
 //! in files of their own: [`slots`], [`images`], [`workloads`] and [`removal`].
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use bollard::{API_DEFAULT_VERSION, Docker, errors::Error as Bollard};
+use bollard::Docker;
 use portcall_shared::domain::ids::WorkerId;
-use tokio::{
-    sync::{OnceCell, RwLock},
-    time::timeout,
-};
+use tokio::sync::{OnceCell, RwLock};
 
 use super::{
-    error::FleetError, facts::NodeFacts, image_uses::ImageUses, labels::LabelKey,
-    request::NodeSettings, subnet::SubnetPool,
+    endpoint::{Address, within},
+    error::FleetError,
+    facts::NodeFacts,
+    image_uses::ImageUses,
+    labels::LabelKey,
+    request::NodeSettings,
+    subnet::SubnetPool,
 };
 
-mod creation;
+pub(super) mod creation;
 mod eviction;
 mod images;
+pub(super) mod prober;
 mod removal;
 mod slots;
 mod workloads;
@@ -38,14 +41,15 @@ const LOGS: Duration = Duration::from_secs(10);
 const COUNT: Duration = Duration::from_secs(30);
 /// From the first question to a new prober to its answer.
 const FIRST_WORD: Duration = Duration::from_secs(10);
-/// The client's own limit on one request; above every deadline here, and below none of a pull.
-pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// What a fleet on a plain engine must know.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
     /// The engine: `unix:///var/run/docker.sock`, `tcp://host:port` or `http://host:port`.
     pub host: String,
+    /// A folder with `ca.pem`, `cert.pem` and `key.pem`: a `tcp://` address is then spoken to over
+    /// mutual TLS.
+    pub certs: Option<PathBuf>,
     /// The worker that makes slots here.
     pub worker: WorkerId,
     /// The key that labels are signed with.
@@ -77,6 +81,7 @@ pub enum Images {
 #[derive(Debug)]
 pub struct EngineFleet {
     pub(super) settings: EngineSettings,
+    address: Arc<Address>,
     /// The names of our own images; they follow from the binaries alone.
     prober_tag: OnceCell<String>,
     canary_tag: OnceCell<String>,
@@ -88,20 +93,20 @@ pub struct EngineFleet {
 
 impl EngineFleet {
     pub(super) fn new(settings: EngineSettings) -> Result<Self, FleetError> {
-        let host = &settings.host;
-        let known = ["unix://", "tcp://", "http://"]
-            .iter()
-            .any(|scheme| host.strip_prefix(scheme).is_some_and(|address| !address.is_empty()));
-        if !known {
-            return Err(FleetError::Address(host.clone()));
-        }
-        Ok(Self {
+        let address = Address::parse(&settings.host, settings.certs.as_deref())?;
+        Ok(Self::at(Arc::new(address), settings))
+    }
+
+    /// The same at an address that others speak to, too.
+    pub(super) fn at(address: Arc<Address>, settings: EngineSettings) -> Self {
+        Self {
             settings,
+            address,
             prober_tag: OnceCell::new(),
             canary_tag: OnceCell::new(),
             uses: ImageUses::default(),
             looking: RwLock::default(),
-        })
+        }
     }
 
     pub(super) async fn facts(&self) -> Result<NodeFacts, FleetError> {
@@ -112,32 +117,14 @@ impl EngineFleet {
             within(READ, doing, docker.info()),
         )?;
         let node = NodeFacts::read(version, info)?;
+        self.address.speaks(node.api);
         node.check_runtime(self.settings.node.runtime.as_deref())?;
         Ok(node)
     }
 
     /// A client. It holds no connection, so making one is how a lost engine is found again.
     fn docker(&self) -> Result<Docker, FleetError> {
-        let host = self.settings.host.as_str();
-        let seconds = CLIENT_TIMEOUT.as_secs();
-        let docker = if host.starts_with("unix://") {
-            Docker::connect_with_unix(host, seconds, API_DEFAULT_VERSION)
-        } else {
-            Docker::connect_with_http(host, seconds, API_DEFAULT_VERSION)
-        };
-        docker.map_err(|error| FleetError::from_client("connecting", error))
-    }
-}
-
-/// One call under its deadline.
-async fn within<T>(
-    deadline: Duration,
-    doing: &'static str,
-    call: impl Future<Output = Result<T, Bollard>>,
-) -> Result<T, FleetError> {
-    match timeout(deadline, call).await {
-        Ok(answer) => answer.map_err(|error| FleetError::from_client(doing, error)),
-        Err(_) => Err(FleetError::Deadline { doing, after: deadline }),
+        self.address.docker()
     }
 }
 
@@ -153,6 +140,7 @@ mod tests {
     fn settings(host: &str) -> EngineSettings {
         EngineSettings {
             host: host.into(),
+            certs: None,
             worker: WorkerId::new(),
             key: LabelKey([0; 32]),
             prober: PathBuf::new(),

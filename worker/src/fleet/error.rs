@@ -80,6 +80,54 @@ pub enum FleetError {
     /// The engine's address is not one that we can speak to.
     #[error("not an engine address (unix://, tcp:// or http://): {0}")]
     Address(String),
+    /// The certificates for mutual TLS cannot be used.
+    #[error("the certificates in {} cannot be used: {detail}", folder.display())]
+    Certificates {
+        /// Where they are.
+        folder: PathBuf,
+        /// What is wrong with them.
+        detail: String,
+    },
+    /// The platform's own registry did not do what it should.
+    #[error("the platform's own registry failed while {doing}: {detail}")]
+    Registry {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        detail: String,
+    },
+    /// The scheduler found no node for a task in time.
+    #[error("no node took the task of {name} within {} s: {detail}", after.as_secs())]
+    Unplaced {
+        /// The service.
+        name: String,
+        /// How long was waited.
+        after: Duration,
+        /// The scheduler's own words.
+        detail: String,
+    },
+    /// A node that has a task does not get on with it, or is not to be reached.
+    #[error("the task of {name} was still {state} after {} s: {detail}", after.as_secs())]
+    Stuck {
+        /// The service.
+        name: String,
+        /// The state that it did not leave.
+        state: &'static str,
+        /// How long was waited.
+        after: Duration,
+        /// The scheduler's own words.
+        detail: String,
+    },
+    /// A node refused a task, or somebody else ended it.
+    #[error("the task of {name} is {state}: {detail}")]
+    Ended {
+        /// The service.
+        name: String,
+        /// The state that it is in.
+        state: &'static str,
+        /// The scheduler's own words.
+        detail: String,
+    },
 }
 
 /// Why an image could not be had.
@@ -175,7 +223,7 @@ impl FleetError {
                 Self::Refused { doing, status: 0, message: cut(&error) }
             }
             Bollard::RequestTimeoutError => {
-                Self::Deadline { doing, after: super::engine::CLIENT_TIMEOUT }
+                Self::Deadline { doing, after: super::endpoint::CLIENT_TIMEOUT }
             }
             error @ (Bollard::JsonDataError { .. } | Bollard::JsonSerdeError { .. }) => {
                 Self::Answer { doing, detail: cut(&error.to_string()) }

@@ -5,17 +5,18 @@ use bollard::models::{
     Runtime, SystemInfo, SystemInfoCgroupVersionEnum, SystemVersion, SystemVersionComponents,
 };
 
-use super::error::FleetError;
+use super::{endpoint::version::within_bounds, error::FleetError};
 
+mod task_node;
 mod versions;
 
 pub use versions::Component;
 
-/// Below this version of the API the engine drops security fields without a word.
-const LEAST_API: (u32, u32) = (1, 41);
-
 /// From this version of the API on, a bridge can be told to have no address of the host's.
 const ISOLATED_GATEWAYS_API: (u32, u32) = (1, 48);
+
+/// From this version of the API on, a service carries no-new-privileges and a filter of system calls.
+pub(super) const PRIVILEGES: (u32, u32) = (1, 44);
 
 /// Which interface the kernel limits resources by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,15 @@ pub enum CgroupVersion {
     V1,
     /// Version 2.
     V2,
+}
+
+/// What containers are asked for with on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requests {
+    /// With requests of their own, which carry everything.
+    Containers,
+    /// With services of a swarm, which carry less; the rest is the node's own settings.
+    Services,
 }
 
 /// What the engine and its machine can do.
@@ -58,6 +68,10 @@ pub struct NodeFacts {
     pub default_runtime: String,
     /// The engine's security options by name (`seccomp`, `apparmor`, `userns`, `rootless` …).
     pub security: Vec<String>,
+    /// What containers are asked for with.
+    pub requests: Requests,
+    /// How much the machine may swap out, in bytes, where that matters: with services.
+    pub swap: Option<u64>,
 }
 
 impl NodeFacts {
@@ -67,14 +81,7 @@ impl NodeFacts {
             doing: "reading facts",
             detail: format!("it does not say its {what}"),
         };
-        let api = version.api_version.as_deref().and_then(parse_api);
-        let api = api.ok_or_else(|| missing("API version"))?;
-        if api < LEAST_API {
-            return Err(FleetError::Unfit(format!(
-                "it speaks API {}.{}, at least {}.{} is needed",
-                api.0, api.1, LEAST_API.0, LEAST_API.1
-            )));
-        }
+        let api = within_bounds(&version)?;
         refuse_bare(&info)?;
         let components =
             version.components.unwrap_or_default().into_iter().map(component).collect();
@@ -105,6 +112,8 @@ impl NodeFacts {
             limitless,
             default_runtime: info.default_runtime.unwrap_or_default(),
             security: security_names(info.security_options.unwrap_or_default()),
+            requests: Requests::Containers,
+            swap: None,
         })
     }
 
@@ -118,6 +127,13 @@ impl NodeFacts {
     #[must_use]
     pub fn has_apparmor(&self) -> bool {
         self.security.iter().any(|name| name == "apparmor")
+    }
+
+    /// Whether a service for this node carries its own filter of system calls. Whether the manager
+    /// let it through is read back.
+    #[must_use]
+    pub fn services_filter_calls(&self) -> bool {
+        self.api >= PRIVILEGES
     }
 
     pub(super) fn isolates_gateways(&self) -> bool {
@@ -218,11 +234,6 @@ fn security_names(options: Vec<String>) -> Vec<String> {
         first.strip_prefix("name=").unwrap_or(first).to_owned()
     };
     options.iter().map(name).collect()
-}
-
-fn parse_api(text: &str) -> Option<(u32, u32)> {
-    let (major, minor) = text.split_once('.')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -39,36 +39,46 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+mod endpoint;
 mod engine;
 pub mod error;
 pub mod facts;
 mod image_uses;
 pub mod labels;
 pub mod limits;
+mod log;
+pub mod nodes;
 mod own_image;
 pub mod readback;
 pub mod request;
 pub mod seccomp;
 pub mod slot;
 pub mod subnet;
+mod swarm;
 pub mod sweep;
+mod words;
 pub mod workload;
 
 pub use engine::{EngineSettings, Images};
 pub use error::{FleetError, PullFailure, StartFailure};
-pub use facts::{CgroupVersion, NodeFacts};
+pub use facts::{CgroupVersion, NodeFacts, Requests};
 pub use image_uses::{Eviction, UsedImage};
 pub use labels::{Kind, LabelKey, Owner};
 pub use limits::{Limits, Profile};
+pub use nodes::{Availability, Node, Nodes};
 pub use request::{DiskThrottle, NodeSettings, RootQuota};
 pub use slot::{Slot, SlotHealth};
 pub use subnet::SubnetPool;
+pub use swarm::{StartTimes, SwarmSettings};
 pub use sweep::{Found, Object, Removal, Sweep};
 pub use workload::{ContainerSpec, ContainerState, ImageDeclares, Phase, Role, Workload};
 
 use engine::EngineFleet;
 use labels::Tenant;
 use own_image::OwnImage;
+use swarm::SwarmFleet;
+
+use crate::probe::{client::ProberError, wire::DiskSpace};
 
 /// How many tasks gVisor may take for the canary; how many its container may is not asked there.
 const GVISOR_CANARY_PIDS: u32 = 512;
@@ -80,6 +90,8 @@ pub enum Pulled {
     AlreadyThere,
     /// It was fetched from its registry.
     Fetched,
+    /// A swarm's node fetches it when its task is started; see [`Fleet::start_within`].
+    WhenStarted,
 }
 
 /// One way to run containers. Cheap to clone.
@@ -87,7 +99,13 @@ pub enum Pulled {
 pub enum Fleet {
     /// A plain engine: containers on internal bridges of one machine.
     Engine(Arc<EngineFleet>),
+    /// One grader node of a swarm: services on an overlay, asked from a manager.
+    Swarm(Arc<SwarmFleet>),
 }
+
+/// For an image of ours, and for whoever says nothing else.
+const USUAL_START: StartTimes =
+    StartTimes { pull: Duration::from_secs(60), start: Duration::from_secs(15) };
 
 impl Fleet {
     /// A fleet on a plain engine. Nothing is connected yet: the engine may come later.
@@ -105,6 +123,7 @@ impl Fleet {
     pub async fn facts(&self) -> Result<NodeFacts, FleetError> {
         match self {
             Self::Engine(engine) => engine.facts().await,
+            Self::Swarm(node) => node.facts().await,
         }
     }
 
@@ -113,6 +132,7 @@ impl Fleet {
     pub fn warnings(&self, facts: &NodeFacts) -> Vec<String> {
         match self {
             Self::Engine(engine) => facts.warnings(engine.settings.node.runtime.as_deref()),
+            Self::Swarm(node) => facts.warnings(node.settings.runtime.as_deref()),
         }
     }
 
@@ -124,6 +144,7 @@ impl Fleet {
     pub async fn open_slot(&self, number: u32) -> Result<Slot, FleetError> {
         match self {
             Self::Engine(engine) => engine.open_slot(number).await,
+            Self::Swarm(node) => node.open_slot(number).await,
         }
     }
 
@@ -131,6 +152,7 @@ impl Fleet {
     pub async fn slot_alive(&self, slot: &Slot) -> SlotHealth {
         match self {
             Self::Engine(engine) => engine.slot_alive(slot).await,
+            Self::Swarm(node) => node.slot_alive(slot).await,
         }
     }
 
@@ -141,6 +163,7 @@ impl Fleet {
     pub async fn close_slot(&self, slot: Slot) -> Result<(), FleetError> {
         match self {
             Self::Engine(engine) => engine.close_slot(slot).await,
+            Self::Swarm(node) => node.close_slot(slot).await,
         }
     }
 
@@ -151,6 +174,7 @@ impl Fleet {
     pub async fn pull(&self, image: &str, within: Duration) -> Result<Pulled, PullFailure> {
         match self {
             Self::Engine(engine) => engine.pull(image, within).await,
+            Self::Swarm(_) => Ok(Pulled::WhenStarted),
         }
     }
 
@@ -159,6 +183,7 @@ impl Fleet {
     pub fn used_images(&self) -> Vec<UsedImage> {
         match self {
             Self::Engine(engine) => engine.used_images(),
+            Self::Swarm(_) => Vec::new(),
         }
     }
 
@@ -169,17 +194,20 @@ impl Fleet {
     pub async fn image_names(&self) -> Result<Vec<String>, FleetError> {
         match self {
             Self::Engine(engine) => engine.image_names().await,
+            Self::Swarm(_) => Ok(Vec::new()),
         }
     }
 
     /// Removes an image from the node, unless a container uses it or it was asked for since
-    /// `idle_since`.
+    /// `idle_since`. Nobody can reach the images of a swarm's node from here: that is the node's own
+    /// timer's.
     ///
     /// # Errors
     /// [`FleetError`] if the engine cannot be asked, or will not.
     pub async fn evict(&self, name: &str, idle_since: Instant) -> Result<Eviction, FleetError> {
         match self {
             Self::Engine(engine) => engine.evict(name, idle_since).await,
+            Self::Swarm(_) => Ok(Eviction::InUse),
         }
     }
 
@@ -191,6 +219,7 @@ impl Fleet {
     pub async fn local_image(&self, name: &str) -> Result<Option<String>, FleetError> {
         match self {
             Self::Engine(engine) => engine.local_image(name).await,
+            Self::Swarm(_) => Ok(None),
         }
     }
 
@@ -201,6 +230,7 @@ impl Fleet {
     pub async fn image_declares(&self, image: &str) -> Result<ImageDeclares, FleetError> {
         match self {
             Self::Engine(engine) => engine.image_declares(image).await,
+            Self::Swarm(node) => node.image_declares(image).await,
         }
     }
 
@@ -216,12 +246,37 @@ impl Fleet {
         owner: &Owner,
         specs: &[ContainerSpec],
     ) -> Result<Workload, StartFailure> {
+        self.start_within(slot, owner, specs, &USUAL_START).await
+    }
+
+    /// The same, with times of their own for what a swarm's node does one after the other: fetching
+    /// the images, and starting. A plain engine has deadlines of its own for each step, and has the
+    /// images already.
+    ///
+    /// # Errors
+    /// [`StartFailure`] says whose fault it is.
+    pub async fn start_within(
+        &self,
+        slot: &Slot,
+        owner: &Owner,
+        specs: &[ContainerSpec],
+        times: &StartTimes,
+    ) -> Result<Workload, StartFailure> {
+        let tenant = Tenant::Submission(*owner);
+        let members = match self {
+            Self::Engine(engine) => engine.start(slot, &tenant, specs).await?,
+            Self::Swarm(node) => node.start(slot, &tenant, specs, times).await?,
+        };
+        Ok(Workload::new(self.clone(), tenant, slot, members))
+    }
+
+    /// How long [`Fleet::start_within`] may take with these times, before what it does is in vain.
+    #[must_use]
+    pub fn longest_start(&self, times: &StartTimes) -> Duration {
         match self {
-            Self::Engine(engine) => {
-                let tenant = Tenant::Submission(*owner);
-                let members = engine.start(slot, &tenant, specs).await?;
-                Ok(Workload::new(self.clone(), tenant, slot, members))
-            }
+            Self::Engine(_) => times.start,
+            // Placing, fetching and starting, each within its own.
+            Self::Swarm(_) => times.pull + times.start * 2,
         }
     }
 
@@ -235,29 +290,36 @@ impl Fleet {
         slot: &Slot,
         profile: Profile,
     ) -> Result<Workload, StartFailure> {
-        match self {
+        let mut limits = Limits::of(profile);
+        if self.node_settings().is_gvisor(&slot.node) {
+            // gVisor takes tasks of the machine's for those of the container, and keeps
+            // them: the canary's hundreds of short-lived ones are more than a server's.
+            limits.pids = GVISOR_CANARY_PIDS;
+        }
+        let (image, tenant) = match self {
             Self::Engine(engine) => {
                 let image = engine.own_image(OwnImage::Canary, &slot.node).await?;
-                let mut limits = Limits::of(profile);
-                if engine.settings.node.is_gvisor(&slot.node) {
-                    // gVisor takes tasks of the machine's for those of the container, and keeps
-                    // them: the canary's hundreds of short-lived ones are more than a server's.
-                    limits.pids = GVISOR_CANARY_PIDS;
-                }
-                let spec = ContainerSpec {
-                    role: Role::Image,
-                    index: 0,
-                    alias: "canary".to_owned(),
-                    declared: engine.image_declares(&image).await?,
-                    image,
-                    profile,
-                    limits,
-                };
-                let tenant = Tenant::Canary(engine.settings.worker);
-                let members = engine.start(slot, &tenant, &[spec]).await?;
-                Ok(Workload::new(self.clone(), tenant, slot, members))
+                (image, Tenant::Canary(engine.settings.worker))
             }
-        }
+            Self::Swarm(node) => {
+                let image = node.own_image(OwnImage::Canary, &slot.node).await?;
+                (image, Tenant::Canary(node.worker()))
+            }
+        };
+        let specs = [ContainerSpec {
+            role: Role::Image,
+            index: 0,
+            alias: "canary".to_owned(),
+            declared: self.image_declares(&image).await?,
+            image,
+            profile,
+            limits,
+        }];
+        let members = match self {
+            Self::Engine(engine) => engine.start(slot, &tenant, &specs).await?,
+            Self::Swarm(node) => node.start(slot, &tenant, &specs, &USUAL_START).await?,
+        };
+        Ok(Workload::new(self.clone(), tenant, slot, members))
     }
 
     /// What the operator of the node decided for every container.
@@ -265,6 +327,7 @@ impl Fleet {
     pub fn node_settings(&self) -> &NodeSettings {
         match self {
             Self::Engine(engine) => &engine.settings.node,
+            Self::Swarm(node) => &node.settings,
         }
     }
 
@@ -275,6 +338,7 @@ impl Fleet {
     pub async fn states(&self, workload: &Workload) -> Result<Vec<ContainerState>, FleetError> {
         match self {
             Self::Engine(engine) => engine.states(workload).await,
+            Self::Swarm(node) => node.states(workload).await,
         }
     }
 
@@ -292,11 +356,47 @@ impl Fleet {
     ) -> Result<String, FleetError> {
         match self {
             Self::Engine(engine) => engine.logs(workload, index, max_bytes).await,
+            Self::Swarm(node) => node.logs(workload, index, max_bytes).await,
         }
     }
 
-    /// How many bytes each container has written to its root, in the order of the specs; none
-    /// where the engine cannot count, as below a tree that is deeper than a path may be long. The
+    /// Whether [`Fleet::written`] can be asked: a swarm cannot tell what a task wrote. There the
+    /// node's own setting bounds it (`overlay2.size`, where its storage has project quotas, which
+    /// `PORTCALL_ROOT_QUOTA=project` says), and what is left of the disk is watched
+    /// ([`Fleet::disk`]).
+    #[must_use]
+    pub fn counts_roots(&self) -> bool {
+        match self {
+            Self::Engine(_) => true,
+            Self::Swarm(_) => false,
+        }
+    }
+
+    /// Whether the strangers' side of a slot is heard from now: where that is another machine than
+    /// the prober's, a stranger's silence may be the machine's. On a plain engine it is the same one.
+    pub async fn hears(&self, slot: &Slot) -> bool {
+        match self {
+            Self::Engine(_) => true,
+            Self::Swarm(node) => node.hears(slot).await,
+        }
+    }
+
+    /// How full the disk is under the containers of a slot: the one that holds the engine's data.
+    ///
+    /// # Errors
+    /// [`ProberError`] if nobody there can say.
+    pub async fn disk(&self, slot: &Slot) -> Result<DiskSpace, ProberError> {
+        match self {
+            Self::Engine(_) => slot.prober().disk().await,
+            Self::Swarm(node) => match node.disk(slot) {
+                Ok(word) => Ok(word.disk),
+                Err(detail) => Err(ProberError::Refused { detail }),
+            },
+        }
+    }
+
+    /// How many bytes each container has written to its root, in the order of the specs; none where
+    /// that is not counted at all ([`Fleet::counts_roots`]), or where the engine cannot count, as below a tree that is deeper than a path may be long. The
     /// engine walks through all names for it: not to be asked all the time. Files without a name
     /// it does not find.
     ///
@@ -305,16 +405,18 @@ impl Fleet {
     pub async fn written(&self, workload: &Workload) -> Result<Vec<Option<u64>>, FleetError> {
         match self {
             Self::Engine(engine) => engine.written(workload).await,
+            Self::Swarm(_) => Ok(vec![None; workload.members().len()]),
         }
     }
 
-    /// Everything of ours on the node.
+    /// Everything of ours on the node; of a swarm, at its whole endpoint.
     ///
     /// # Errors
     /// [`FleetError`] if the engine cannot be asked.
     pub async fn sweep(&self) -> Result<Sweep, FleetError> {
         match self {
             Self::Engine(engine) => engine.sweep().await,
+            Self::Swarm(node) => node.sweep().await,
         }
     }
 
@@ -325,12 +427,14 @@ impl Fleet {
     pub async fn remove_found(&self, found: &Found) -> Result<Removal, FleetError> {
         match self {
             Self::Engine(engine) => engine.remove_found(found).await,
+            Self::Swarm(node) => node.remove_found(found).await,
         }
     }
 
     async fn remove_containers(&self, ids: &[String]) -> Result<(), FleetError> {
         match self {
             Self::Engine(engine) => engine.remove_containers(ids).await,
+            Self::Swarm(node) => node.remove_services(ids).await,
         }
     }
 }

@@ -1,15 +1,17 @@
 //! Images of our own, made by the worker itself: nothing but a static program, in an archive as
-//! `docker load` takes it. A tag carries the program's digest, so that a node with the right one
-//! needs nothing, and an upgraded worker does not meet an old program.
+//! `docker load` takes it, or in the parts that a registry keeps. A tag carries the program's digest,
+//! so that a node with the right one needs nothing, and an upgraded worker does not meet an old
+//! program.
 
-use std::io;
+use std::io::{self, Write};
 
+use flate2::{Compression, GzBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::EntryType;
 
 /// A program of ours that runs in an image of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum OwnImage {
     /// Asks questions inside a slot.
     Prober,
@@ -50,20 +52,8 @@ impl OwnImage {
 
     /// The archive of the image around a binary, for the platform of a node.
     pub(super) fn archive(self, binary: &[u8], os: &str, arch: &str) -> io::Result<Vec<u8>> {
-        let mut layer = tar::Builder::new(Vec::new());
-        append(&mut layer, self.name(), EntryType::Regular, binary, 0o755)?;
-        for folder in self.folders() {
-            append(&mut layer, folder, EntryType::Directory, b"", 0o1777)?;
-        }
-        let layer = layer.into_inner()?;
-        let config = json!({
-            "architecture": arch,
-            "os": os,
-            "created": "1970-01-01T00:00:00Z",
-            "config": self.config(),
-            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex_digest(&layer))] },
-        })
-        .to_string();
+        let layer = self.layer(binary)?;
+        let config = self.configuration(&layer, os, arch);
         let config_name = format!("{}.json", hex_digest(config.as_bytes()));
         let manifest = json!([{
             "Config": config_name, "RepoTags": [self.tag(binary)], "Layers": ["layer.tar"],
@@ -80,6 +70,61 @@ impl OwnImage {
         )?;
         archive.into_inner()
     }
+
+    /// What a registry keeps of it, for the platform of a node.
+    pub(super) fn parts(self, binary: &[u8], os: &str, arch: &str) -> io::Result<Parts> {
+        let layer = self.layer(binary)?;
+        let config = self.configuration(&layer, os, arch).into_bytes();
+        let mut zipped = GzBuilder::new().write(Vec::new(), Compression::default());
+        zipped.write_all(&layer)?;
+        let layer = zipped.finish()?;
+        let entry = |kind: &str, blob: &[u8]| {
+            json!({
+                "mediaType": kind, "size": blob.len(), "digest": digest(blob),
+            })
+        };
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": entry("application/vnd.docker.container.image.v1+json", &config),
+            "layers": [entry("application/vnd.docker.image.rootfs.diff.tar.gzip", &layer)],
+        });
+        Ok(Parts { layer, config, manifest: manifest.to_string().into_bytes() })
+    }
+
+    fn layer(self, binary: &[u8]) -> io::Result<Vec<u8>> {
+        let mut layer = tar::Builder::new(Vec::new());
+        append(&mut layer, self.name(), EntryType::Regular, binary, 0o755)?;
+        for folder in self.folders() {
+            append(&mut layer, folder, EntryType::Directory, b"", 0o1777)?;
+        }
+        layer.into_inner()
+    }
+
+    fn configuration(self, layer: &[u8], os: &str, arch: &str) -> String {
+        json!({
+            "architecture": arch,
+            "os": os,
+            "created": "1970-01-01T00:00:00Z",
+            "config": self.config(),
+            "rootfs": { "type": "layers", "diff_ids": [digest(layer)] },
+        })
+        .to_string()
+    }
+}
+
+/// The media type of [`Parts::manifest`].
+pub(super) const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
+/// What a registry keeps of an image.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Parts {
+    /// The only layer, compressed.
+    pub(super) layer: Vec<u8>,
+    /// The configuration.
+    pub(super) config: Vec<u8>,
+    /// The manifest, which names both.
+    pub(super) manifest: Vec<u8>,
 }
 
 /// The same bytes give the same archive: no time and no user of ours goes into it.
@@ -98,6 +143,11 @@ fn append(
     header.set_uid(0);
     header.set_gid(0);
     archive.append_data(&mut header, name, bytes)
+}
+
+/// As registries write it.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex_digest(bytes))
 }
 
 fn hex_digest(bytes: &[u8]) -> String {
@@ -132,6 +182,21 @@ mod tests {
             assert_eq!(names.len(), 3);
             assert!(names[0].ends_with(".json"));
             assert_eq!(names[1..], ["layer.tar", "manifest.json"]);
+        }
+    }
+
+    #[test]
+    fn a_registry_is_given_what_the_manifest_names() {
+        for own in [OwnImage::Prober, OwnImage::Canary] {
+            let parts = own.parts(b"binary", "linux", "arm64").unwrap();
+            assert_eq!(parts, own.parts(b"binary", "linux", "arm64").unwrap(), "always the same");
+            let manifest: Value = serde_json::from_slice(&parts.manifest).unwrap();
+            assert_eq!(manifest["config"]["digest"], digest(&parts.config));
+            assert_eq!(manifest["layers"][0]["digest"], digest(&parts.layer));
+            let config: Value = serde_json::from_slice(&parts.config).unwrap();
+            let mut layer = Vec::new();
+            io::copy(&mut flate2::read::GzDecoder::new(&*parts.layer), &mut layer).unwrap();
+            assert_eq!(config["rootfs"]["diff_ids"][0], digest(&layer));
         }
     }
 }

@@ -27,8 +27,16 @@ const FROM_THE_IMAGE: [&str; 10] = [
 const ZERO_COUNTS: [&str; 1] = ["MemorySwappiness"];
 
 /// Lists whose order says nothing.
-const UNORDERED: [&str; 6] =
-    ["CapAdd", "CapDrop", "MaskedPaths", "ReadonlyPaths", "SecurityOpt", "Ulimits"];
+const UNORDERED: [&str; 8] = [
+    "CapAdd",
+    "CapDrop",
+    "CapabilityAdd",
+    "CapabilityDrop",
+    "MaskedPaths",
+    "ReadonlyPaths",
+    "SecurityOpt",
+    "Ulimits",
+];
 
 /// What an engine makes read-only of its own accord; it shows the list although none was given.
 const READONLY_PATHS: [&str; 5] =
@@ -157,7 +165,7 @@ fn forgive_engine_defaults(wanted: &Map<String, Value>, stored: &mut Map<String,
 }
 
 /// A value without what says nothing: empty lists, objects and texts, false, zero.
-fn plain(name: &str, value: Value) -> Value {
+pub(super) fn plain(name: &str, value: Value) -> Value {
     match value {
         Value::Bool(false) => Value::Null,
         Value::String(text) if text.is_empty() => Value::Null,
@@ -191,7 +199,9 @@ fn plain(name: &str, value: Value) -> Value {
 fn spelling(name: &str, value: Value) -> Value {
     let Value::String(text) = &value else { return value };
     match name {
-        "CapAdd" | "CapDrop" => Value::from(text.strip_prefix("CAP_").unwrap_or(text)),
+        "CapAdd" | "CapDrop" | "CapabilityAdd" | "CapabilityDrop" => {
+            Value::from(text.strip_prefix("CAP_").unwrap_or(text))
+        }
         "SecurityOpt" if text.starts_with("no-new-privileges") && text.ends_with("true") => {
             Value::from("no-new-privileges")
         }
@@ -199,14 +209,14 @@ fn spelling(name: &str, value: Value) -> Value {
     }
 }
 
-fn contains(have: &Value, want: &Value) -> bool {
+pub(super) fn contains(have: &Value, want: &Value) -> bool {
     match (have.as_object(), want.as_object()) {
         (Some(have), Some(want)) => want.iter().all(|(name, value)| have.get(name) == Some(value)),
         _ => *want == Value::Null,
     }
 }
 
-fn object(of: &impl serde::Serialize) -> Map<String, Value> {
+pub(super) fn object(of: &impl serde::Serialize) -> Map<String, Value> {
     match serde_json::to_value(of) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),

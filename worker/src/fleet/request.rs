@@ -105,14 +105,14 @@ pub struct Place<'a> {
     pub settings: &'a NodeSettings,
 }
 
-const MIB: i64 = 1024 * 1024;
+pub(super) const MIB: i64 = 1024 * 1024;
 
 /// Resolvers are asked from inside the container, which has no way there (TEST-NET-1): an
 /// engine that asks on the container's behalf would carry names out (CVE-2024-29018).
-const NO_RESOLVER: &str = "192.0.2.1";
+pub(super) const NO_RESOLVER: &str = "192.0.2.1";
 
 /// What images that start as root and bind port 80 need, and no more.
-const ORDINARY_CAPABILITIES: [&str; 5] =
+pub(super) const ORDINARY_CAPABILITIES: [&str; 5] =
     ["CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE", "SETGID", "SETUID"];
 
 /// The engine's own list (a given list replaces it), what it lacks in older versions, and what it
@@ -185,6 +185,11 @@ pub fn container(
     }
 }
 
+/// What our own process beside strangers may use.
+pub(super) fn our_limits() -> Limits {
+    Limits { memory_mib: 64, pids: 32, nofile: 256, ..Limits::of(Profile::Strict) }
+}
+
 /// The request for a slot's prober. Its standard streams are its only openings.
 #[must_use]
 pub fn prober(
@@ -193,8 +198,8 @@ pub fn prober(
     place: &Place<'_>,
     labels: HashMap<String, String>,
 ) -> ContainerCreateBody {
-    let limits = Limits { memory_mib: 64, pids: 32, nofile: 256, ..Limits::of(Profile::Strict) };
     let uid = place.uid;
+    let limits = our_limits();
     let mut host = host_config(&limits, Profile::Strict, place);
     host.init = Some(false);
     host.readonly_rootfs = Some(true);
@@ -341,7 +346,7 @@ fn security_options(profile: Profile, node: &NodeFacts) -> Vec<String> {
 /// Never `nproc`: it is counted per user over the whole machine. Nor `fsize`: it holds for files in
 /// memory and for sparse ones, too, and .NET 7 to 9 makes one of 2 TiB when it starts, to die of it
 /// (dotnet/runtime 117819); it would bound each file, and not their number.
-fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
+pub(super) fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
     [
         ("core", 0),
         ("locks", 64),
@@ -358,7 +363,7 @@ fn ulimits(limits: &Limits) -> Vec<ResourcesUlimits> {
     .into()
 }
 
-fn sysctls() -> HashMap<String, String> {
+pub(super) fn sysctls() -> HashMap<String, String> {
     [
         // Port 80 without a capability.
         ("net.ipv4.ip_unprivileged_port_start", "0"),
@@ -377,27 +382,31 @@ fn masked_paths(cpus: u32) -> Vec<String> {
 }
 
 /// `/tmp`, `/run` where the root is read-only, and every volume that the image declares: an
-/// anonymous volume would be room on the node's disk without a bound.
-fn tmpfs(spec: &ContainerSpec) -> BTreeMap<String, String> {
+/// anonymous volume would be room on the node's disk without a bound. By path, with MiB and files.
+pub(super) fn rooms(spec: &ContainerSpec) -> BTreeMap<String, (u32, u32)> {
     let limits = &spec.limits;
+    let mut rooms = BTreeMap::new();
+    for volume in &spec.declared.volumes {
+        rooms.insert(plain_path(volume), (limits.volume_mib, limits.volume_inodes));
+    }
+    if spec.profile == Profile::Strict {
+        rooms.insert("/run".to_owned(), (1, 64));
+    }
+    rooms.insert("/tmp".to_owned(), (limits.tmp_mib, limits.tmp_inodes));
+    rooms
+}
+
+fn tmpfs(spec: &ContainerSpec) -> BTreeMap<String, String> {
     // A writable root can be executed from anyway, and some runtimes unpack libraries into
     // `/tmp`.
     let exec = match spec.profile {
         Profile::Ordinary => "exec",
         Profile::Strict => "noexec",
     };
-    let room = |mib: u32, inodes: u32| {
+    let options = |(mib, inodes): (u32, u32)| {
         format!("rw,{exec},nosuid,nodev,size={mib}m,nr_inodes={inodes},mode=1777")
     };
-    let mut mounts = BTreeMap::new();
-    for volume in &spec.declared.volumes {
-        mounts.insert(plain_path(volume), room(limits.volume_mib, limits.volume_inodes));
-    }
-    if spec.profile == Profile::Strict {
-        mounts.insert("/run".to_owned(), room(1, 64));
-    }
-    mounts.insert("/tmp".to_owned(), room(limits.tmp_mib, limits.tmp_inodes));
-    mounts
+    rooms(spec).into_iter().map(|(path, room)| (path, options(room))).collect()
 }
 
 /// A declared path as the engine will understand it.
@@ -407,17 +416,25 @@ pub(super) fn plain_path(path: &str) -> String {
 }
 
 fn bounded_log(kib: u32) -> HostConfigLogConfig {
-    let config = [
+    HostConfigLogConfig { typ: Some(LOG_DRIVER.to_owned()), config: Some(log_options(kib)) }
+}
+
+/// How containers' output is kept: bounded, in the engine's own format.
+pub(super) const LOG_DRIVER: &str = "local";
+
+/// The options of [`LOG_DRIVER`] that keep so much.
+pub(super) fn log_options(kib: u32) -> HashMap<String, String> {
+    [
         ("max-size", format!("{kib}k")),
         ("max-file", "1".to_owned()),
         ("compress", "false".to_owned()),
         ("mode", "blocking".to_owned()),
     ]
-    .map(|(name, value)| (name.to_owned(), value));
-    HostConfigLogConfig { typ: Some("local".to_owned()), config: Some(config.into()) }
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
 }
 
-fn owned(texts: &[&str]) -> Vec<String> {
+pub(super) fn owned(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use super::{facts::NodeFacts, subnet::Subnet};
+use super::{facts::NodeFacts, subnet::Subnet, swarm::Far};
 use crate::probe::client::ProberClient;
 
 /// A private network with a prober in it.
@@ -25,7 +25,23 @@ pub struct Slot {
     pub(super) prober: ProberClient,
     pub(super) node: Arc<NodeFacts>,
     pub(super) tenancy: Tenancy,
+    pub(super) side: Side,
 }
+
+/// Where the strangers' side of a slot is, as seen from its prober.
+pub(super) enum Side {
+    /// On the same machine.
+    Near,
+    /// On another one, a grader node of a swarm.
+    Far(Far),
+}
+
+/// User ids: a slot's place in the pool is its own, so these are too. Limits that the kernel counts
+/// per user are thereby nobody else's.
+pub(super) const FIRST_STRICT_UID: u32 = 20_000;
+pub(super) const FIRST_PROBER_UID: u32 = 40_000;
+/// Ids wrap here where a pool is larger, to stay within what a remapped node has (65,536).
+pub(super) const UIDS: u32 = 20_000;
 
 /// Whether a slot can still be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,8 @@ use super::labels::{Identity, Kind};
 /// Which sort of object was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Object {
+    /// A service of a swarm, with its task.
+    Service,
     /// A container.
     Container,
     /// A network.
@@ -29,19 +31,22 @@ pub struct Found {
     pub name: String,
     /// The engine's id.
     pub id: String,
+    /// Of several managers, the one at which it is.
+    pub(super) manager: Option<usize>,
 }
 
 impl Found {
     pub(super) fn new(object: Object, identity: &Identity, name: String, id: String) -> Self {
         let Identity { kind, worker, submission } = *identity;
-        Self { object, kind, worker, submission, name, id }
+        Self { object, kind, worker, submission, name, id, manager: None }
     }
 }
 
 /// What a look over a node found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sweep {
-    /// Ours: containers before networks, so that removing them in this order succeeds.
+    /// Ours: services and containers before networks, so that removing them in this order
+    /// succeeds.
     pub found: Vec<Found>,
     /// How many objects wear our labels without a good MAC. They are never touched.
     pub foreign: usize,

@@ -1,15 +1,19 @@
 //! A stranger's running containers: what to start, what is running, and the guard that sees to
 //! their removal.
 
-use std::net::Ipv4Addr;
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, OnceLock},
+};
 
 use super::{
     Fleet,
-    error::FleetError,
-    labels::Tenant,
+    error::{FleetError, StartFailure},
+    labels::{Kind, Owner, Tenant},
     limits::{Limits, Profile},
     request::plain_path,
     slot::{Slot, Tenancy},
+    swarm::Watch,
 };
 
 /// Whose image a container runs.
@@ -161,6 +165,62 @@ pub(super) struct Member {
     pub(super) name: String,
     pub(super) id: String,
     pub(super) address: Option<Ipv4Addr>,
+    /// Of a task: who tells that its node is there.
+    pub(super) watch: Option<Watch>,
+    /// Of a task: how it ended, once that is certain.
+    pub(super) ended: Arc<OnceLock<Phase>>,
+}
+
+impl Member {
+    pub(super) fn new(spec: &ContainerSpec, name: String, id: String) -> Self {
+        Self {
+            role: spec.role,
+            index: spec.index,
+            alias: spec.alias.clone(),
+            name,
+            id,
+            address: None,
+            watch: None,
+            ended: Arc::default(),
+        }
+    }
+}
+
+impl Role {
+    /// What the labels of such a container say.
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::Image => Kind::Workload,
+            Self::Service => Kind::Service,
+        }
+    }
+}
+
+/// Found again by this name if the engine's answer is lost.
+pub(super) fn name(slot: &Slot, tenant: &Tenant, spec: &ContainerSpec) -> String {
+    let Tenant::Submission(Owner { submission, generation, .. }) = tenant else {
+        return format!("{}-canary", slot.network_name);
+    };
+    match spec.role {
+        Role::Image => format!("portcall-{submission}-{generation}-{}", spec.index),
+        Role::Service => format!("portcall-{submission}-{generation}-s{}", spec.index),
+    }
+}
+
+/// Looks whether these may be started in a slot, and marks it as in doubt: until it is known to be
+/// otherwise; so it also stays if whoever starts them is dropped.
+pub(super) fn occupy(slot: &Slot, specs: &[ContainerSpec]) -> Result<(), StartFailure> {
+    for (index, spec) in specs.iter().enumerate() {
+        if let Some(detail) = spec.declared.refusal() {
+            return Err(StartFailure::ConfigRefused { index, detail });
+        }
+    }
+    if slot.tenancy.is_doubted() {
+        let detail = format!("slot {} may hold something of another", slot.number);
+        return Err(FleetError::LeftOver { detail }.into());
+    }
+    slot.tenancy.doubt();
+    Ok(())
 }
 
 /// The running containers of one tenant of a slot. [`Workload::remove`] is its normal end; if it is

@@ -17,14 +17,14 @@
 //!   engine is another one or of another version. One difference in one profile shuts the gate for
 //!   all. A canary that could not be run is not one that failed: the node stays as it was while its
 //!   last pass is recent, and otherwise takes no work. A node that failed is tried again, so that a
-//!   mended one comes back by itself.
+//!   mended one comes back by itself. An operator may want it at any time.
 //! - **The disk** ([`room`]): with too little of it, images go that were not used for the longest
 //!   time, before anything is claimed and never after it.
 //!
 //! While the gate is shut no slot offers itself, so nothing is claimed, and what waits in the queue
 //! is left to other workers. What was being graded when a canary failed is not believed either: it
 //! is given back as the platform's fault ([`Mark`]), since a wall with a hole may have let anybody
-//! change what was seen.
+//! change what was seen. The same goes for a node that went away.
 //!
 //! The rules are [`Standing`], a pure function of what happened and when.
 
@@ -69,7 +69,8 @@ pub struct Examined {
     pub outcome: Outcome,
 }
 
-/// How often the canary had failed at some time; see [`Gate::trusted_since`].
+/// How often the canary had failed at some time, or the node was lost; see
+/// [`Gate::trusted_since`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(u64);
 
@@ -89,7 +90,13 @@ impl Gate {
     /// two canaries.
     #[must_use]
     pub fn new(every: Duration) -> Self {
-        let standing = channel::Sender::new(Standing::new(every));
+        Self::of(Standing::new(every))
+    }
+
+    /// The same for a node of which so much is known already.
+    #[must_use]
+    pub fn of(standing: Standing) -> Self {
+        let standing = channel::Sender::new(standing);
         Self(Arc::new(Inner { standing, again: Notify::new() }))
     }
 
@@ -130,13 +137,27 @@ impl Gate {
     /// For a grading that begins.
     #[must_use]
     pub fn mark(&self) -> Mark {
-        Mark(self.0.standing.borrow().failures())
+        Mark(self.0.standing.borrow().doubts())
     }
 
-    /// Whether no canary failed since.
+    /// Whether no canary failed since, and the node was not lost.
     #[must_use]
     pub fn trusted_since(&self, mark: Mark) -> bool {
-        self.0.standing.borrow().failures() == mark.0
+        self.0.standing.borrow().doubts() == mark.0
+    }
+
+    /// An operator wants the node examined; orders have growing numbers, and one that was given
+    /// already is none.
+    pub fn order(&self, number: u64) {
+        if self.0.standing.send_if_modified(|standing| standing.order(number)) {
+            self.0.again.notify_one();
+        }
+    }
+
+    /// The node is not to be reached, and what ran on it is lost.
+    pub fn node_lost(&self) {
+        self.0.standing.send_modify(Standing::node_lost);
+        self.0.again.notify_one();
     }
 
     /// The engine could not be reached: it may come back as another one.

@@ -9,14 +9,14 @@
 //! process has seen it there for longer than a pull and a grading can take it goes, and first then.
 //! What was not asked for in a day goes even where there is room.
 //!
-//! The prober of an idle slot says how full the disk is. Should a stranger have taken it over, it
-//! can make this worker fetch images anew, or stop, and nothing else.
+//! What of ours is in an idle slot on the node says how full the disk is. Should a stranger have taken
+//! it over, it can make this worker fetch images anew, or stop, and nothing else.
 
 use std::{
     collections::{HashMap, HashSet},
     future::Future,
     sync::{
-        PoisonError,
+        Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -75,7 +75,7 @@ pub trait Storage: Sync {
     ) -> impl Future<Output = Result<Eviction, FleetError>> + Send;
 }
 
-/// Looks after the room on a node. Shared by the slots of a worker.
+/// Looks after the room on a node. Shared by the slots that a worker has there.
 #[derive(Debug)]
 pub struct Housekeeper {
     /// How much must be free, in bytes.
@@ -85,8 +85,24 @@ pub struct Housekeeper {
     /// Something was graded since the last look.
     stale: AtomicBool,
     look: Mutex<Look>,
-    /// When room was made in the platform's own registry.
-    registry: std::sync::Mutex<Option<Instant>>,
+}
+
+/// When it is time to make room in the platform's own registry: that is the same one for all nodes.
+/// Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct RegistryTurn(Arc<std::sync::Mutex<Option<Instant>>>);
+
+impl RegistryTurn {
+    /// Whether it is: for the first who asks in a while, and then for nobody.
+    #[must_use]
+    pub fn is_due(&self, now: Instant) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now.duration_since(last) >= REGISTRY);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
 }
 
 #[derive(Debug)]
@@ -129,23 +145,12 @@ impl Housekeeper {
     pub fn new(least: u64, ours: Option<String>, began: Instant) -> Self {
         let seen = Seen::default();
         let look = Mutex::new(Look { at: None, room: Room::Enough, round: began, seen });
-        Self { least, ours, stale: AtomicBool::new(false), look, registry: Default::default() }
+        Self { least, ours, stale: AtomicBool::new(false), look }
     }
 
     /// Something was graded: the next look is a fresh one.
     pub fn used(&self) {
         self.stale.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it is time to make room in the platform's own registry: for the first who asks in a
-    /// while, and then for nobody.
-    pub fn registry_is_due(&self, now: Instant) -> bool {
-        let mut last = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = last.is_none_or(|last| now.duration_since(last) >= REGISTRY);
-        if due {
-            *last = Some(now);
-        }
-        due
     }
 
     /// Looks at the disk, unless that was done just now, and makes room if there is too little.
@@ -172,8 +177,6 @@ impl Housekeeper {
         let lacking = self.lacking(space);
         look.room = if lacking.is_some() { Room::Lacking } else { Room::Enough };
         look.at = Some(storage.now());
-        #[expect(clippy::cast_precision_loss, reason = "a gauge; nobody counts single bytes")]
-        metrics::gauge!("portcall_node_free_bytes").set(space.free_bytes as f64);
         gate.disk(space, lacking);
         if now.duration_since(look.round) >= ROUND {
             look.round = now;
@@ -331,7 +334,7 @@ impl Storage for OnNode<'_> {
     }
 
     async fn space(&self) -> Result<DiskSpace, ProberError> {
-        self.slot.prober().disk().await
+        self.fleet.disk(self.slot).await
     }
 
     async fn names(&self) -> Result<Vec<String>, FleetError> {

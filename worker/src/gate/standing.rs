@@ -47,15 +47,20 @@ pub enum Last {
     Failed(Vec<CanaryDifference>),
 }
 
-/// How often the engine was lost, or was another one.
+/// How often the engine was lost, or was another one; and the newest order for an examination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Epoch(u64);
+pub(super) struct Epoch {
+    number: u64,
+    ordered: u64,
+}
 
 /// What is known of the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// How long a pass is good for.
     good_for: Duration,
+    /// What its endpoint calls it, if it does.
+    called: Option<String>,
     /// As a slot on it last saw it.
     node: Option<Arc<NodeFacts>>,
     last: Last,
@@ -66,6 +71,11 @@ pub struct Standing {
     /// Why the newest could not be run.
     trouble: Option<String>,
     failures: u64,
+    /// How often the node went away with what ran on it.
+    losses: u64,
+    /// The number of the newest order for an examination, and of the newest that was carried out.
+    ordered: u64,
+    answered: u64,
     epoch: u64,
     /// The epoch of which the canary's word is good.
     known: Option<u64>,
@@ -80,17 +90,27 @@ impl Standing {
         Self {
             // It takes its time itself, which matters only where it is run all the time.
             good_for: 2 * every + LONGEST,
+            called: None,
             node: None,
             last: Last::None,
             last_at: None,
             passed: None,
             trouble: None,
             failures: 0,
+            losses: 0,
+            ordered: 0,
+            answered: 0,
             epoch: 0,
             known: None,
             disk: None,
             lacking: None,
         }
+    }
+
+    /// The same of one that its endpoint calls so.
+    #[must_use]
+    pub fn called(self, name: Option<String>) -> Self {
+        Self { called: name, ..self }
     }
 
     /// Whether work may be taken.
@@ -158,12 +178,36 @@ impl Standing {
         self.known != Some(self.epoch)
     }
 
-    pub(super) fn failures(&self) -> u64 {
-        self.failures
+    /// The number of the newest order for an examination that was carried out.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// Whether an examination is wanted by somebody.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.answered < self.ordered
+    }
+
+    /// How often what was seen on the node could not be believed.
+    pub(super) fn doubts(&self) -> u64 {
+        self.failures + self.losses
     }
 
     pub(super) fn epoch(&self) -> Epoch {
-        Epoch(self.epoch)
+        Epoch { number: self.epoch, ordered: self.ordered }
+    }
+
+    /// Whether that is a newer order.
+    pub(super) fn order(&mut self, number: u64) -> bool {
+        let is_new = number > self.ordered;
+        self.ordered = self.ordered.max(number);
+        is_new
+    }
+
+    pub(super) fn node_lost(&mut self) {
+        self.losses += 1;
+        self.epoch += 1;
     }
 
     /// Whether anything changed, as for the others.
@@ -201,7 +245,8 @@ impl Standing {
             self.seen(node);
         }
         // Of a node that was met for the first time there is no older epoch.
-        let is_of_now = begun == self.epoch();
+        let is_of_now = begun.number == self.epoch;
+        self.answered = self.answered.max(begun.ordered);
         match examined.outcome {
             Outcome::Passed => {
                 (self.last, self.last_at) = (Last::Passed, Some(at));
@@ -221,10 +266,8 @@ impl Standing {
     }
 
     fn name(&self) -> &str {
-        match &self.node {
-            Some(node) => &node.name,
-            None => "at the Docker endpoint",
-        }
+        let told = self.node.as_ref().map(|node| &node.name);
+        self.called.as_ref().or(told).map_or("at the Docker endpoint", String::as_str)
     }
 }
 

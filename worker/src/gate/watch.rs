@@ -1,5 +1,5 @@
-//! When the node is examined: before the first claim, on a timer, and whenever it may have become
-//! another one.
+//! When the node is examined: before the first claim, on a timer, whenever it may have become
+//! another one, and when an operator wants it.
 
 use std::{future::Future, time::Duration};
 
@@ -18,6 +18,11 @@ const JITTER: f64 = 0.1;
 
 /// Whoever can examine the node.
 pub trait Examiner: Sync {
+    /// Completes when it may be examined; it may unless something else is wanted of it.
+    fn allowed(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Examines it; bounded in time by itself.
     fn examine(&self) -> impl Future<Output = Examined> + Send;
 }
@@ -31,7 +36,14 @@ pub async fn watch(
     stop: &CancellationToken,
 ) {
     let mut schedule = Schedule::new(every, Instant::now());
-    while !stop.is_cancelled() {
+    loop {
+        tokio::select! {
+            () = examiner.allowed() => {}
+            () = stop.cancelled() => {}
+        }
+        if stop.is_cancelled() {
+            return;
+        }
         let (begun, began) = (gate.begin(), Instant::now());
         let examined = examiner.examine().await;
         tell(&examined, began.elapsed());
@@ -65,7 +77,10 @@ impl Schedule {
 
     fn ended(&mut self, outcome: &Outcome, standing: &Standing, now: Instant) {
         self.ended = now;
-        self.due = now + self.pause(outcome, standing, now);
+        self.due = match standing.is_ordered() {
+            true => now,
+            false => now + self.pause(outcome, standing, now),
+        };
     }
 
     fn pause(&mut self, outcome: &Outcome, standing: &Standing, now: Instant) -> Duration {
@@ -91,9 +106,11 @@ impl Schedule {
         }
     }
 
-    /// An examination is wanted before its time: at once where no work is taken without it.
+    /// An examination is wanted before its time: at once where no work is taken without it, or
+    /// somebody waits for it.
     fn asked(&mut self, standing: &Standing, now: Instant) {
-        let wanted = if standing.is_suspended() { now } else { now.max(self.ended + LEAST) };
+        let at_once = standing.is_suspended() || standing.is_ordered();
+        let wanted = if at_once { now } else { now.max(self.ended + LEAST) };
         self.due = self.due.min(wanted);
     }
 }

@@ -113,7 +113,9 @@ impl Grader {
     }
 
     fn bounds_roots(&self, prepared: &Prepared) -> bool {
-        prepared.is_ordinary() && self.fleet.node_settings().root_quota == RootQuota::Watched
+        prepared.is_ordinary()
+            && self.fleet.counts_roots()
+            && self.fleet.node_settings().root_quota == RootQuota::Watched
     }
 
     async fn watch_roots(&self, workload: &Workload, prepared: &Prepared) -> ParticipantFault {
@@ -132,14 +134,19 @@ impl Grader {
     }
 
     async fn watch_node(&self, slot: &Slot, workload: &Workload, prepared: &Prepared) -> Fault {
-        let space = low(self.floor, LOOK, || async { slot.prober().disk().await.ok() }).await;
+        let space = low(self.floor, LOOK, || async { self.fleet.disk(slot).await.ok() }).await;
         tracing::error!(
             free_bytes = space.free_bytes,
             free_inodes = space.free_inodes,
             "the node's disk is nearly full: what is graded on it ends"
         );
-        let written = tokio::time::timeout(WHOSE, self.fleet.written(workload)).await;
-        let guilty = written.ok().and_then(Result::ok).and_then(|now| prepared.beyond(&now, &now));
+        let guilty = match self.fleet.counts_roots() {
+            true => {
+                let written = tokio::time::timeout(WHOSE, self.fleet.written(workload)).await;
+                written.ok().and_then(Result::ok).and_then(|now| prepared.beyond(&now, &now))
+            }
+            false => None,
+        };
         guilty.map_or_else(
             || {
                 let message = "the machine's disk is nearly full";

@@ -16,6 +16,7 @@
 //! Everything but [`client`] and [`asking`] is also built without the feature `worker`, for the static prober.
 
 pub mod address;
+pub mod anchor;
 pub mod answer;
 pub mod ask;
 #[cfg(feature = "worker")]

@@ -99,7 +99,7 @@ async fn observe(request: Request) -> Observation {
 
 /// How full the disk is that holds the prober's own root. An overlay answers for the one that its
 /// writable layer lies on, which is the engine's.
-fn disk() -> io::Result<DiskSpace> {
+pub(super) fn disk() -> io::Result<DiskSpace> {
     let found = rustix::fs::statvfs("/")?;
     Ok(DiskSpace {
         free_bytes: found.f_bavail.saturating_mul(found.f_frsize),

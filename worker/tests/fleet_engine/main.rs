@@ -6,6 +6,7 @@ mod canary;
 mod control;
 mod eviction;
 mod interrupted;
+mod program;
 mod push;
 mod raw;
 mod refusals;

@@ -1,14 +1,7 @@
 //! What every test stands on: a fleet of its own on the engine under test, a registry, and the
 //! images of `app.rs`. A test ends with [`World::end`], which fails if anything of its is left.
 
-use std::{
-    fs,
-    hash::{Hash, Hasher},
-    path::PathBuf,
-    process::Command,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use portcall_shared::domain::ids::{Generation, SubmissionId, WorkerId};
@@ -21,7 +14,10 @@ use portcall_worker::{
 };
 use serde_json::{Value, json};
 
-use crate::push::{File, push};
+use crate::{
+    program::app,
+    push::{File, push},
+};
 
 const KEY: LabelKey = LabelKey([9; 32]);
 
@@ -116,6 +112,7 @@ fn open(host: String, worker: WorkerId, key: LabelKey, node: NodeSettings) -> Re
     let pool = SubnetPool::default();
     Ok(Fleet::engine(EngineSettings {
         host,
+        certs: None,
         worker,
         key,
         prober,
@@ -170,33 +167,4 @@ pub(crate) fn variable(name: &str, what: &str) -> Result<String> {
     std::env::var_os(name)
         .and_then(|value| value.into_string().ok())
         .with_context(|| format!("these tests need {name}, the {what}"))
-}
-
-/// `app.rs`, compiled statically; once for each state of its source, whoever comes first.
-fn app() -> Result<Vec<u8>> {
-    static FIRST: Mutex<()> = Mutex::new(());
-    let _turn = FIRST.lock().unwrap_or_else(PoisonError::into_inner);
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fleet_engine/app.rs");
-    let mut state = std::hash::DefaultHasher::new();
-    fs::read(source)?.hash(&mut state);
-    let built = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-        .join(format!("fleet-app-{:016x}", state.finish()));
-    if let Ok(bytes) = fs::read(&built) {
-        return Ok(bytes);
-    }
-    // Another process may be at it too: each in a folder of its own.
-    let folder = built.with_extension(std::process::id().to_string());
-    fs::create_dir_all(&folder)?;
-    let fresh = folder.join("app");
-    let status = Command::new("rustc")
-        .args(["--edition", "2024", "--target", "x86_64-unknown-linux-gnu", "-O"])
-        .args(["-C", "target-feature=+crt-static", "-C", "strip=symbols", "-o"])
-        .arg(&fresh)
-        .arg(source)
-        .status()
-        .context("running rustc")?;
-    ensure!(status.success(), "app.rs does not compile");
-    fs::rename(&fresh, &built)?;
-    fs::remove_dir_all(&folder)?;
-    Ok(fs::read(built)?)
 }

@@ -1,7 +1,7 @@
 //! What differs is named, whatever it is; what does not is not.
 
 use super::*;
-use crate::fleet::facts::tests::node;
+use crate::fleet::{Requests, facts::tests::node};
 
 /// The report of a node on which every wall stands.
 fn good(expected: &Expected) -> Report {
@@ -110,4 +110,49 @@ fn gvisors_kernel_must_be_it_and_is_not_asked_for_our_filter() {
     // What is not told at all is missing there too.
     report.numbers.remove("ptrace");
     assert_eq!(told(&report, &expected), ["ptrace: missing instead of anything"]);
+}
+
+/// What a task's canary must tell otherwise than a container's: all of it, under both profiles.
+#[test]
+fn a_task_differs_in_what_a_service_cannot_carry_and_in_nothing_else() {
+    let (container, settings) = (node(), NodeSettings::default());
+    let task = NodeFacts { requests: Requests::Services, swap: Some(0), ..container.clone() };
+    let differing = |task: &NodeFacts, profile| {
+        let [here, there] = [&container, task].map(|node| Expected::of(profile, node, &settings));
+        let differs = |(name, wanted): &(&&'static str, &Wanted)| here.wanted(name) != Some(wanted);
+        there.0.iter().filter(differs).map(|(name, it)| format!("{name}: {it}")).collect::<Vec<_>>()
+    };
+    let most = i64::MAX;
+    let everywhere = |of_profile: &[String]| {
+        let mut all: Vec<String> = [
+            "gateway: ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|EACCES|EPERM",
+            "oom_score: 0..1000",
+            "read_interrupts: anything",
+            "read_pressure: anything",
+            "read_thermal: anything",
+            "read_zoneinfo: anything",
+            "swap_mib: 0..256",
+        ]
+        .map(str::to_owned)
+        .into();
+        all.extend(["data", "tmp"].map(|of| format!("{of}_inodes: 1..{most}")));
+        all.extend_from_slice(of_profile);
+        all.sort();
+        all
+    };
+    let ordinary = ["exec_data: EACCES", "exec_tmp: EACCES"].map(str::to_owned);
+    assert_eq!(differing(&task, Profile::Ordinary), everywhere(&ordinary));
+    let strict = [format!("run_inodes: 1..{most}"), "af_netlink_route: DONE|EPERM".to_owned()];
+    assert_eq!(differing(&task, Profile::Strict), everywhere(&strict));
+    // Where a service carries the filter, it holds; where a node may swap, the container may not.
+    let newer = NodeFacts { api: (1, 44), ..task.clone() };
+    let wanted = |node: &NodeFacts, name| {
+        let expected = Expected::of(Profile::Strict, node, &settings);
+        expected.wanted(name).map(ToString::to_string)
+    };
+    assert_eq!(wanted(&newer, "af_netlink_route").as_deref(), Some("EPERM"));
+    for swap in [None, Some(1)] {
+        let swapping = NodeFacts { swap, ..task.clone() };
+        assert_eq!(wanted(&swapping, "swap_mib").as_deref(), Some("0"));
+    }
 }

@@ -8,15 +8,15 @@ use bollard::{
     query_parameters::{CreateContainerOptionsBuilder, InspectContainerOptions},
 };
 
-use super::{CREATE, EngineFleet, READ, START, given, within};
-use crate::fleet::{error::FleetError, readback};
+use super::{CREATE, EngineFleet, READ, START, given};
+use crate::fleet::{endpoint::within, error::FleetError, readback};
 
 /// How often a container is asked for: once, again after a lost answer, and once more after an
 /// older one with its name was removed.
 const TRIES: u32 = 3;
 
 /// Why a container was not made.
-pub(super) enum CreateFailure {
+pub(in crate::fleet) enum CreateFailure {
     /// The engine stored something else; it was removed again.
     Differs(Vec<String>),
     /// The engine would not, or could not be asked.
@@ -31,7 +31,7 @@ impl From<FleetError> for CreateFailure {
 
 impl EngineFleet {
     /// Makes a container and reads it back; gives its id.
-    pub(super) async fn create(
+    pub(in crate::fleet) async fn create(
         &self,
         name: &str,
         body: &ContainerCreateBody,
@@ -97,19 +97,22 @@ impl EngineFleet {
         Ok(None)
     }
 
-    pub(super) async fn start_container(&self, id: &str) -> Result<(), FleetError> {
+    pub(in crate::fleet) async fn start_container(&self, id: &str) -> Result<(), FleetError> {
         let docker = self.docker()?;
         within(START, "starting a container", docker.start_container(id, None)).await
     }
 
-    pub(super) async fn inspect(&self, name: &str) -> Result<ContainerInspectResponse, FleetError> {
+    pub(in crate::fleet) async fn inspect(
+        &self,
+        name: &str,
+    ) -> Result<ContainerInspectResponse, FleetError> {
         let docker = self.docker()?;
         let look = docker.inspect_container(name, None::<InspectContainerOptions>);
         within(READ, "inspecting a container", look).await
     }
 
     /// Removes the containers with these names as far as they are ours.
-    pub(super) async fn remove_ours(&self, names: &[String]) -> Result<(), FleetError> {
+    pub(in crate::fleet) async fn remove_ours(&self, names: &[String]) -> Result<(), FleetError> {
         let mut ids = Vec::new();
         for name in names {
             match self.inspect(name).await {

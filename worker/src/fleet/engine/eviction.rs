@@ -3,8 +3,9 @@
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use tokio::time::Instant;
 
-use super::{EngineFleet, READ, REMOVE, within};
+use super::{EngineFleet, READ, REMOVE};
 use crate::fleet::{
+    endpoint::within,
     error::FleetError,
     image_uses::{Eviction, UsedImage},
 };

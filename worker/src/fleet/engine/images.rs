@@ -9,9 +9,10 @@ use bollard::{
 use futures::TryStreamExt;
 use tokio::time::timeout;
 
-use super::{EngineFleet, Images, LOAD, READ, within};
+use super::{EngineFleet, Images, LOAD, READ};
 use crate::fleet::{
     Pulled,
+    endpoint::within,
     error::{FleetError, PullFailure, cut},
     facts::NodeFacts,
     labels::Tenant,

@@ -12,8 +12,9 @@ use bollard::{
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::{EngineFleet, READ, REMOVE, within};
+use super::{EngineFleet, READ, REMOVE};
 use crate::fleet::{
+    endpoint::within,
     error::FleetError,
     labels::MAC,
     sweep::{Found, Object, Removal, Sweep},
@@ -40,7 +41,10 @@ impl EngineFleet {
         Err(FleetError::LeftOver { detail: left.join("; ") })
     }
 
-    pub(super) async fn remove_container(&self, name: &str) -> Result<Removal, FleetError> {
+    pub(in crate::fleet) async fn remove_container(
+        &self,
+        name: &str,
+    ) -> Result<Removal, FleetError> {
         let docker = self.docker()?;
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let doing = "removing a container";
@@ -151,10 +155,14 @@ impl EngineFleet {
         match found.object {
             Object::Container => self.remove_container(&found.id).await,
             Object::Network => self.remove_network(&found.id).await,
+            // A plain engine has none.
+            Object::Service => Ok(Removal::AlreadyGone),
         }
     }
 
-    async fn labelled_containers(&self) -> Result<Vec<ContainerSummary>, FleetError> {
+    pub(in crate::fleet) async fn labelled_containers(
+        &self,
+    ) -> Result<Vec<ContainerSummary>, FleetError> {
         let filters = HashMap::from([("label", vec![MAC])]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let docker = self.docker()?;

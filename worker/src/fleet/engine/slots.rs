@@ -1,41 +1,27 @@
-//! Slots on a plain engine: an internal bridge on a subnet of our own, and a prober attached by
-//! its standard streams.
+//! Slots on a plain engine: an internal bridge on a subnet of our own, with a prober in it.
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use bollard::{
-    container::LogOutput,
-    models::{ContainerCreateBody, NetworkCreateRequest, NetworkInspect},
-    query_parameters::{AttachContainerOptionsBuilder, InspectNetworkOptions, ListNetworksOptions},
+    models::{NetworkCreateRequest, NetworkInspect},
+    query_parameters::{InspectNetworkOptions, ListNetworksOptions},
 };
-use futures::{Stream, StreamExt};
-use tokio::{io::AsyncWrite, time::timeout};
-use tokio_util::io::StreamReader;
+use tokio::time::timeout;
 
-use super::{CREATE, EngineFleet, FIRST_WORD, READ, creation::CreateFailure, within};
-use crate::{
-    fleet::{
-        error::{FleetError, cut},
-        facts::NodeFacts,
-        labels::{Identity, Kind},
-        own_image::OwnImage,
-        readback,
-        request::{self, Place},
-        slot::{Slot, SlotHealth, Tenancy},
-        subnet::Subnet,
-    },
-    probe::client::ProberClient,
+use super::{CREATE, EngineFleet, FIRST_WORD, READ, prober::Post};
+use crate::fleet::{
+    endpoint::within,
+    error::FleetError,
+    facts::NodeFacts,
+    labels::{Identity, Kind},
+    own_image::OwnImage,
+    readback, request,
+    slot::{FIRST_PROBER_UID, FIRST_STRICT_UID, Side, Slot, SlotHealth, UIDS},
+    subnet::Subnet,
 };
 
 /// How many subnets are tried when others take them from under our hands.
 const SUBNET_TRIES: usize = 16;
-
-/// User ids: a slot's place in the pool is its own on the node, so these are too. Limits that the
-/// kernel counts per user are thereby nobody else's.
-const FIRST_STRICT_UID: u32 = 20_000;
-const FIRST_PROBER_UID: u32 = 40_000;
-/// Ids wrap here where a pool is larger, to stay within what a remapped node has (65,536).
-const UIDS: u32 = 20_000;
 
 /// A slot's network, and which place of the pool it has.
 struct Network {
@@ -53,10 +39,20 @@ impl EngineFleet {
         let name = format!("{}-prober", network.name);
         let furnished = async {
             self.check_network(&network, &request).await?;
-            self.make_prober(&name, &image, &network, &node).await
+            let post = Post {
+                name: &name,
+                image: &image,
+                network: &network.id,
+                subnet: &network.subnet,
+                uid: FIRST_PROBER_UID + network.place % UIDS,
+                node: &node,
+                settings: &self.settings.node,
+            };
+            self.make_prober(&post).await
         };
         match furnished.await {
             Ok((prober_id, prober, tenancy)) => Ok(Slot {
+                side: Side::Near,
                 number,
                 uid: FIRST_STRICT_UID + network.place % UIDS,
                 subnet: network.subnet,
@@ -111,7 +107,10 @@ impl EngineFleet {
     }
 
     /// The containers that are attached to a network.
-    async fn inhabitants(&self, network: &str) -> Result<Vec<String>, FleetError> {
+    pub(in crate::fleet) async fn inhabitants(
+        &self,
+        network: &str,
+    ) -> Result<Vec<String>, FleetError> {
         let found = self.inspect_network(network).await?;
         Ok(found.containers.unwrap_or_default().into_keys().collect())
     }
@@ -155,7 +154,10 @@ impl EngineFleet {
         Err(FleetError::Unfit(format!("it dropped or changed {}", differing.join(", "))))
     }
 
-    async fn inspect_network(&self, id: &str) -> Result<NetworkInspect, FleetError> {
+    pub(in crate::fleet) async fn inspect_network(
+        &self,
+        id: &str,
+    ) -> Result<NetworkInspect, FleetError> {
         let docker = self.docker()?;
         let look = docker.inspect_network(id, None::<InspectNetworkOptions>);
         within(READ, "inspecting a network", look).await
@@ -171,86 +173,6 @@ impl EngineFleet {
             .filter_map(|config| config.subnet?.parse().ok())
             .collect())
     }
-
-    /// A prober that has answered once.
-    async fn make_prober(
-        &self,
-        name: &str,
-        image: &str,
-        network: &Network,
-        node: &NodeFacts,
-    ) -> Result<(String, ProberClient, Tenancy), FleetError> {
-        let identity = Identity::of_slot(Kind::Prober, self.settings.worker);
-        let place = Place {
-            network: &network.id,
-            uid: FIRST_PROBER_UID + network.place % UIDS,
-            node,
-            settings: &self.settings.node,
-        };
-        let labels = self.settings.key.sign(&identity);
-        let body = request::prober(image, &network.subnet, &place, labels);
-        let id = self.create_or_unfit(name, &body).await?;
-        let docker = self.docker()?;
-        let options = AttachContainerOptionsBuilder::new()
-            .stdin(true)
-            .stdout(true)
-            .stderr(true)
-            .stream(true)
-            .build();
-        let attach = docker.attach_container(&id, Some(options));
-        let streams = within(READ, "attaching to the prober", attach).await?;
-        let tenancy = Tenancy::default();
-        let prober = converse(name, streams.output, streams.input, tenancy.clone());
-        self.start_container(&id).await?;
-        let speechless =
-            |detail: String| FleetError::Answer { doing: "greeting the prober", detail };
-        match timeout(FIRST_WORD, prober.ping()).await {
-            Ok(Ok(())) => Ok((id, prober, tenancy)),
-            Ok(Err(error)) => Err(speechless(error.to_string())),
-            Err(_) => Err(speechless(format!("no answer within {FIRST_WORD:?}"))),
-        }
-    }
-
-    async fn create_or_unfit(
-        &self,
-        name: &str,
-        body: &ContainerCreateBody,
-    ) -> Result<String, FleetError> {
-        self.create(name, body).await.map_err(|failure| match failure {
-            CreateFailure::Engine(error) => error,
-            CreateFailure::Differs(fields) => FleetError::Unfit(format!(
-                "it dropped or changed {} of the prober",
-                fields.join(", ")
-            )),
-        })
-    }
-}
-
-type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
-
-/// Takes the attached streams apart: standard output is the conversation, standard error goes to
-/// the log, cut, since a prober sits beside a stranger.
-fn converse(
-    name: &str,
-    output: Output,
-    input: Pin<Box<dyn AsyncWrite + Send>>,
-    tenancy: Tenancy,
-) -> ProberClient {
-    let name = name.to_owned();
-    let said = output.filter_map(move |piece| {
-        let heard = match piece {
-            Ok(LogOutput::StdOut { message }) => Some(Ok(message)),
-            Ok(other) => {
-                let words = cut(&String::from_utf8_lossy(other.as_ref()));
-                tracing::debug!(container = name, words, "prober's standard error");
-                None
-            }
-            Err(error) => Some(Err(std::io::Error::other(error))),
-        };
-        std::future::ready(heard)
-    });
-    let reader = StreamReader::new(Box::pin(said));
-    ProberClient::new(reader, input, move |address| tenancy.may_dial(address))
 }
 
 /// "Pool overlaps with other one on this address space", and its later wordings.

@@ -7,24 +7,19 @@ use bollard::{
     models::{ContainerInspectResponse, ContainerStateStatusEnum},
     query_parameters::{InspectContainerOptionsBuilder, LogsOptionsBuilder},
 };
-use futures::{StreamExt, future::try_join_all};
-use tokio::time::timeout;
+use futures::future::try_join_all;
 
-use super::{COUNT, EngineFleet, LOGS, creation::CreateFailure, within};
+use super::{COUNT, EngineFleet, LOGS, creation::CreateFailure};
 use crate::fleet::{
-    error::{FleetError, StartFailure, cut},
-    labels::{Kind, Owner, Tenant},
+    endpoint::within,
+    error::{FleetError, StartFailure},
+    labels::Tenant,
+    log::{self, LINES},
     request::{self, Place},
     slot::Slot,
-    workload::{ContainerSpec, ContainerState, Member, Phase, Role, Workload},
+    words::{WHY_BYTES, sort, why_not_executed},
+    workload::{ContainerSpec, ContainerState, Member, Phase, Role, Workload, name, occupy},
 };
-
-/// What is read of a log at most, to find its end: more than the engine keeps of one.
-const LOG_READ_BYTES: usize = 8 * 1024 * 1024;
-/// Lines of a log that are asked for, from the end.
-const LOG_LINES: &str = "2000";
-/// How much of a log is looked at to see why a command was not executed.
-const WHY_BYTES: usize = 2048;
 
 impl EngineFleet {
     pub(in crate::fleet) async fn start(
@@ -33,18 +28,10 @@ impl EngineFleet {
         tenant: &Tenant,
         specs: &[ContainerSpec],
     ) -> Result<Vec<Member>, StartFailure> {
-        for (index, spec) in specs.iter().enumerate() {
+        for spec in specs {
             self.require_startable(&spec.image, tenant)?;
-            if let Some(detail) = spec.declared.refusal() {
-                return Err(StartFailure::ConfigRefused { index, detail });
-            }
         }
-        if slot.tenancy.is_doubted() {
-            let detail = format!("slot {} may hold something of another", slot.number);
-            return Err(FleetError::LeftOver { detail }.into());
-        }
-        // Until it is known to be otherwise; so it also stays if this future is dropped.
-        slot.tenancy.doubt();
+        occupy(slot, specs)?;
         match self.bring_up(slot, tenant, specs).await {
             Ok(members) => {
                 slot.tenancy.trust();
@@ -101,25 +88,20 @@ impl EngineFleet {
         spec: &ContainerSpec,
         index: usize,
     ) -> Result<Member, StartFailure> {
-        let kind = match spec.role {
-            Role::Image => Kind::Workload,
-            Role::Service => Kind::Service,
-        };
         let place = Place {
             network: &slot.network,
             uid: slot.uid,
             node: &slot.node,
             settings: &self.settings.node,
         };
-        let labels = self.settings.key.sign(&tenant.identity(kind));
+        let labels = self.settings.key.sign(&tenant.identity(spec.role.kind()));
         let name = name(slot, tenant, spec);
         let body = request::container(spec, &place, labels);
         let id = self.create(&name, &body).await.map_err(|failure| match failure {
             CreateFailure::Differs(fields) => StartFailure::LimitDropped { fields },
             CreateFailure::Engine(error) => sort(error, index),
         })?;
-        let (role, alias) = (spec.role, spec.alias.clone());
-        Ok(Member { role, index: spec.index, alias, name, id, address: None })
+        Ok(Member::new(spec, name, id))
     }
 
     pub(in crate::fleet) async fn states(
@@ -183,36 +165,11 @@ impl EngineFleet {
         }
     }
 
-    /// The end of a container's output. What is read is bounded, not only what is kept.
+    /// The end of a container's output.
     async fn log(&self, id: &str, max_bytes: usize) -> Result<String, FleetError> {
-        let doing = "reading a log";
         let docker = self.docker()?;
-        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(LOG_LINES).build();
-        let mut pieces = docker.logs(id, Some(options)).boxed();
-        let (mut kept, mut read) = (Vec::new(), 0);
-        let reading = async {
-            while let Some(piece) = pieces.next().await {
-                let piece = piece.map_err(|error| FleetError::from_client(doing, error))?;
-                let piece = piece.into_bytes();
-                read += piece.len();
-                kept.extend_from_slice(&piece);
-                if kept.len() > 2 * max_bytes {
-                    kept.drain(..kept.len() - max_bytes);
-                }
-                if read > LOG_READ_BYTES {
-                    break;
-                }
-            }
-            Ok(())
-        };
-        match timeout(LOGS, reading).await {
-            // A log that goes on and on is shown as far as it was read.
-            Err(_) | Ok(Ok(())) => {}
-            Ok(Err(FleetError::Refused { status: 404, .. })) => return Ok(String::new()),
-            Ok(Err(error)) => return Err(error),
-        }
-        kept.drain(..kept.len().saturating_sub(max_bytes));
-        Ok(String::from_utf8_lossy(&kept).into_owned())
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(LINES).build();
+        log::end_of(docker.logs(id, Some(options)), LOGS, max_bytes).await
     }
 
     pub(in crate::fleet) async fn written(
@@ -234,150 +191,8 @@ impl EngineFleet {
     }
 }
 
-/// Found again by this name if the engine's answer is lost.
-fn name(slot: &Slot, tenant: &Tenant, spec: &ContainerSpec) -> String {
-    let Tenant::Submission(Owner { submission, generation, .. }) = tenant else {
-        return format!("{}-canary", slot.network_name);
-    };
-    match spec.role {
-        Role::Image => format!("portcall-{submission}-{generation}-{}", spec.index),
-        Role::Service => format!("portcall-{submission}-{generation}-s{}", spec.index),
-    }
-}
-
 fn address(seen: &ContainerInspectResponse, network: &str) -> Option<Ipv4Addr> {
     let networks = seen.network_settings.as_ref()?.networks.as_ref()?;
     let endpoint = networks.values().find(|end| end.network_id.as_deref() == Some(network))?;
     endpoint.ip_address.as_deref()?.parse().ok()
-}
-
-/// Whose fault it is that a container was not made or started: what the engine says of the
-/// image's command, user and directory is the participant's.
-fn sort(error: FleetError, index: usize) -> StartFailure {
-    let FleetError::Refused { message, .. } = &error else { return error.into() };
-    // Messages quote the image's own words in their middle: what is ours stands at an end.
-    let begins = ["exec: \"docker-init\"", "No such image"];
-    let ends = ["no space left on device", "cannot allocate memory", "disk quota exceeded"];
-    let rest = message.trim_end().trim_end_matches(": unknown");
-    if begins.iter().any(|words| message.starts_with(words))
-        || ends.iter().any(|words| rest.ends_with(words))
-    {
-        return error.into();
-    }
-    let participant = [
-        "exec format error",
-        "executable file not found",
-        "No command specified",
-        "no command specified",
-        "unable to find user",
-        "unable to find group",
-        "no matching entries in passwd file",
-        "no matching entries in group file",
-        "chdir to cwd",
-        "mkdir cwd",
-        "Cannot mkdir",
-        "not a directory",
-        "exec: ",
-        // Every container is given the same mounts: where one does not fit, the image lies in its
-        // way, with a link or a folder.
-        "error mounting",
-        "error closing exec fds",
-        "open /proc/sys/net/",
-    ];
-    if !participant.iter().any(|words| message.contains(words)) {
-        return error.into();
-    }
-    // "failed to create shim task: OCI runtime create failed: container_linux.go:380: starting
-    // container process caused: exec: …": only the end is about the image.
-    let start = ["caused: ", "process: ", "create failed: "]
-        .iter()
-        .filter_map(|noise| message.rfind(noise).map(|at| at + noise.len()))
-        .max()
-        .unwrap_or(0);
-    StartFailure::StartFailed { index, detail: cut(&message[start..]) }
-}
-
-/// Some commands turn out not to be executable only when everything else is set up; then the
-/// engine's runtime, or the init of a strict container, says so where the command would have
-/// written: `exec /app: exec format error`, `[FATAL tini (7)] exec /app failed: No such file or
-/// directory`. Whoever writes such a line himself says no more than that his own image is broken.
-fn why_not_executed(log: &str) -> Option<String> {
-    let mut lines = log.lines().filter(|line| !line.trim().is_empty());
-    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
-    let by_init = line.split_once("[FATAL tini (").and_then(|(_, said)| said.split_once(")] "));
-    if let Some((_, said)) = by_init {
-        return said.starts_with("exec ").then(|| cut(said));
-    }
-    let by_runtime = line.starts_with("exec ") && line.contains(": ")
-        || line.contains("exec user process caused");
-    let errors = ["exec format error", "no such file or directory", "permission denied"];
-    let known = errors.iter().any(|error| line.trim_end().trim_matches('"').ends_with(error));
-    (by_runtime && known).then(|| cut(line))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_engines_words_about_an_image_are_the_participants() {
-        let sorted = |message: &str| {
-            let message = message.to_owned();
-            sort(FleetError::Refused { doing: "starting a container", status: 400, message }, 1)
-        };
-        for (message, shown) in [
-            (
-                "OCI runtime create failed: runc create failed: unable to start container process: \
-                 exec: \"/app\": stat /app: no such file or directory: unknown",
-                "exec: \"/app\": stat /app: no such file or directory: unknown",
-            ),
-            (
-                "unable to find user web: no matching entries in passwd file",
-                "unable to find user web: no matching entries in passwd file",
-            ),
-            ("No command specified", "No command specified"),
-            (
-                "OCI runtime create failed: runc create failed: unable to start container process: \
-                 exec: \"/no space left on device\": stat /no space left on device: no such file or \
-                 directory: unknown",
-                "exec: \"/no space left on device\": stat /no space left on device: no such file or \
-                 directory: unknown",
-            ),
-        ] {
-            let StartFailure::StartFailed { index: 1, detail } = sorted(message) else {
-                panic!("{message}")
-            };
-            assert_eq!(detail, shown);
-        }
-        for message in [
-            "exec: \"docker-init\": executable file not found in $PATH",
-            "network 0123 not found",
-            "OCI runtime create failed: write cgroup.procs: no space left on device: unknown",
-            "something new",
-        ] {
-            assert!(matches!(sorted(message), StartFailure::Engine(_)), "{message}");
-        }
-    }
-
-    #[test]
-    fn the_last_words_of_init_and_runtime_are_found() {
-        for (log, why) in [
-            (
-                "[FATAL tini (7)] exec /app failed: Exec format error\n",
-                Some("exec /app failed: Exec format error"),
-            ),
-            ("exec /app: exec format error\n", Some("exec /app: exec format error")),
-            (
-                "standard_init_linux.go:228: exec user process caused: exec format error",
-                Some("standard_init_linux.go:228: exec user process caused: exec format error"),
-            ),
-            ("", None),
-            ("exec /app failed", None),
-            ("hello\nexec /app: exec format error\n", None),
-            ("[FATAL tini (7)] something else", None),
-            ("open /config: no such file or directory", None),
-        ] {
-            assert_eq!(why_not_executed(log).as_deref(), why, "{log}");
-        }
-    }
 }

@@ -235,8 +235,8 @@ async fn a_look_is_believed_for_a_while_and_not_after_a_grading() {
 #[test]
 fn the_registry_is_for_one_slot_in_a_minute() {
     let start = Instant::now();
-    let keeper = Housekeeper::new(0, None, start);
-    let due = |seconds| keeper.registry_is_due(start + Duration::from_secs(seconds));
+    let turn = RegistryTurn::default();
+    let due = |seconds| turn.clone().is_due(start + Duration::from_secs(seconds));
     assert_eq!([0, 0, 59, 60, 61, 120].map(due), [true, false, false, true, false, true]);
 }
 

@@ -81,6 +81,9 @@ fn nothing_is_taken_before_the_first_canary_passed() {
     let Verdict::Unchecked(why) = told.at(SECOND) else { panic!() };
     assert_eq!(why, "node at the Docker endpoint is being checked by the canary");
     assert_eq!(told.after(SECOND, Outcome::Passed).at(SECOND), Verdict::Fit);
+    let named = Standing::new(HOUR).called(Some("g1".to_owned()));
+    let Verdict::Unchecked(why) = named.verdict(Instant::now()) else { panic!() };
+    assert_eq!(why, "node g1 is being checked by the canary");
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn a_node_that_fails_says_what_and_is_tried_again_ever_more_seldom() {
 fn a_canary_that_cannot_be_run_is_not_one_that_failed() {
     let good_for = 2 * HOUR + super::super::LONGEST;
     let told = Told::new().after(SECOND, Outcome::Passed).after(HOUR, away());
-    assert_eq!(told.standing.failures(), 0);
+    assert_eq!(told.standing.doubts(), 0);
     assert!(told.pause(HOUR) <= 10 * SECOND, "it is asked again soon");
     assert_eq!(told.at(SECOND + good_for), Verdict::Fit, "its last pass is recent");
     let Verdict::Unchecked(why) = told.at(2 * SECOND + good_for) else { panic!() };
@@ -187,6 +190,41 @@ fn a_disk_without_room_shuts_a_gate_that_the_canary_opened() {
     assert_eq!(told.standing.canary(told.start + SECOND), Verdict::Fit);
     told.standing.disk(space, None);
     assert_eq!(told.at(SECOND), Verdict::Fit);
+}
+
+#[test]
+fn an_examination_that_somebody_wants_is_due_at_once_and_once() {
+    let mut told = Told::new().after(SECOND, Outcome::Passed);
+    assert!(told.standing.order(1));
+    told.schedule.asked(&told.standing, told.start + 2 * SECOND);
+    assert_eq!(told.pause(2 * SECOND), Duration::ZERO);
+    assert_eq!(told.at(2 * SECOND), Verdict::Fit, "what is known stands meanwhile");
+    assert!(!told.standing.order(1), "it was given already");
+    told.note(3 * SECOND, Outcome::Passed);
+    assert_eq!(told.standing.answered(), 1);
+    assert!(told.pause(3 * SECOND) > LEAST);
+    // An order that comes while the node is examined is not answered by that.
+    let begun = told.standing.epoch();
+    assert!(told.standing.order(2));
+    let (examined, now) = (Examined { node: None, outcome: away() }, told.start + 4 * SECOND);
+    told.standing.note(examined, begun, now, OffsetDateTime::UNIX_EPOCH);
+    told.schedule.ended(&away(), &told.standing, now);
+    assert_eq!((told.standing.answered(), told.pause(4 * SECOND)), (1, Duration::ZERO));
+    told.note(5 * SECOND, away());
+    assert_eq!(told.standing.answered(), 2, "also one that could not be run is an answer");
+}
+
+#[test]
+fn what_is_seen_on_a_node_that_went_away_is_not_believed() {
+    let mut told = Told::new().after(SECOND, Outcome::Passed);
+    let before = told.standing.doubts();
+    told.standing.engine_lost();
+    assert_eq!(told.standing.doubts(), before, "the control: that may go by unnoticed");
+    told.standing.node_lost();
+    assert_ne!(told.standing.doubts(), before);
+    assert!(matches!(told.at(SECOND), Verdict::Unchecked(_)), "and it is examined anew");
+    told.note(2 * SECOND, Outcome::Passed);
+    assert_eq!(told.at(2 * SECOND), Verdict::Fit);
 }
 
 /// Answers as it was told to, and then passes; each time when it is let.
