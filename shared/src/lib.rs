@@ -2,6 +2,7 @@
 
 pub mod domain;
 pub mod gazetteer;
+pub mod health;
 pub mod ops;
 pub mod registry;
 pub mod retry;

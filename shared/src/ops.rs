@@ -1,7 +1,18 @@
-//! The operators' listener of a process: `/livez`, `/readyz`, `/metrics`, on its own address so
-//! that the public never reaches it.
+//! The operators' listener of a process: `/livez`, `/readyz`, `/healthz`, `/metrics`, on its own
+//! address so that the public never reaches it.
+//!
+//! `/readyz` is for whoever sends it work. `/healthz` is for whoever would kill it: it says no until
+//! the process was ready once, and yes from then on, since nothing gets better by killing a process
+//! that waits for its database.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -22,18 +33,23 @@ pub enum Readiness {
 
 /// Sets a process's readiness.
 #[derive(Clone, Debug)]
-pub struct Ready(Arc<watch::Sender<Readiness>>);
+pub struct Ready {
+    now: Arc<watch::Sender<Readiness>>,
+    once: Arc<AtomicBool>,
+}
 
 impl Default for Ready {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Readiness::NotReady("starting".to_owned()))))
+        let now = watch::Sender::new(Readiness::NotReady("starting".to_owned()));
+        Self { now: Arc::new(now), once: Arc::default() }
     }
 }
 
 impl Ready {
     /// Sets it.
     pub fn set(&self, readiness: Readiness) {
-        self.0.send_if_modified(|current| {
+        self.once.fetch_or(readiness == Readiness::Ready, Ordering::Relaxed);
+        self.now.send_if_modified(|current| {
             let changed = *current != readiness;
             if changed {
                 tracing::info!(?readiness, "readiness");
@@ -46,7 +62,13 @@ impl Ready {
     /// As it is.
     #[must_use]
     pub fn get(&self) -> Readiness {
-        self.0.borrow().clone()
+        self.now.borrow().clone()
+    }
+
+    /// Whether it ever was.
+    #[must_use]
+    pub fn was(&self) -> bool {
+        self.once.load(Ordering::Relaxed)
     }
 }
 
@@ -98,7 +120,8 @@ fn answer(
     }
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => match ready.get() {
+        "/healthz" if ready.was() => text(StatusCode::OK, "ok\n".to_owned()),
+        "/readyz" | "/healthz" => match ready.get() {
             Readiness::Ready => text(StatusCode::OK, "ok\n".to_owned()),
             Readiness::NotReady(why) => {
                 text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n"))
@@ -108,7 +131,10 @@ fn answer(
             metrics.run_upkeep();
             text(StatusCode::OK, metrics.render())
         }
-        _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n".to_owned()),
+        _ => {
+            let known = "there are /livez, /readyz, /healthz and /metrics\n";
+            text(StatusCode::NOT_FOUND, known.to_owned())
+        }
     }
 }
 

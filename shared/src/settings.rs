@@ -35,7 +35,11 @@ pub const ALL: &[(&str, &str)] = &[
     ("PORTCALL_WEB_DIR", "web/dist"),
     ("PORTCALL_COMPETITION_EVENT", "birthday-3"),
     ("PORTCALL_ADMISSION_BUDGET_MS", "2000"),
+    ("PORTCALL_API_DRAIN_MS", "5000"),
+    ("PORTCALL_API_GRACE_MS", "25000"),
     ("PORTCALL_DOCKER_HOST", "unix:///var/run/docker.sock"),
+    ("PORTCALL_FLEET", "engine"),
+    ("PORTCALL_DOCKER_CERTS", ""),
     ("PORTCALL_SLOTS", "2"),
     ("PORTCALL_WORKER_NAME", ""),
     ("PORTCALL_PROBER_BIN", ""),
@@ -60,7 +64,7 @@ pub const ALL: &[(&str, &str)] = &[
 /// Variables of builds for fault tests and of the scripts: allowed, not read here.
 const ELSEWHERE: &[&str] =
     &["PORTCALL_HOLD_AT", "PORTCALL_REGISTRY", "PORTCALL_BIN", "PORTCALL_STATIC_BIN"];
-const ELSEWHERE_PREFIXES: &[&str] = &["PORTCALL_TEST_"];
+const ELSEWHERE_PREFIXES: &[&str] = &["PORTCALL_TEST_", "PORTCALL_STACK_", "PORTCALL_IMAGE_"];
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +141,12 @@ impl Reader {
         let value = value.map_or_else(|| default.to_owned(), String::clone);
         self.shown.borrow_mut().push((variable.to_owned(), without_secret(&value)));
         value
+    }
+
+    /// All that was given, as it was given; for handing it on to another program.
+    #[must_use]
+    pub fn given(&self) -> &BTreeMap<String, String> {
+        &self.given
     }
 
     /// A setting as text.

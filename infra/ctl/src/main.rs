@@ -1,13 +1,19 @@
 //! `portcall`: what operators and participants type.
 
+mod backup;
 mod check;
+mod deploy;
+mod deploy_store;
 mod event;
 mod failure;
 mod nodes;
+mod orders;
+mod scale;
+mod scaler;
 mod status;
 mod store;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use portcall_shared::{
@@ -17,6 +23,9 @@ use portcall_shared::{
 };
 
 use self::failure::Failure;
+
+/// How long calls of the store may take to end when everything else has.
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// Runs events of Portcall, and checks images the way Portcall will.
 ///
@@ -41,8 +50,19 @@ enum Command {
     Check(check::CheckArgs),
     /// Lists the machines that containers run on, and says of each whether it takes work.
     Nodes(nodes::NodesArgs),
+    /// Shows how many slots there are on each machine, or says how many there are to be.
+    Scale(scale::ScaleArgs),
     /// Shows what is being graded, by whom, and whether anything is overdue.
     Status,
+    /// Says how many grader nodes there should be, and has an operator's command make and remove
+    /// them.
+    Scaler(scaler::ScalerArgs),
+    /// Puts a version onto a swarm without anybody noticing, or goes back to the one before.
+    Deploy(deploy::DeployArgs),
+    /// Writes all that the database holds, as it is at one moment, into a folder.
+    Backup(backup::BackupArgs),
+    /// Writes a backup into an empty database.
+    Restore(backup::RestoreArgs),
     /// Looks after the database.
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -73,20 +93,51 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> Result<(), Failure> {
     let reader = Reader::from_environment();
     match command {
-        Command::Event(command) => command.run(&open(reader).await?).await,
+        Command::Event(command) => {
+            with(open(reader).await?, async |store| command.run(store).await).await
+        }
         Command::Check(args) => check::run(args, reader).await,
-        Command::Nodes(args) => nodes::run(args, &open(reader).await?).await,
-        Command::Status => status::run(&open(reader).await?).await,
-        Command::Store(command) => command.run().await,
+        Command::Nodes(args) => {
+            with(open(reader).await?, async |store| nodes::run(args, store).await).await
+        }
+        Command::Scale(args) => {
+            with(open(reader).await?, async |store| scale::run(args, store).await).await
+        }
+        Command::Status => with(open(reader).await?, async |store| status::run(store).await).await,
+        Command::Scaler(args) => scaler::run(args, reader).await,
+        Command::Deploy(args) => deploy::run(args, reader).await,
+        Command::Backup(args) => {
+            with(connect(reader).await?, async |store| backup::back_up(args, store).await).await
+        }
+        Command::Restore(args) => {
+            with(connect(reader).await?, async |store| backup::restore(args, store).await).await
+        }
+        Command::Store(command) => command.run(reader).await,
     }
 }
 
-/// The store that the settings name.
+/// Does something with a store, and closes it: a task of its driver's that is caught by the end of
+/// the process panics.
+async fn with(
+    store: Store,
+    work: impl AsyncFnOnce(&Store) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let done = work(&store).await;
+    store.close(CLOSE).await;
+    done
+}
+
+/// The store that the settings name, brought to this version.
 async fn open(reader: Reader) -> Result<Store, Failure> {
+    let store = connect(reader).await?;
+    store.migrate().await?;
+    Ok(store)
+}
+
+/// The store that the settings name, as it is.
+async fn connect(reader: Reader) -> Result<Store, Failure> {
     let common = Common::read(&reader);
     reader.finish().map_err(|e| Failure::Usage(e.to_string()))?;
     telemetry::log(&LogSettings { filter: "error".to_owned(), ..common.log });
-    let store = Store::open(&common.mongodb_uri, &common.database, "portcall").await?;
-    store.migrate().await?;
-    Ok(store)
+    Ok(Store::open(&common.mongodb_uri, &common.database, "portcall").await?)
 }

@@ -3,12 +3,15 @@
 use clap::{Args, Subcommand};
 use portcall_shared::store::{
     Store,
-    nodes::{CanaryOutcome, NodeEntry, NodeState},
+    nodes::{CanaryOutcome, NodeDuty, NodeEntry, NodeState},
 };
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    orders::{self, OrderArgs, say},
+};
 
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 /// How many of a canary's differences the table names; `show` names all.
@@ -21,7 +24,7 @@ pub(crate) struct NodesArgs {
     /// Prints JSON.
     #[arg(long, global = true)]
     json: bool,
-    /// Exits with 1 if a node may take no work.
+    /// Exits with 1 if a node that is not drained takes no work.
     #[arg(long)]
     check: bool,
 }
@@ -33,16 +36,26 @@ enum NodesCommand {
         /// The name of the node, or of a worker on it.
         name: String,
     },
+    /// Has a node take no work: its slots are closed when what is graded in them has ended; what
+    /// takes too long is handed back and graded elsewhere.
+    Drain(OrderArgs),
+    /// Has a node that was drained take work again, once the canary has passed there.
+    Undrain(OrderArgs),
+    /// Has a node examined by the canary now; 1 if it does not pass.
+    Canary(OrderArgs),
 }
 
 pub(crate) async fn run(args: NodesArgs, store: &Store) -> Result<(), Failure> {
     let (nodes, now) = (store.nodes().await?, OffsetDateTime::now_utc());
     match args.command {
         Some(NodesCommand::Show { name }) => show(&nodes, &name, args.json, now),
+        Some(NodesCommand::Drain(args)) => orders::drain(args, store).await,
+        Some(NodesCommand::Undrain(args)) => orders::undrain(args, store).await,
+        Some(NodesCommand::Canary(args)) => orders::canary(args, store).await,
         None => {
             say(&if args.json { in_json(&nodes) } else { table(&nodes, now) });
             let unfit: Vec<&NodeEntry> =
-                nodes.iter().filter(|node| node.state != NodeState::Fit).collect();
+                nodes.iter().filter(|node| !node.takes_work() && !is_drained(node)).collect();
             match (args.check, unfit.is_empty()) {
                 (true, false) => Err(Failure::Failed(complaint(&unfit))),
                 _ => Ok(()),
@@ -65,9 +78,9 @@ fn show(nodes: &[NodeEntry], name: &str, json: bool, now: OffsetDateTime) -> Res
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "this is what the command says to its user")]
-fn say(text: &str) {
-    println!("{}", text.trim_end());
+/// Whether somebody wants it to take no work.
+fn is_drained(node: &NodeEntry) -> bool {
+    matches!(node.duty, NodeDuty::Draining | NodeDuty::Drained)
 }
 
 /// One line for each node that may take no work.
@@ -90,8 +103,8 @@ fn table(nodes: &[NodeEntry], now: OffsetDateTime) -> String {
         [
             node.node.name.clone(),
             node.worker_name.clone(),
-            state(node.state).to_owned(),
-            node.slots.to_string(),
+            state(node).to_owned(),
+            slots(node),
             node.node.engine.clone(),
             node.node.runtime.clone(),
             disk(node),
@@ -114,7 +127,8 @@ fn table(nodes: &[NodeEntry], now: OffsetDateTime) -> String {
 
 /// What the columns have no room for.
 fn notes(node: &NodeEntry, text: &mut String) {
-    if let Some(why) = node.why.as_ref().filter(|_| node.state != NodeState::Unfit) {
+    let is_told = node.state == NodeState::Unfit && node.duty == NodeDuty::Serving;
+    if let Some(why) = node.why.as_ref().filter(|_| !is_told) {
         text.push_str(&format!("  takes no work: {why}\n"));
     }
     for warning in &node.node.warnings {
@@ -122,14 +136,23 @@ fn notes(node: &NodeEntry, text: &mut String) {
     }
 }
 
-/// What stands out is written large.
-fn state(state: NodeState) -> &'static str {
-    match state {
-        NodeState::Fit => "fit",
-        NodeState::Unfit => "UNFIT",
-        NodeState::Unchecked => "UNCHECKED",
-        NodeState::Full => "FULL",
+/// What nobody wanted stands out: it is written large.
+fn state(node: &NodeEntry) -> &'static str {
+    match (node.duty, node.state) {
+        (NodeDuty::Draining, _) => "draining",
+        (NodeDuty::Drained, _) => "drained",
+        (NodeDuty::Down, _) => "DOWN",
+        (NodeDuty::Serving, NodeState::Fit) => "fit",
+        (NodeDuty::Serving, NodeState::Unfit) => "UNFIT",
+        (NodeDuty::Serving, NodeState::Unchecked) => "UNCHECKED",
+        (NodeDuty::Serving, NodeState::Full) => "FULL",
+        (NodeDuty::Other, _) | (_, NodeState::Other) => "?",
     }
+}
+
+/// Those in use, and those that are kept; more are open while some are given up.
+fn slots(node: &NodeEntry) -> String {
+    format!("{}/{}", node.busy, node.slots.max(node.open))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a tenth of a GiB is enough for people")]
@@ -179,10 +202,11 @@ fn whole(node: &NodeEntry, now: OffsetDateTime) -> String {
     for (name, value) in [
         ("node", facts.name.clone()),
         ("worker", format!("{} ({})", node.worker_name, node.worker)),
-        ("state", state(node.state).to_owned()),
+        ("state", state(node).to_owned()),
         ("why", node.why.clone().unwrap_or_default()),
         ("seen", ago(now - node.seen_at)),
-        ("slots", node.slots.to_string()),
+        ("slots", format!("{} kept, {} open, {} in use", node.slots, node.open, node.busy)),
+        ("room", node.room.map(|room| format!("{room} for all workers")).unwrap_or_default()),
         ("engine", engine),
         ("engine id", facts.id.clone()),
         ("machine", memory),
@@ -213,6 +237,10 @@ fn in_json(nodes: &[NodeEntry]) -> String {
         json!({
             "worker": { "id": node.worker.to_string(), "name": node.worker_name },
             "slots": node.slots,
+            "open": node.open,
+            "busy": node.busy,
+            "room": node.room,
+            "duty": node.duty,
             "node": node.node,
             "disk": node.disk,
             "canary": {
@@ -220,6 +248,7 @@ fn in_json(nodes: &[NodeEntry]) -> String {
                 "at": node.canary.at.and_then(|at| at.format(&Rfc3339).ok()),
                 "differences": node.canary.differences,
                 "trouble": node.canary.trouble,
+                "ordered": node.canary.ordered,
             },
             "state": node.state,
             "why": node.why,
@@ -231,7 +260,7 @@ fn in_json(nodes: &[NodeEntry]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use portcall_shared::{
         domain::ids::WorkerId,
         store::nodes::{CanaryDifference, CanaryEntry, NodeDescription, NodeDisk},
@@ -239,7 +268,12 @@ mod tests {
 
     use super::*;
 
-    fn node(outcome: CanaryOutcome, differences: usize) -> NodeEntry {
+    /// One that takes work.
+    pub(crate) fn node() -> NodeEntry {
+        node_with(CanaryOutcome::Passed, 0)
+    }
+
+    fn node_with(outcome: CanaryOutcome, differences: usize) -> NodeEntry {
         let difference = |number| CanaryDifference {
             profile: "strict".to_owned(),
             attempt: format!("attempt_{number}"),
@@ -250,7 +284,12 @@ mod tests {
         NodeEntry {
             worker: WorkerId::new(),
             worker_name: "w1".to_owned(),
+            post: "engine".to_owned(),
             slots: 2,
+            open: 2,
+            busy: 1,
+            room: None,
+            duty: NodeDuty::Serving,
             node: NodeDescription {
                 name: "n1".to_owned(),
                 engine: "28.2.2".to_owned(),
@@ -269,6 +308,7 @@ mod tests {
                 at: Some(now - Duration::minutes(3)),
                 differences: (0..differences).map(difference).collect(),
                 trouble: None,
+                ordered: 0,
             },
             state: match outcome {
                 CanaryOutcome::Passed => NodeState::Fit,
@@ -286,27 +326,44 @@ mod tests {
 
     #[test]
     fn the_table_says_what_passed_and_what_did_not() {
-        let shown = lines(&[node(CanaryOutcome::Passed, 0), node(CanaryOutcome::Failed, 4)]);
+        let shown = lines(&[node(), node_with(CanaryOutcome::Failed, 4)]);
         assert_eq!(
             shown,
             [
                 "NODE  WORKER  STATE  SLOTS  ENGINE  RUNTIME  FREE DISK        CANARY",
-                "n1    w1      fit    2      28.2.2  runc     3.0 of 10.0 GiB  passed 3 min ago",
+                "n1    w1      fit    1/2    28.2.2  runc     3.0 of 10.0 GiB  passed 3 min ago",
                 "  warning: root is root",
-                "n1    w1      UNFIT  2      28.2.2  runc     3.0 of 10.0 GiB  FAILED 3 min ago: \
+                "n1    w1      UNFIT  1/2    28.2.2  runc     3.0 of 10.0 GiB  FAILED 3 min ago: \
                  attempt_0 DONE, expected EPERM (strict); attempt_1 DONE, expected EPERM (strict); \
                  attempt_2 DONE, expected EPERM (strict); and 1 more",
                 "  warning: root is root",
             ]
         );
-        let unchecked = lines(&[node(CanaryOutcome::Unknown, 0)]);
+        let unchecked = lines(&[node_with(CanaryOutcome::Unknown, 0)]);
         assert!(unchecked[1].ends_with("not yet"), "{unchecked:#?}");
         assert_eq!(unchecked[2], "  takes no work: a reason");
     }
 
     #[test]
+    fn the_table_says_who_drained_a_node() {
+        for (duty, word) in [
+            (NodeDuty::Draining, "draining"),
+            (NodeDuty::Drained, "drained"),
+            (NodeDuty::Down, "DOWN"),
+        ] {
+            let why = Some("node n1 was drained by ann@m1".to_owned());
+            let away = NodeEntry { duty, slots: 0, why, ..node_with(CanaryOutcome::Failed, 1) };
+            assert!(!away.takes_work());
+            let shown = lines(&[away]);
+            assert!(shown[1].contains(&format!("  {word}  ")), "{shown:#?}");
+            assert!(shown[1].contains("  1/2  "), "its slots are not closed yet: {shown:#?}");
+            assert_eq!(shown[2], "  takes no work: node n1 was drained by ann@m1");
+        }
+    }
+
+    #[test]
     fn all_of_a_node_is_shown_when_it_is_asked_for() {
-        let text = whole(&node(CanaryOutcome::Failed, 4), OffsetDateTime::UNIX_EPOCH);
+        let text = whole(&node_with(CanaryOutcome::Failed, 4), OffsetDateTime::UNIX_EPOCH);
         assert!(
             text.contains("difference attempt_3 under strict: DONE instead of EPERM\n"),
             "{text}"
@@ -326,7 +383,7 @@ mod tests {
 
     #[test]
     fn the_json_has_the_words_of_the_store() {
-        let text = in_json(&[node(CanaryOutcome::Failed, 1)]);
+        let text = in_json(&[node_with(CanaryOutcome::Failed, 1)]);
         let value: Value = serde_json::from_str(&text).unwrap_or_default();
         assert_eq!(value[0]["state"], "unfit");
         assert_eq!(value[0]["canary"]["differences"][0]["attempt"], "attempt_0");

@@ -1,6 +1,6 @@
 //! `portcall status`: what goes on, in a few lines.
 
-use portcall_shared::store::{Store, nodes::NodeState, queue::Queue};
+use portcall_shared::store::{Store, queue::Queue};
 
 use crate::failure::Failure;
 
@@ -10,7 +10,7 @@ pub(crate) async fn run(store: &Store) -> Result<(), Failure> {
         (store.events().await?, store.pace().await?, store.in_flight().await?);
     println!("workers   {} with {} slots", pace.workers, pace.slots);
     let nodes = store.nodes().await?;
-    let fit = nodes.iter().filter(|node| node.state == NodeState::Fit).count();
+    let fit = nodes.iter().filter(|node| node.takes_work()).count();
     println!("nodes     {fit} of {} take work (portcall nodes)", nodes.len());
     println!("grading   {}", flying.len());
     if let Some(times) = pace.grading {

@@ -19,7 +19,8 @@ pub enum Owner {
     Participant,
     /// The registry that the image is kept at.
     Registry,
-    /// Portcall itself, or a machine under it.
+    /// Portcall itself, or a machine under it. An owner that is not known is never the participant.
+    #[serde(other)]
     Platform,
 }
 
@@ -334,10 +335,11 @@ pub enum Outcome {
     Passed,
     /// The participant has something to mend.
     Failed,
-    /// We could not find out.
-    Undetermined,
     /// Taken back.
     Cancelled,
+    /// We could not find out; or a newer version did, with a word that this one does not know.
+    #[serde(other)]
+    Undetermined,
 }
 
 /// How a submission ended, why, and by which attempt.

@@ -1,29 +1,34 @@
 //! Documents: how submissions lie in MongoDB, and the way to and from the domain.
 //!
-//! Readers ignore fields that they do not know and writers set only their own, so that two
-//! versions of our processes can run side by side (`schema` says which one wrote first).
+//! The rule for two versions side by side is in [`super`]. What it means here: a field that is not
+//! known is ignored; a word that is not known is shown as what is nearest to it and harmless (a
+//! step of an attempt is left out, an attempt's end is "given back"); only a state that is not
+//! known leaves nothing to show.
 
 use std::collections::BTreeMap;
 
-use bson::{DateTime, Uuid};
+use bson::{DateTime, Document, Uuid, doc};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::StoreError;
+use super::{StoreError, life::LifeDoc};
 use crate::domain::{
     evidence::Evidence,
     ids::{Generation, SubmissionId, WorkerId},
     image::Digest,
     place::{LatLng, Place},
-    state::{Lifecycle, State, Step},
+    state::{State, Step},
     submission::{
         Attempt, AttemptOutcome, Delay, Participant, Pinned, StepTime, Submission, SubmittedImage,
     },
     verdict::{Outcome, Reason, Verdict},
 };
 
-/// The version of this shape.
-pub(super) const SCHEMA: i32 = 1;
+/// The version of documents that this build reads, and grades.
+pub const SCHEMA: i32 = 1;
+/// The lowest version that can grade what this build writes: it grows only with a submission that
+/// needs more (see [`super`]).
+pub(super) const LOWEST: i32 = 1;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct SubmissionDoc {
@@ -162,45 +167,23 @@ pub(super) fn worker_id(id: Uuid) -> WorkerId {
     WorkerId::from(uuid::Uuid::from_bytes(id.bytes()))
 }
 
-fn corrupt(id: Uuid, what: &'static str) -> StoreError {
-    StoreError::Corrupt { id: id.to_string(), what }
+/// What this version cannot read, or, if a newer one wrote it, cannot read yet.
+pub(super) fn corrupt(id: Uuid, schema: i32, what: &'static str) -> StoreError {
+    let id = id.to_string();
+    match schema > SCHEMA {
+        true => StoreError::Newer { id, schema },
+        false => StoreError::Corrupt { id, what },
+    }
 }
 
 impl SubmissionDoc {
-    /// The state with what decides about the next one.
-    pub(super) fn life(&self) -> Result<Lifecycle, StoreError> {
-        let state = match self.state.as_str() {
-            "queued" => State::Queued,
-            "grading" => State::Grading {
-                worker: self.worker.map(worker_id).ok_or_else(|| corrupt(self.id, "worker"))?,
-                step: self
-                    .step
-                    .as_deref()
-                    .and_then(Step::from_word)
-                    .ok_or_else(|| corrupt(self.id, "step"))?,
-            },
-            "passed" => State::Passed,
-            "failed" => State::Failed,
-            "undetermined" => State::Undetermined,
-            "cancelled" => State::Cancelled,
-            _ => return Err(corrupt(self.id, "state")),
-        };
-        Ok(Lifecycle {
-            state,
-            generation: Generation(self.generation),
-            lost: self.lost,
-            since: restored(self.since),
-            deadline: self.deadline.map(restored),
-        })
-    }
-
-    pub(super) fn from_domain(submission: &Submission, secret: String) -> Self {
+    pub(super) fn from_domain(submission: &Submission, schema: i32, secret: String) -> Self {
         let life = &submission.life;
         let (step, worker) = step_and_worker(life.state);
         let queued = life.state == State::Queued;
         Self {
             id: uuid(submission.id),
-            schema: SCHEMA,
+            schema: schema.max(LOWEST),
             event: submission.event.to_string(),
             event_version: submission.event_version,
             participant: ParticipantDoc {
@@ -240,9 +223,9 @@ impl SubmissionDoc {
     }
 
     pub(super) fn into_domain(self) -> Result<Submission, StoreError> {
-        let life = self.life()?;
-        let id = self.id;
-        let bad = |what: &'static str| corrupt(id, what);
+        let life = LifeDoc::from(&self).life()?;
+        let (id, schema) = (self.id, self.schema);
+        let bad = |what: &'static str| corrupt(id, schema, what);
         Ok(Submission {
             id: SubmissionId::from(uuid::Uuid::from_bytes(self.id.bytes())),
             event: self.event.parse().map_err(|_| bad("event"))?,
@@ -278,11 +261,7 @@ impl SubmissionDoc {
             revision: self.revision,
             order: restored(self.order),
             delay: self.delay.map(|d| Delay { reason: d.reason, next_try: restored(d.next_try) }),
-            attempts: self
-                .attempts
-                .into_iter()
-                .map(|a| attempt_from(a).ok_or_else(|| bad("attempts")))
-                .collect::<Result<_, _>>()?,
+            attempts: self.attempts.into_iter().map(attempt_from).collect(),
             verdict: self.verdict.map(verdict_from),
         })
     }
@@ -299,7 +278,19 @@ fn optional<T: std::str::FromStr>(text: Option<String>) -> Result<Option<T>, ()>
     text.map(|t| t.parse().map_err(|_| ())).transpose()
 }
 
-pub(super) fn image_doc(image: &SubmittedImage) -> ImageDoc {
+/// What an image is pinned to, set field by field: what a newer version wrote beside it stays.
+pub(super) fn set_pinned(index: usize, image: &SubmittedImage) -> Document {
+    let ImageDoc { r#ref: _, digest, platform, size, layers } = image_doc(image);
+    let field = |name: &str| format!("images.{index}.{name}");
+    doc! {
+        field("digest"): digest,
+        field("platform"): platform,
+        field("size"): size,
+        field("layers"): layers,
+    }
+}
+
+fn image_doc(image: &SubmittedImage) -> ImageDoc {
     let pinned = image.pinned.as_ref();
     ImageDoc {
         r#ref: image.image.as_written().to_owned(),
@@ -351,7 +342,7 @@ pub(super) fn attempt_doc(attempt: &Attempt) -> AttemptDoc {
     }
 }
 
-fn attempt_from(doc: AttemptDoc) -> Option<Attempt> {
+fn attempt_from(doc: AttemptDoc) -> Attempt {
     let step = |s: StepDoc| {
         Some(StepTime {
             step: Step::from_word(&s.step)?,
@@ -359,7 +350,10 @@ fn attempt_from(doc: AttemptDoc) -> Option<Attempt> {
             ms: s.ms.map(i64::unsigned_abs),
         })
     };
-    Some(Attempt {
+    // An end that is not known is none that a verdict came from.
+    let outcome =
+        |word: String| AttemptOutcome::from_word(&word).unwrap_or(AttemptOutcome::Released);
+    Attempt {
         number: doc.number,
         worker: worker_id(doc.worker),
         worker_name: doc.worker_name,
@@ -367,14 +361,11 @@ fn attempt_from(doc: AttemptDoc) -> Option<Attempt> {
         generation: Generation(doc.generation),
         started_at: restored(doc.started_at),
         ended_at: doc.ended_at.map(restored),
-        steps: doc.steps.into_iter().map(step).collect::<Option<_>>()?,
-        outcome: match doc.outcome {
-            Some(word) => Some(AttemptOutcome::from_word(&word)?),
-            None => None,
-        },
+        steps: doc.steps.into_iter().filter_map(step).collect(),
+        outcome: doc.outcome.map(outcome),
         reason: doc.reason,
         evidence: doc.evidence,
-    })
+    }
 }
 
 pub(super) fn verdict_doc(verdict: &Verdict) -> VerdictDoc {

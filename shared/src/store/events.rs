@@ -1,4 +1,7 @@
 //! Events in the store: every version of every event file, as its text.
+//!
+//! Each is stamped with the lowest version of Portcall that can read it, and so is every submission
+//! made under it: apply a file that uses something new when the deploy that brought it is over.
 
 use std::sync::Arc;
 
@@ -8,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::{
     Store, StoreError,
-    documents::{restored, stored},
+    documents::{SCHEMA, restored, stored},
 };
 use crate::{
     domain::{event::Event, event_file, ids::EventSlug},
@@ -26,7 +29,12 @@ pub struct EventVersion {
     pub event: Arc<Event>,
     /// The file it was read from.
     pub source: String,
+    /// The lowest version of documents that it can be read with.
+    pub schema: i32,
 }
+
+/// The lowest version that can read an event: it grows with the first key that older ones refuse.
+const LOWEST: i32 = 1;
 
 /// What applying an event file did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +69,7 @@ impl Store {
                 "version": next,
                 "title": &event.title,
                 "source": source,
+                "schema": LOWEST,
                 "applied_at": stored(OffsetDateTime::now_utc()),
             };
             let events = self.events.clone();
@@ -141,11 +150,13 @@ fn version_from(document: &Document) -> Result<EventVersion, StoreError> {
     let corrupt = |what| StoreError::Corrupt { id: slug.to_owned(), what };
     let version = document.get_i32("version").map_err(|_| corrupt("version"))?;
     let source = document.get_str("source").map_err(|_| corrupt("source"))?.to_owned();
-    let event = event_file::parse(&source).map_err(|source| StoreError::Event {
-        slug: slug.to_owned(),
-        version,
-        source,
+    // Events that were stored before there was a stamp have none.
+    let schema = document.get_i32("schema").unwrap_or(LOWEST);
+    let event = event_file::parse(&source).map_err(|source| match schema > SCHEMA {
+        true => StoreError::Newer { id: slug.to_owned(), schema },
+        false => StoreError::Event { slug: slug.to_owned(), version, source },
     })?;
     let applied_at = document.get_datetime("applied_at").map_err(|_| corrupt("applied_at"))?;
-    Ok(EventVersion { version, applied_at: restored(*applied_at), event: Arc::new(event), source })
+    let (applied_at, event) = (restored(*applied_at), Arc::new(event));
+    Ok(EventVersion { version, applied_at, event, source, schema })
 }

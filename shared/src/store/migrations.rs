@@ -3,6 +3,9 @@
 //! The process that inserts `{_id: "migration-N"}` first runs N; the others wait until it is
 //! marked as done. If that process dies half-way, whoever has watched the entry stand still for
 //! [`TAKE_OVER`] on its own monotonic clock runs it again: every migration is idempotent.
+//!
+//! A migration only ever adds, so that processes of the version before go on beside it; they know
+//! nothing of it and undo nothing. Taking away is [`super::contract`].
 
 use std::time::{Duration, Instant};
 
@@ -19,10 +22,10 @@ pub const TAKE_OVER: Duration = Duration::from_secs(60);
 pub const VERSION: i32 = 3;
 
 impl Store {
-    /// Brings the database to [`VERSION`].
+    /// Brings the database to [`VERSION`]. One that a newer version brought further stays so.
     ///
     /// # Errors
-    /// When the store cannot.
+    /// When the store cannot, or the database is no longer for this version.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.migrate_taking_over_after(TAKE_OVER).await
     }
@@ -32,6 +35,12 @@ impl Store {
     /// # Errors
     /// When the store cannot.
     pub async fn migrate_taking_over_after(&self, patience: Duration) -> Result<(), StoreError> {
+        self.check_floor().await?;
+        self.apply_migrations(patience).await
+    }
+
+    /// The same for a database that is about to be filled.
+    pub(super) async fn apply_migrations(&self, patience: Duration) -> Result<(), StoreError> {
         for number in 1..=VERSION {
             self.migrate_one(number, patience).await?;
         }

@@ -1,5 +1,25 @@
 //! The store: MongoDB, and nothing else holds state.
 //!
+//! # Two versions side by side
+//!
+//! During a deploy, and after one that was taken back, processes of two versions use one database.
+//! Expand first, contract a deploy later:
+//!
+//! - A reader ignores fields that it does not know. A word that it does not know costs it that word
+//!   and not the document. `shared/tests/store_queue/versions.rs` tries it with every collection.
+//! - A writer sets its own fields by name and keeps all others: nothing that another process wrote is
+//!   replaced whole. (A worker's notes of its node are its own and nobody else's.)
+//! - A document is stamped with `schema`, the lowest version that can *grade* it, which is not the one
+//!   that wrote it. A version that writes something that older ones would get wrong raises the stamp of
+//!   those documents only, and does so one deploy after it learned to read it. Workers claim what they
+//!   can grade and leave the rest in the queue ([`SCHEMA`]); an older api shows what it can.
+//! - A migration adds and never takes away ([`migrations`]), so an older process beside a migrated
+//!   database goes on, and after a roll-back nothing is undone. What only older versions need is taken
+//!   away by [`Store::contract`], which refuses while one is listed ([`processes`]); from then on older
+//!   ones do not start.
+//!
+//! # Calls
+//!
 //! - Single-document conditional updates only; write concern majority with journal, reads from the
 //!   primary with read concern majority.
 //! - A driver future is never dropped half-way (RUST-937: it can leave the driver's pool broken).
@@ -7,17 +27,24 @@
 //! - The driver retries a write once; that does not cover an election. Every operation here is
 //!   idempotent and is tried again by the policies of [`crate::retry`].
 
+pub mod access;
+pub mod backup;
+pub mod contract;
 mod documents;
 pub mod events;
 pub mod feed;
+mod life;
 pub mod memory;
 pub mod migrations;
 mod mongo_queue;
 pub mod nodes;
 pub mod observer;
+pub mod orders;
 pub mod pins;
+pub mod processes;
 pub mod quarantine;
 pub mod queue;
+pub mod replica_set;
 pub mod stats;
 pub mod submissions;
 pub mod workers;
@@ -36,6 +63,7 @@ use mongodb::{
 use serde::de::DeserializeOwned;
 use tokio_util::task::TaskTracker;
 
+pub use self::documents::SCHEMA;
 use crate::retry::{Again, Policy};
 
 /// How long one call may take before it is given up (it goes on in its task; a repetition is
@@ -77,6 +105,35 @@ pub enum StoreError {
         /// The field.
         what: &'static str,
     },
+    /// A document has something that only a newer version can read.
+    #[error("document {id} is of version {schema}, and this is version {SCHEMA}")]
+    Newer {
+        /// Its id.
+        id: String,
+        /// What it is stamped with.
+        schema: i32,
+    },
+    /// What this version needs was taken away from the database.
+    #[error("the database is for version {needs} and later, and this is version {own}")]
+    TooOld {
+        /// The lowest version that may use it.
+        needs: i32,
+        /// The version of this process.
+        own: i32,
+    },
+    /// A member of the replica set does not catch up.
+    #[error(
+        "{member} has not caught up yet: it goes on by itself, without a vote; repeat this later"
+    )]
+    Behind {
+        /// Its address.
+        member: String,
+    },
+    /// A backup is being restored into the database.
+    #[error(
+        "the database is being restored, or a restore of it did not end: drop it, restore again"
+    )]
+    Restoring,
     /// A document could not be read.
     #[error("cannot read a document")]
     Decode(#[source] bson::error::Error),
@@ -128,6 +185,8 @@ fn transient(error: &DriverError) -> bool {
         return true;
     }
     match error.kind.as_ref() {
+        // A user may be about to be made, or to get the password that comes with a new version.
+        ErrorKind::Authentication { .. } => true,
         ErrorKind::Io(_)
         | ErrorKind::ConnectionPoolCleared { .. }
         | ErrorKind::ServerSelection { .. }
@@ -155,8 +214,11 @@ pub struct Store {
     events: Collection<Document>,
     workers: Collection<Document>,
     nodes: Collection<Document>,
+    orders: Collection<Document>,
     quarantine: Collection<Document>,
     meta: Collection<Document>,
+    processes: Collection<Document>,
+    schema: i32,
     calls: TaskTracker,
 }
 
@@ -188,11 +250,20 @@ impl Store {
             events: database.collection("events"),
             workers: database.collection("workers"),
             nodes: database.collection("nodes"),
+            orders: database.collection("orders"),
             quarantine: database.collection("quarantine"),
             meta: database.collection("meta"),
+            processes: database.collection("processes"),
+            schema: SCHEMA,
             calls: TaskTracker::new(),
             database,
         }
+    }
+
+    /// Speaks as a process of another version does, so that two of them can be tried side by side.
+    #[must_use]
+    pub fn of_version(self, schema: i32) -> Self {
+        Self { schema, ..self }
     }
 
     /// Whether a primary answers.
@@ -257,7 +328,15 @@ impl Store {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, DriverError>> + Send + 'static,
     {
-        policy.run(StoreError::again, || self.call(doing, call())).await
+        let again = |error: &StoreError| {
+            let again = error.again();
+            if again == Again::Yes {
+                metrics::counter!("portcall_store_failed_tries_total", "doing" => doing)
+                    .increment(1);
+            }
+            again
+        };
+        policy.run(again, || self.call(doing, call())).await
     }
 }
 
@@ -271,44 +350,4 @@ fn encode<T: serde::Serialize>(value: &T) -> Result<Document, StoreError> {
 
 fn encode_value<T: serde::Serialize>(value: &T) -> Result<bson::Bson, StoreError> {
     bson::serialize_to_bson(value).map_err(StoreError::Decode)
-}
-
-/// The administration of a replica set, for local use.
-pub mod replica_set {
-    use super::{Client, ClientOptions, DriverError, Duration, StoreError};
-
-    /// Makes a lone `mongod` a replica set of one member named as it sees itself, and waits until
-    /// it is its primary. Does nothing if it is one already.
-    ///
-    /// # Errors
-    /// When the server cannot be reached or refuses.
-    pub async fn initiate(uri: &str, host: &str, within: Duration) -> Result<(), StoreError> {
-        let mut options = ClientOptions::parse(uri).await.map_err(StoreError::Address)?;
-        options.direct_connection = Some(true);
-        options.server_selection_timeout = Some(within);
-        let client = Client::with_options(options).map_err(StoreError::Address)?;
-        let doing = "initiate the replica set";
-        let fail = |source: DriverError| StoreError::Driver { doing, source };
-        let admin = client.database("admin");
-        let config = bson::doc! { "_id": "rs", "members": [{ "_id": 0, "host": host }] };
-        let initiated = admin.run_command(bson::doc! { "replSetInitiate": config }).await;
-        if let Err(error) = initiated {
-            let already = matches!(error.kind.as_ref(),
-                super::ErrorKind::Command(e) if e.code_name == "AlreadyInitialized");
-            if !already {
-                return Err(fail(error));
-            }
-        }
-        let deadline = tokio::time::Instant::now() + within;
-        loop {
-            let hello = admin.run_command(bson::doc! { "hello": 1 }).await.map_err(fail)?;
-            if hello.get_bool("isWritablePrimary").unwrap_or(false) {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() > deadline {
-                return Err(StoreError::Timeout { doing });
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
 }

@@ -13,12 +13,13 @@ use bson::{Bson, Document, Uuid, doc};
 use mongodb::options::ReturnDocument;
 use time::OffsetDateTime;
 
-use self::transition::{Ending, now, transition};
+use self::transition::{Ending, now, transition, unreadable_reason};
 pub(super) use self::transition::{lost_reason, undetermined, waited_reason};
 use super::{
     Store, StoreError, decode,
-    documents::{SubmissionDoc, image_doc, step_doc, stored, uuid},
+    documents::{SubmissionDoc, set_pinned, step_doc, stored, uuid},
     encode_value,
+    life::{self, LifeDoc},
     queue::{Claimant, Expiry, InFlight, Lease, Queue, Release, Settlement, Swept, Write},
 };
 use crate::{
@@ -30,13 +31,19 @@ use crate::{
     retry,
 };
 
+/// Until what cannot be read is looked at again.
+const UNREADABLE: time::Duration = time::Duration::seconds(30);
+
 impl Store {
-    async fn document(&self, id: SubmissionId) -> Result<Option<SubmissionDoc>, StoreError> {
+    async fn document(&self, id: SubmissionId) -> Result<Option<LifeDoc>, StoreError> {
         let submissions = self.submissions.clone();
         let found = self
             .persist(retry::LEASED, "read a submission", move || {
                 let submissions = submissions.clone();
-                async move { submissions.find_one(doc! { "_id": uuid(id) }).await }
+                async move {
+                    let found = submissions.find_one(doc! { "_id": uuid(id) });
+                    found.projection(life::fields()).await
+                }
             })
             .await?;
         found.map(decode).transpose()
@@ -57,6 +64,25 @@ impl Store {
             })
             .await?;
         Ok(result.matched_count == 1)
+    }
+
+    /// Gives back what was claimed and cannot be read, as a fault of ours: others are graded
+    /// meanwhile, and it ends like whatever is lost too often.
+    async fn put_off_unreadable(&self, id: Option<Bson>, by: &Claimant) -> Result<(), StoreError> {
+        let Some(Bson::Binary(id)) = id else { return Ok(()) };
+        let Ok(id) = id.to_uuid() else { return Ok(()) };
+        let id = SubmissionId::from(uuid::Uuid::from_bytes(id.bytes()));
+        let Some(document) = self.document(id).await? else { return Ok(()) };
+        let generation = Generation(document.generation);
+        let lease = Lease { submission: id, worker: by.id, generation };
+        let ending = Ending {
+            at: now(),
+            reason: Some(unreadable_reason()),
+            record: None,
+            not_before: Some(now() + UNREADABLE),
+        };
+        let ended = Some((AttemptOutcome::Released, &ending));
+        self.happen(lease, Event::Release { generation }, ended).await.map(drop)
     }
 
     /// Lets an event of the holder happen: `set` is written beside the new state.
@@ -92,7 +118,7 @@ impl Store {
 
 /// Whether a refused write is our own earlier success, seen again.
 fn already(
-    document: &SubmissionDoc,
+    document: &LifeDoc,
     lease: Lease,
     outcome: Option<AttemptOutcome>,
     refusal: Refusal,
@@ -110,7 +136,7 @@ fn already(
     }
 }
 
-fn attempt_index(document: &SubmissionDoc, generation: Generation) -> Option<usize> {
+fn attempt_index(document: &LifeDoc, generation: Generation) -> Option<usize> {
     document.attempts.iter().position(|a| a.generation == generation.0)
 }
 
@@ -121,6 +147,9 @@ impl Queue for Store {
         let submissions = self.submissions.clone();
         let worker = uuid(by.id);
         let deadline = at + crate::domain::state::GRADING_LIMIT;
+        // What only a newer version can grade is left to it.
+        let claimable =
+            doc! { "ready": true, "state": "queued", "schema": { "$lte": self.schema } };
         let first_step =
             doc! { "step": Step::Resolving.as_str(), "at": stored(at), "ms": Bson::Null };
         let attempt = doc! {
@@ -155,6 +184,7 @@ impl Queue for Store {
         let claimed = self
             .persist(retry::LEASED, "claim a submission", move || {
                 let (submissions, update) = (submissions.clone(), update.clone());
+                let claimable = claimable.clone();
                 async move {
                     // An earlier try whose answer was lost may have claimed one already.
                     let ours = doc! { "worker": worker, "state": "grading", "claim": token };
@@ -162,7 +192,7 @@ impl Queue for Store {
                         return Ok(Some(found));
                     }
                     submissions
-                        .find_one_and_update(doc! { "ready": true, "state": "queued" }, update)
+                        .find_one_and_update(claimable, update)
                         .sort(doc! { "order": 1, "_id": 1 })
                         .return_document(ReturnDocument::After)
                         .await
@@ -170,7 +200,15 @@ impl Queue for Store {
             })
             .await?;
         let Some(document) = claimed else { return Ok(None) };
-        let submission = decode::<SubmissionDoc>(document)?.into_domain()?;
+        let id = document.get("_id").cloned();
+        let read = decode::<SubmissionDoc>(document).and_then(SubmissionDoc::into_domain);
+        let submission = match (read, id) {
+            (Ok(submission), _) => submission,
+            (Err(error), id) => {
+                self.put_off_unreadable(id, by).await?;
+                return Err(error);
+            }
+        };
         debug_assert!(
             matches!(submission.life.state, State::Grading { worker, .. } if worker == by.id)
         );
@@ -232,16 +270,18 @@ impl Queue for Store {
     }
 
     async fn pin(&self, lease: Lease, images: &[SubmittedImage]) -> Result<Write, StoreError> {
-        let images: Vec<_> = images.iter().map(image_doc).collect();
+        let count = i32::try_from(images.len()).unwrap_or(i32::MAX);
         let filter = doc! {
             "_id": uuid(lease.submission),
             "state": "grading",
             "generation": lease.generation.0,
+            "images": { "$size": count },
         };
-        let update = doc! {
-            "$set": { "images": encode_value(&images)?, "updated_at": stored(now()) },
-            "$inc": { "revision": 1_i64 },
-        };
+        let mut set = doc! { "updated_at": stored(now()) };
+        for (index, image) in images.iter().enumerate() {
+            set.extend(set_pinned(index, image));
+        }
+        let update = doc! { "$set": set, "$inc": { "revision": 1_i64 } };
         match self.update("note what the images are", filter, update).await? {
             true => Ok(Write::Applied),
             false => Ok(Write::Stale),

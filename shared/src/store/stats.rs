@@ -72,7 +72,45 @@ pub struct Pace {
     pub steps: Vec<(Step, Quantiles)>,
 }
 
+/// What waits to be graded, of all events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many may be claimed now.
+    pub ready: u64,
+    /// Since when the oldest of these waits.
+    pub oldest: Option<OffsetDateTime>,
+    /// How many are being graded.
+    pub grading: u64,
+}
+
 impl Store {
+    /// What waits to be graded, and what is being graded.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn waiting(&self) -> Result<Waiting, StoreError> {
+        let group = doc! {
+            "_id": "$state", "n": { "$sum": 1_i64 }, "oldest": { "$min": "$created_at" },
+        };
+        let pipeline = vec![
+            doc! { "$match": { "$or": [{ "ready": true }, { "state": "grading" }] } },
+            doc! { "$group": group },
+        ];
+        let mut waiting = Waiting::default();
+        for group in self.aggregate("count what waits", pipeline).await? {
+            let count = group.get_i64("n").unwrap_or(0).unsigned_abs();
+            match group.get_str("_id") {
+                Ok("queued") => {
+                    waiting.ready = count;
+                    waiting.oldest = group.get_datetime("oldest").ok().map(|at| restored(*at));
+                }
+                Ok("grading") => waiting.grading = count,
+                _ => {}
+            }
+        }
+        Ok(waiting)
+    }
+
     async fn aggregate(
         &self,
         doing: &'static str,

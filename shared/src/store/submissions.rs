@@ -38,6 +38,9 @@ pub struct NewSubmission {
     pub secret: String,
     /// The `Idempotency-Key` with the hash of the body that came with it.
     pub idempotency: Option<Idempotency>,
+    /// The lowest version of documents that its event's rules can be read with
+    /// ([`super::events::EventVersion::schema`]): older workers leave it in the queue.
+    pub schema: i32,
 }
 
 /// An `Idempotency-Key` and the body it came with.
@@ -92,7 +95,7 @@ impl Store {
             let ahead = i32::try_from(lanes.len()).unwrap_or(i32::MAX);
             submission.order = submission.created_at + FAIR_STEP * ahead;
             let secret = sha256_hex(new.secret.as_bytes());
-            let mut document = SubmissionDoc::from_domain(&submission, secret);
+            let mut document = SubmissionDoc::from_domain(&submission, new.schema, secret);
             document.lane = i32::try_from(lane).ok();
             document.idempotency = new
                 .idempotency

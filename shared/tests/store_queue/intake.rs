@@ -6,11 +6,13 @@ use portcall_shared::{
         event_file,
         ids::WorkerId,
         state::{MAX_AGE, Pass, State},
+        verdict::{Fault, PlatformCode, PlatformFault},
     },
     store::{
         Store,
         events::AppliedEvent,
-        queue::{Claimant, Queue, Record, Settlement, Write},
+        queue::{Claimant, Lease, Queue, Record, Release, Settlement, Write},
+        stats::Waiting,
         submissions::{FAIR_STEP, Idempotency, MAX_PENDING, NewSubmission, Taken},
     },
 };
@@ -19,7 +21,12 @@ use crate::subject::{InMongo, Subject, now, submission};
 
 fn new(name: &str, key: Option<(&str, &str)>) -> NewSubmission {
     let idempotency = key.map(|(k, b)| Idempotency { key: k.into(), body: b.into() });
-    NewSubmission { submission: submission(name, now()), secret: "s".into(), idempotency }
+    NewSubmission {
+        submission: submission(name, now()),
+        secret: "s".into(),
+        idempotency,
+        schema: 1,
+    }
 }
 
 async fn pass(store: &Store) {
@@ -188,5 +195,41 @@ async fn what_is_overdue_is_counted_until_it_is_swept() {
     assert_eq!(subject.0.overdue().await.unwrap(), 0);
     assert_eq!(subject.get(late.id).await.life.state, State::Undetermined);
     assert_eq!(subject.0.sweep(now()).await.unwrap().overdue, 0, "once");
+    subject.close().await;
+}
+
+/// What the scaler reads: how many wait and since when, and how many are graded.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_counted_over_all_events() {
+    let subject = InMongo::open().await;
+    assert_eq!(subject.0.waiting().await.unwrap(), Waiting::default());
+    let old = now() - time::Duration::minutes(7);
+    let mut of_another = submission("a", old);
+    of_another.event = "another".parse().unwrap();
+    subject.put(of_another).await;
+    for name in ["b", "c"] {
+        subject.put(submission(name, now())).await;
+    }
+    let waiting = subject.0.waiting().await.unwrap();
+    assert_eq!(waiting, Waiting { ready: 3, oldest: Some(old), grading: 0 });
+    // The oldest is graded, the next waits for its next try: neither waits for a node.
+    let by = Claimant { id: WorkerId::new(), name: "w".into() };
+    assert_eq!(subject.0.claim(&by).await.unwrap().expect("one").created_at, old);
+    let later = subject.0.claim(&by).await.unwrap().expect("another");
+    let lease = Lease { submission: later.id, worker: by.id, generation: later.life.generation };
+    let record = Record {
+        at: now(),
+        node: None,
+        grading_ms: 1,
+        steps: vec![],
+        evidence: Default::default(),
+    };
+    let fault = Fault::Platform(PlatformFault::new(PlatformCode::NodeLost, "a test's"));
+    let after = std::time::Duration::from_secs(60);
+    let back = Release { fault: Some(fault.reason()), after, record };
+    assert_eq!(subject.0.release(lease, &back).await.unwrap(), Write::Applied);
+    let waiting = subject.0.waiting().await.unwrap();
+    assert_eq!((waiting.ready, waiting.grading), (1, 1));
+    assert!(waiting.oldest.is_some_and(|oldest| oldest > old));
     subject.close().await;
 }

@@ -4,12 +4,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod backup;
 mod conformance;
 mod dropped;
 mod intake;
 mod migrations;
 mod nodes;
+mod orders;
 mod subject;
+mod versions;
 
 use subject::{InMemory, InMongo, Subject};
 

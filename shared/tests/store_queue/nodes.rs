@@ -9,7 +9,7 @@ use portcall_shared::{
         Store,
         nodes::{
             CanaryDifference, CanaryEntry, CanaryOutcome, DIFFERENCES, NodeDescription, NodeDisk,
-            NodeEntry, NodeState,
+            NodeDuty, NodeEntry, NodeState,
         },
         queue::Claimant,
     },
@@ -27,7 +27,12 @@ fn node(of: &Claimant, name: &str) -> NodeEntry {
     NodeEntry {
         worker: of.id,
         worker_name: of.name.clone(),
+        post: format!("post of {name}"),
         slots: 2,
+        open: 3,
+        busy: 1,
+        room: Some(4),
+        duty: NodeDuty::Serving,
         node: NodeDescription {
             name: name.to_owned(),
             id: format!("id of {name}"),
@@ -48,6 +53,7 @@ fn node(of: &Claimant, name: &str) -> NodeEntry {
             at: Some(now()),
             differences: Vec::new(),
             trouble: None,
+            ordered: 7,
         },
         state: NodeState::Fit,
         why: None,
@@ -78,6 +84,8 @@ async fn what_a_worker_writes_takes_the_place_of_what_it_wrote() {
     unfit.canary.trouble = Some("engine unreachable".to_owned());
     (unfit.state, unfit.why) = (NodeState::Unfit, Some("node n1 failed the canary".to_owned()));
     unfit.disk = None;
+    (unfit.duty, unfit.room) = (NodeDuty::Draining, None);
+    unfit.node.name = "n2".to_owned();
     subject.0.note_node(&unfit).await.unwrap();
     unfit.canary.differences.truncate(DIFFERENCES);
     assert_eq!(subject.0.nodes().await.unwrap(), [unfit]);
@@ -93,11 +101,12 @@ async fn nodes_are_shown_in_order_and_only_of_workers_on_the_list() {
     for entry in [&a, &b, &c, &node(&gone, "n9")] {
         subject.0.note_node(entry).await.unwrap();
     }
-    assert_eq!(subject.0.nodes().await.unwrap(), [c, b.clone(), a]);
+    assert_eq!(subject.0.nodes().await.unwrap(), [c, b.clone(), a.clone()]);
 
-    // The other engine of the first has taken the place of both.
-    subject.0.forget_nodes(first.id).await.unwrap();
-    subject.0.note_node(&b).await.unwrap();
+    // One of the first's is no longer there, and then the second itself.
+    subject.0.forget_node(first.id, "post of n0").await.unwrap();
+    subject.0.forget_node(first.id, "post of n7").await.unwrap();
+    assert_eq!(subject.0.nodes().await.unwrap(), [b.clone(), a]);
     subject.0.forget_nodes(second.id).await.unwrap();
     assert_eq!(subject.0.nodes().await.unwrap(), [b]);
     subject.close().await;
@@ -120,16 +129,27 @@ async fn what_a_lost_worker_left_is_removed_and_nothing_else() {
 }
 
 /// Two versions side by side: a field that this one does not know is no trouble, a word that it does
-/// not know is told.
+/// not know costs it that word, and what an older one does not write is as it was then.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_worker_is_understood_as_far_as_its_words_are_known() {
+async fn other_versions_are_understood_as_far_as_their_words_are_known() {
     let subject = InMongo::open().await;
     let worker = listed(&subject.0, "w1").await;
     subject.0.note_node(&node(&worker, "n1")).await.unwrap();
     let nodes = subject.database().await.collection::<Document>("nodes");
-    nodes.update_one(doc! {}, doc! { "$set": { "kernel": "7.0" } }).await.unwrap();
-    assert_eq!(subject.0.nodes().await.unwrap().len(), 1);
-    nodes.update_one(doc! {}, doc! { "$set": { "state": "drained" } }).await.unwrap();
-    assert!(subject.0.nodes().await.is_err());
+    let newer = doc! { "kernel": "7.0", "state": "new", "duty": "new", "canary.outcome": "new" };
+    nodes.update_one(doc! {}, doc! { "$set": newer }).await.unwrap();
+    let read = subject.0.nodes().await.unwrap().remove(0);
+    assert_eq!((read.state, read.duty), (NodeState::Other, NodeDuty::Other));
+    assert_eq!(read.canary.outcome, CanaryOutcome::Unknown);
+    assert!(!read.takes_work());
+
+    let older = doc! {
+        "post": "", "open": "", "busy": "", "room": "", "duty": "", "canary.ordered": "",
+    };
+    let set = doc! { "state": "fit" };
+    nodes.update_one(doc! {}, doc! { "$unset": older, "$set": set }).await.unwrap();
+    let read = subject.0.nodes().await.unwrap().remove(0);
+    assert_eq!((read.open, read.room, read.canary.ordered), (0, None, 0));
+    assert!(read.takes_work());
     subject.close().await;
 }

@@ -131,7 +131,8 @@ impl Subject for InMongo {
     }
 
     async fn put(&self, submission: Submission) -> Submission {
-        let new = NewSubmission { submission, secret: "secret".into(), idempotency: None };
+        let secret = "secret".into();
+        let new = NewSubmission { submission, secret, idempotency: None, schema: 1 };
         match self.0.take(new).await.unwrap() {
             Taken::Stored(stored) => *stored,
             other => panic!("{other:?}"),

@@ -18,7 +18,8 @@ use crate::{
     retry,
     store::{
         Store, StoreError, decode,
-        documents::{SubmissionDoc, stored, uuid},
+        documents::{stored, uuid},
+        life::{self, LifeDoc},
         queue::{Expiry, InFlight, Lease, Write},
     },
 };
@@ -90,13 +91,16 @@ impl Store {
         let found: Vec<Document> = self
             .persist(retry::INTERACTIVE, "look for overdue submissions", move || {
                 let (submissions, filter) = (submissions.clone(), filter.clone());
-                async move { submissions.find(filter).limit(1000).await?.try_collect().await }
+                async move {
+                    let overdue = submissions.find(filter).projection(life::fields()).limit(1000);
+                    overdue.await?.try_collect().await
+                }
             })
             .await?;
         let mut ended = 0;
         for document in found {
             // One that this version cannot read must not keep the others waiting.
-            let read = decode::<SubmissionDoc>(document).and_then(|d| Ok((d.life()?, d)));
+            let read = decode::<LifeDoc>(document).and_then(|d| Ok((d.life()?, d)));
             let (life, document) = match read {
                 Ok(read) => read,
                 Err(error) => {
@@ -105,7 +109,7 @@ impl Store {
                 }
             };
             let Ok(life) = life.apply(Event::Overdue, now) else { continue };
-            let reason = document.delay.as_ref().map_or_else(waited_reason, |d| d.reason.clone());
+            let reason = document.delayed_for().unwrap_or_else(waited_reason);
             let ending = Ending { at: now, reason: Some(reason), record: None, not_before: None };
             let update =
                 transition(&document, life, None, Some((AttemptOutcome::Released, &ending)))?;

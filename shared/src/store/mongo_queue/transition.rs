@@ -11,10 +11,9 @@ use crate::{
     },
     store::{
         StoreError,
-        documents::{
-            DelayDoc, SubmissionDoc, VerdictDoc, step_and_worker, step_doc, stored, verdict_doc,
-        },
+        documents::{DelayDoc, VerdictDoc, step_and_worker, step_doc, stored, verdict_doc},
         encode_value,
+        life::LifeDoc,
         queue::Record,
     },
 };
@@ -47,6 +46,12 @@ pub(in crate::store) fn lost_reason() -> Reason {
     }
 }
 
+/// Why an attempt ended whose submission this version could not read.
+pub(super) fn unreadable_reason() -> Reason {
+    let message = "the platform could not read what it had stored of this submission";
+    Fault::Platform(PlatformFault::new(PlatformCode::PlatformError, message)).reason()
+}
+
 /// Why a submission ended that waited longer than anything may.
 pub(in crate::store) fn waited_reason() -> Reason {
     Reason {
@@ -68,7 +73,7 @@ pub(super) struct Ending {
 
 /// The update that makes a document say what the lifecycle says.
 pub(super) fn transition(
-    document: &SubmissionDoc,
+    document: &LifeDoc,
     life: Lifecycle,
     attempt: Option<usize>,
     ended: Option<(AttemptOutcome, &Ending)>,
@@ -139,7 +144,7 @@ fn end_attempt(
 }
 
 fn verdict(
-    document: &SubmissionDoc,
+    document: &LifeDoc,
     state: State,
     attempt: Option<usize>,
     ended: Option<(AttemptOutcome, &Ending)>,

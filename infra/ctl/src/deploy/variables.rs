@@ -1,0 +1,206 @@
+//! What the stack's files are filled with: a file of settings, the environment, and what a deploy
+//! itself knows.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use portcall_shared::{settings::Reader, store::submissions::sha256_hex};
+
+use super::{DeployArgs, IMAGES, service::Service, version::Version};
+use crate::failure::{Failure, chain};
+
+/// How much of a sum sets two sets of files apart.
+const SUM: usize = 12;
+
+/// Variables by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// From a file, if one is given, and the environment, which wins.
+    pub(super) fn read(file: Option<&Path>, reader: &Reader) -> Result<Self, Failure> {
+        let mut all = match file {
+            None => BTreeMap::new(),
+            Some(file) => {
+                let text = fs::read_to_string(file);
+                let text =
+                    text.map_err(|e| Failure::Usage(format!("{}: {}", file.display(), chain(&e))))?;
+                parse(&text).map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))?
+            }
+        };
+        all.extend(reader.given().iter().map(|(name, value)| (name.clone(), value.clone())));
+        Ok(Self(all))
+    }
+
+    pub(super) fn all(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// What the names of our images begin with.
+    pub(super) fn prefix(&self) -> &str {
+        self.get("PORTCALL_STACK_IMAGES").unwrap_or("portcall")
+    }
+
+    /// The names of our images in a version.
+    pub(super) fn images(&self, version: &Version) -> Vec<String> {
+        let name = |image: &&str| format!("{}/{image}:{}", self.prefix(), version.tag());
+        IMAGES.iter().map(name).collect()
+    }
+
+    /// The swarm's managers, where the workers find them.
+    pub(super) fn managers(&self) -> Vec<String> {
+        let all = self.get("PORTCALL_DOCKER_HOST").unwrap_or_default();
+        all.split(',').map(str::trim).filter(|h| !h.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// The folder of certificates for them.
+    pub(super) fn certs(&self) -> Option<&str> {
+        self.get("PORTCALL_DOCKER_CERTS")
+    }
+
+    /// With what a deploy adds: the version, the sums of the stack's files, and how many there are of
+    /// what runs already.
+    pub(super) fn for_stack(
+        mut self,
+        version: &Version,
+        args: &DeployArgs,
+        before: &[Service],
+    ) -> Result<Self, Failure> {
+        self.0.extend(sums(&args.files)?);
+        let mut set = |name: &str, value: String| self.0.insert(name.to_owned(), value);
+        set("PORTCALL_STACK_TAG", version.tag().to_owned());
+        for service in before {
+            let name = match service.name.as_str() {
+                "api" => "PORTCALL_STACK_APIS",
+                "worker" => "PORTCALL_STACK_WORKERS",
+                _ => continue,
+            };
+            set(name, service.replicas.to_string());
+        }
+        if let Some(workers) = args.workers {
+            set("PORTCALL_STACK_WORKERS", workers.to_string());
+        }
+        Ok(self)
+    }
+}
+
+/// Lines of NAME=VALUE, empty ones and comments.
+fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let mut all = BTreeMap::new();
+    for (n, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        match line.split_once('=') {
+            Some((name, value)) if name.starts_with("PORTCALL_") && name.chars().all(part) => {
+                all.insert(name.to_owned(), value.trim().trim_matches('"').to_owned());
+            }
+            _ => {
+                return Err(format!(
+                    "line {}: expected NAME=VALUE, a NAME of infra/env.sample",
+                    n + 1
+                ));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The variables in the names of the stack's configs, each with a sum over its file: a line
+/// `name: …${VARIABLE…}`, and below it a line `file: PATH`.
+fn sums(files: &[PathBuf]) -> Result<BTreeMap<String, String>, Failure> {
+    let folder = files.first().and_then(|file| file.parent()).unwrap_or(Path::new(""));
+    let read = |path: &Path| {
+        fs::read_to_string(path)
+            .map_err(|e| Failure::Usage(format!("{}: {}", path.display(), chain(&e))))
+    };
+    let mut all = BTreeMap::new();
+    for file in files {
+        let mut variable = None;
+        for line in read(file)?.lines().map(str::trim) {
+            if let Some(name) = line.strip_prefix("name: ") {
+                let inside = name.split_once("${").map(|(_, rest)| rest);
+                variable = inside.and_then(|rest| rest.split([':', '}']).next().map(str::to_owned));
+            } else if let (Some(path), Some(variable)) =
+                (line.strip_prefix("file: "), variable.take())
+            {
+                let content = read(&folder.join(path.trim()))?;
+                let sum = sha256_hex(content.as_bytes()).chars().take(SUM).collect();
+                all.insert(variable, sum);
+            }
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_settings_is_read_and_the_environment_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("settings");
+        let text = "# a comment\n\nPORTCALL_STACK_IMAGES=10.0.0.9:5000/portcall\n\
+            PORTCALL_PUBLIC_URL=\"https://a.example\"\nPORTCALL_LOG=info,portcall=debug\n";
+        fs::write(&file, text).unwrap();
+        let own = [("PORTCALL_LOG".to_owned(), "warn".to_owned())].into();
+        let variables = Variables::read(Some(&file), &Reader::from_map(own)).unwrap();
+        let all: Vec<(&str, &str)> =
+            variables.all().iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(
+            all,
+            [
+                ("PORTCALL_LOG", "warn"),
+                ("PORTCALL_PUBLIC_URL", "https://a.example"),
+                ("PORTCALL_STACK_IMAGES", "10.0.0.9:5000/portcall"),
+            ]
+        );
+        assert_eq!(variables.prefix(), "10.0.0.9:5000/portcall");
+    }
+
+    #[test]
+    fn what_is_no_setting_is_told_with_its_line() {
+        for (text, line) in [("PORTCALL_A=1\nexport B=2\n", 2), ("PATH=/bin\n", 1), ("x\n", 1)] {
+            let told = parse(text).unwrap_err();
+            assert!(told.starts_with(&format!("line {line}: ")), "{told}");
+        }
+    }
+
+    #[test]
+    fn another_content_is_another_sum_of_that_file_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name);
+        let (stack, a, b) = ([file("stack.yaml")], file("a.cfg"), file("b.cfg"));
+        let text = "configs:\n  a:\n    name: x-${SUM_A:-0}\n    file: a.cfg\n\
+            \n  b:\n    name: x-${SUM_B}\n    file: b.cfg\n  c:\n    name: x-c\n    file: b.cfg\n";
+        fs::write(&stack[0], text).unwrap();
+        fs::write(&a, "one").unwrap();
+        fs::write(&b, "one").unwrap();
+        let one = sums(&stack).unwrap();
+        assert_eq!(one.keys().collect::<Vec<_>>(), ["SUM_A", "SUM_B"]);
+        assert_eq!(one["SUM_A"], one["SUM_B"]);
+        fs::write(&a, "two").unwrap();
+        let two = sums(&stack).unwrap();
+        assert_ne!(one["SUM_A"], two["SUM_A"]);
+        assert_eq!(one["SUM_B"], two["SUM_B"]);
+        fs::remove_file(&a).unwrap();
+        assert!(matches!(sums(&stack), Err(Failure::Usage(told)) if told.contains("a.cfg")));
+    }
+
+    #[test]
+    fn managers_are_a_list() {
+        let given = [("PORTCALL_DOCKER_HOST".to_owned(), "tcp://a:2376, tcp://b:2376,".to_owned())];
+        let variables = Variables::read(None, &Reader::from_map(given.into())).unwrap();
+        assert_eq!(variables.managers(), ["tcp://a:2376", "tcp://b:2376"]);
+    }
+}
