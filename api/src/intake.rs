@@ -98,7 +98,8 @@ async fn story(app: &Shared, incoming: Incoming<'_>, until: Instant) -> Result<T
     let secret = fresh_secret();
     let submission = submission(wish, &event, images);
     let idempotency = incoming.idempotency;
-    let new = NewSubmission { submission, secret: secret.clone(), idempotency };
+    let new =
+        NewSubmission { submission, secret: secret.clone(), idempotency, schema: event.schema };
     let taken = app.store.take(new).await?;
     settled(app, taken, Some(event), Some(secret)).await
 }

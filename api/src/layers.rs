@@ -1,10 +1,13 @@
 //! What every request goes through on its way in and every answer on its way out.
 
-use std::{any::Any, time::Instant};
+use std::{
+    any::Any,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -15,7 +18,12 @@ use uuid::Uuid;
 use crate::{
     extract::BODY_LIMIT,
     problem::{ApiError, Logged, REQUEST_ID},
+    state::AppState,
 };
+
+/// How long a request is held while the store does not answer: longer than an election with
+/// MongoDB's defaults (12 s), shorter than what balancers and people wait.
+pub const HELD: Duration = Duration::from_secs(20);
 
 /// The content security policy of every answer: the page brings everything along, and nothing else
 /// runs or is framed.
@@ -46,6 +54,22 @@ pub async fn secure(mut response: Response) -> Response {
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Asks whoever keeps a connection to let go of it once the process was told to stop, so that none
+/// is cut under a request when it closes.
+pub async fn let_go(State(app): State<AppState>, mut response: Response) -> Response {
+    if app.stop.told.is_cancelled() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Ends a request that could not be answered for too long. What it asked of the store goes on in a
+/// task of its own, so a repetition with the same `Idempotency-Key` finds what came of it.
+pub async fn hold(request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(HELD, next.run(request)).await;
+    answer.unwrap_or_else(|_| ApiError::Held(HELD).into_response())
 }
 
 /// Gives the request an id of ours, measures it, and writes its one log line.

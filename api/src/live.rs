@@ -4,19 +4,25 @@
 //! reader skips what came in between, and nothing piles up. Followers of an event need every pin,
 //! so they share a bounded `broadcast`: a reader that falls behind by more than its length is
 //! dropped, and reads the map again when it comes back.
+//!
+//! When the process closes, every stream ends with [`farewell`]: come back, not all at once.
 
 use std::{
     collections::HashMap,
+    ops::RangeInclusive,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
+use axum::response::sse;
 use portcall_shared::domain::{
     ids::{EventSlug, SubmissionId},
     submission::Submission,
 };
+use rand::Rng as _;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +30,9 @@ use crate::problem::ApiError;
 
 /// Most streams of one process.
 pub const MOST_STREAMS: usize = 10_000;
+/// When followers are told to come back, in milliseconds: spread, so that those of one process do
+/// not all fall upon the next at once.
+const COME_BACK_MS: RangeInclusive<u64> = 500..=2500;
 /// How many news a reader of an event may fall behind.
 const BEHIND: usize = 256;
 
@@ -84,6 +93,12 @@ pub struct EventStream {
     event: EventSlug,
     news: broadcast::Receiver<EventNews>,
     stream: Stream,
+}
+
+/// The last of a stream that ends before what it follows does: when to come back.
+pub fn farewell() -> sse::Event {
+    let pause = rand::rng().random_range(COME_BACK_MS);
+    sse::Event::default().retry(Duration::from_millis(pause)).comment("come back")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -9,23 +9,25 @@ use portcall_api::{
     state::AppState,
 };
 use portcall_shared::{
+    health,
     ops::{self, Ready},
     settings::{EXIT_SOFTWARE, EXIT_UNAVAILABLE, EXIT_USAGE, Reader},
-    shutdown::{self, Drained},
+    shutdown::{Drained, Stop},
     store::Store,
     telemetry, tls, usage,
 };
-use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 const HELP: &str = "portcall-api: the public side of Portcall
 
 It takes no arguments. Settings are PORTCALL_ variables; infra/env.sample lists them all.
+With --health it asks the one that runs with the same settings: 0 once that was ready, else 1.
 Exit codes: 0 stopped, 64 wrong usage or setting, 69 an address or service is not there, 70 internal
 ";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    if let Some(code) = usage::asked(HELP) {
+    if let Some(code) = health::asked("PORTCALL_API_OPS_ADDR").or_else(|| usage::asked(HELP)) {
         return code;
     }
     tls::install_provider();
@@ -44,24 +46,26 @@ async fn main() -> ExitCode {
 type Failure = (Box<dyn std::error::Error + Send + Sync>, u8);
 
 async fn run(settings: Settings) -> Result<ExitCode, Failure> {
-    let stop = shutdown::on_signal().map_err(|e| (e.into(), EXIT_SOFTWARE))?;
+    let stop = Stop::on_signals().map_err(|e| (e.into(), EXIT_SOFTWARE))?;
     let ready = Ready::default();
     let metrics = telemetry::metrics();
-    let listener = TcpListener::bind(settings.addr).await;
-    let listener =
-        listener.map_err(|e| (format!("{}: {e}", settings.addr).into(), EXIT_UNAVAILABLE))?;
-    let ops = ops::serve(settings.ops_addr, metrics, ready.clone(), stop.clone()).await;
+    let socket = serve::take(settings.addr);
+    let socket =
+        socket.map_err(|e| (format!("{}: {e}", settings.addr).into(), EXIT_UNAVAILABLE))?;
+    // Operators, and balancers with them, are answered to the very end.
+    let never = CancellationToken::new();
+    let ops = ops::serve(settings.ops_addr, metrics, ready.clone(), never).await;
     let ops = ops.map_err(|e| (format!("{}: {e}", settings.ops_addr).into(), EXIT_UNAVAILABLE))?;
     tracing::info!(addr = %ops, "listening for operators");
     let common = &settings.common;
     let store = Store::open(&common.mongodb_uri, &common.database, "portcall-api").await;
     let store = store.map_err(|e| (e.into(), EXIT_USAGE))?;
-    let reached = serve::migrate(&store, &ready, &stop).await;
+    let reached = serve::migrate(&store, &ready, &stop.told).await;
     if reached.map_err(|e| (e.into(), EXIT_SOFTWARE))? == Reached::Stopped {
         return Ok(ExitCode::SUCCESS);
     }
     let app = AppState::new(settings, store, stop);
-    match serve::serve(listener, app, ready).await.map_err(|e| (e.into(), EXIT_SOFTWARE))? {
+    match serve::serve(socket, app, ready).await.map_err(|e| (e.into(), EXIT_SOFTWARE))? {
         Drained::InTime => tracing::info!("stopped"),
         Drained::CutShort => tracing::warn!("stopped with requests unanswered"),
     }

@@ -4,7 +4,7 @@
 //! status; a fault in what was sent names the field by JSON pointer. Nothing internal leaves: the
 //! cause of a fault of ours travels beside the response to the log line of its request.
 
-use std::{borrow::Cow, error::Error as StdError};
+use std::{borrow::Cow, error::Error as StdError, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -135,6 +135,9 @@ pub enum ApiError {
     /// The store did not answer.
     #[error("the store did not answer")]
     Unavailable(#[source] StoreError),
+    /// There was no answer for as long as a request is held.
+    #[error("there was no answer within {} s", .0.as_secs())]
+    Held(Duration),
     /// A fault of ours.
     #[error("{0}")]
     Internal(Cow<'static, str>, #[source] Option<StoreError>),
@@ -143,9 +146,14 @@ pub enum ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Driver { .. } | StoreError::Timeout { .. } | StoreError::Task { .. } => {
-                Self::Unavailable(error)
-            }
+            // What a newer version wrote is answered by an api of that version.
+            StoreError::Driver { .. }
+            | StoreError::Timeout { .. }
+            | StoreError::Task { .. }
+            | StoreError::Newer { .. }
+            | StoreError::TooOld { .. }
+            | StoreError::Behind { .. }
+            | StoreError::Restoring => Self::Unavailable(error),
             StoreError::Address(_)
             | StoreError::Corrupt { .. }
             | StoreError::Decode(_)
@@ -181,7 +189,9 @@ impl ApiError {
             Self::TooManyPending => StatusCode::TOO_MANY_REQUESTS,
             Self::SecretNeeded => StatusCode::UNAUTHORIZED,
             Self::SecretWrong => StatusCode::FORBIDDEN,
-            Self::TooManyStreams | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyStreams | Self::Unavailable(_) | Self::Held(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal(..) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -207,7 +217,7 @@ impl ApiError {
             Self::SecretWrong => "secret_wrong".into(),
             Self::AlreadyFinal => "already_final".into(),
             Self::TooManyStreams => "too_many_streams".into(),
-            Self::Unavailable(_) => "unavailable".into(),
+            Self::Unavailable(_) | Self::Held(_) => "unavailable".into(),
             Self::Internal(..) => "internal".into(),
         }
     }
@@ -251,7 +261,7 @@ impl ApiError {
             Self::TooManyStreams => {
                 "Too many live streams are open here. Ask again later, or poll the document.".into()
             }
-            Self::Unavailable(_) => {
+            Self::Unavailable(_) | Self::Held(_) => {
                 "Portcall cannot reach its store right now. Nothing is lost; try again.".into()
             }
             Self::Internal(..) => {
@@ -277,7 +287,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<u32> {
         match self {
             Self::TooManyPending | Self::TooManyStreams => Some(10),
-            Self::Unavailable(_) => Some(5),
+            Self::Unavailable(_) | Self::Held(_) => Some(5),
             _ => None,
         }
     }
@@ -285,7 +295,7 @@ impl ApiError {
     /// For the log line of the request: the whole chain of a fault of ours.
     fn cause(&self) -> Option<String> {
         match self {
-            Self::Unavailable(_) | Self::Internal(..) => Some(chain(self)),
+            Self::Unavailable(_) | Self::Held(_) | Self::Internal(..) => Some(chain(self)),
             _ => None,
         }
     }
@@ -400,6 +410,7 @@ mod tests {
             ApiError::AlreadyFinal,
             ApiError::TooManyStreams,
             ApiError::Unavailable(StoreError::Timeout { doing: "read a submission" }),
+            ApiError::Held(Duration::from_secs(20)),
             ApiError::Internal("a secret thing".into(), None),
         ]
     }
@@ -444,6 +455,7 @@ mod tests {
             (403, "secret_wrong"),
             (409, "already_final"),
             (503, "too_many_streams"),
+            (503, "unavailable"),
             (503, "unavailable"),
             (500, "internal"),
         ];

@@ -20,13 +20,16 @@ use crate::{
 /// The public side.
 pub fn router(state: AppState) -> Router {
     // From the outside in. The security headers come first so that every answer has them, whoever
-    // made it. Then the request gets its id and its log line, which must see the answer of a panic
-    // too. Panics end there. The limit on bodies is innermost: its refusal is a problem like any
+    // made it, and with them what a process that was told to stop adds. Then the request gets its id
+    // and its log line, which must see the answer of a panic too. Panics end there. Within that no
+    // request is held for ever. The limit on bodies is innermost: its refusal is a problem like any
     // other, with headers and a log line.
     let layers = ServiceBuilder::new()
         .layer(middleware::map_response(layers::secure))
+        .layer(middleware::map_response_with_state(state.clone(), layers::let_go))
         .layer(middleware::from_fn(layers::observe))
         .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(middleware::from_fn(layers::hold))
         .layer(middleware::from_fn(layers::limit_body));
     table()
         .fallback(pages::file)

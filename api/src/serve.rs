@@ -1,6 +1,19 @@
-//! The process around the router: waiting for the store, watching it, serving, draining.
+//! The process around the router: waiting for the store, watching it, serving, and the end of it:
+//!
+//! ```text
+//!  told to stop ──► not ready, still accepting ──► closing ──────────────────► ended
+//!                   (PORTCALL_API_DRAIN_MS, so     no new connection, open
+//!                   that balancers see it first)   requests are answered, live
+//!                                                  streams are told to come back
+//!                                                  (PORTCALL_API_GRACE_MS at most)
+//! ```
 
-use std::{future::IntoFuture as _, time::Duration};
+use std::{
+    future::IntoFuture as _,
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use axum::serve::ListenerExt as _;
 use portcall_shared::{
@@ -8,19 +21,25 @@ use portcall_shared::{
     ops::{Readiness, Ready},
     retry,
     shutdown::{self, Drained},
-    store::{Store, StoreError},
+    store::{
+        Store, StoreError,
+        processes::{Listed, Process},
+    },
 };
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
-use crate::{map::follow, problem::chain, router::router, state::AppState};
+use crate::{layers::HELD, map::follow, problem::chain, router::router, state::AppState};
 
-/// How long open requests may take to end after the process was told to stop.
-const GRACE: Duration = Duration::from_secs(20);
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// How often it is looked whether the store answers.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long the store may take to answer that.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long it may be silent before a process that was ready no longer is. An election is no reason
+/// to take every process from the balancer: who comes meanwhile is held, and answered after it.
+const SILENCE: Duration = HELD;
 
 /// Brings the database up to date, however long it takes until it is there. Answers whether it is,
 /// or the process was told to stop first.
@@ -36,7 +55,7 @@ pub async fn migrate(
     loop {
         let tried = tokio::select! {
             tried = store.migrate() => tried,
-            () = stop.cancelled() => return Ok(Reached::Stopped),
+            () = stop.cancelled() => return Ok(stopped(store).await),
         };
         let error = match tried {
             Ok(()) => return Ok(Reached::Store),
@@ -47,9 +66,14 @@ pub async fn migrate(
         tracing::warn!(error = chain(&error), "the database does not answer, will retry");
         tokio::select! {
             _ = pauses.wait() => {}
-            () = stop.cancelled() => return Ok(Reached::Stopped),
+            () = stop.cancelled() => return Ok(stopped(store).await),
         }
     }
+}
+
+async fn stopped(store: &Store) -> Reached {
+    store.close(ANSWER).await;
+    Reached::Stopped
 }
 
 /// What waiting for the store came to.
@@ -61,18 +85,37 @@ pub enum Reached {
     Stopped,
 }
 
+/// Takes the address of the public side. Whoever connects is refused until there is something to
+/// serve, which a balancer mends by trying another; a connection that waited would hang.
+///
+/// # Errors
+/// When the address is taken, or is none of this machine's.
+pub fn take(addr: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    Ok(socket)
+}
+
 /// Serves until the process is told to stop, then lets open requests end.
 ///
 /// # Errors
-/// When the listener breaks.
-pub async fn serve(listener: TcpListener, app: AppState, ready: Ready) -> std::io::Result<Drained> {
-    follow::reload(&app).await;
+/// When the socket cannot listen, or the database is no longer for this version.
+pub async fn serve(socket: TcpSocket, app: AppState, ready: Ready) -> io::Result<Drained> {
+    let (stop, store, grace) = (app.stop.clone(), app.store.clone(), app.settings.grace);
+    let listed = tokio::select! {
+        listed = start(&app) => listed.map_err(io::Error::other)?,
+        () = stop.told.cancelled() => {
+            store.close(ANSWER).await;
+            return Ok(Drained::InTime);
+        }
+    };
     let places = tokio::task::spawn_blocking(gazetteer::warm).await.unwrap_or_default();
-    let follower = tokio::spawn(follow::run(app.clone()));
-    let watcher = tokio::spawn(watch(app.clone(), ready));
+    let listener = socket.listen(BACKLOG)?;
     let addr = listener.local_addr()?;
     tracing::info!(%addr, places, pins = app.map.total(), "listening");
-    let (stop, store) = (app.stop.clone(), app.store.clone());
+    let follower = tokio::spawn(follow::run(app.clone()));
+    let watcher = tokio::spawn(watch(app.clone(), ready));
     let listener = listener.tap_io(|io| {
         // Live news are small and must not wait for more to send.
         if let Err(error) = io.set_nodelay(true) {
@@ -80,35 +123,55 @@ pub async fn serve(listener: TcpListener, app: AppState, ready: Ready) -> std::i
         }
     });
     let serving = axum::serve(listener, router(app))
-        .with_graceful_shutdown(stop.clone().cancelled_owned())
+        .with_graceful_shutdown(stop.closing.clone().cancelled_owned())
         .into_future();
     let mut result = Ok(());
-    let drained = shutdown::drain(async { result = serving.await }, stop.clone(), GRACE).await;
-    stop.cancel();
+    let work = async { result = serving.await };
+    let drained = shutdown::drain(work, stop.closing.clone(), grace).await;
+    stop.told.cancel();
+    stop.closing.cancel();
     for task in [follower, watcher] {
         if let Err(error) = task.await {
             tracing::error!(%error, "a task ended early");
         }
     }
+    listed.leave().await;
     store.close(ANSWER).await;
     result.map(|()| drained)
 }
 
-/// Keeps the readiness in line with the store.
+/// Lists the process and reads all pins, however long that takes.
+async fn start(app: &AppState) -> Result<Listed, StoreError> {
+    let process = Process::api(env!("CARGO_PKG_VERSION"));
+    let list = || app.store.list_process(process.clone());
+    let listed = retry::RECONNECT.run(StoreError::again, list).await?;
+    follow::reload(app).await;
+    Ok(listed)
+}
+
+/// Keeps the readiness in line with the store until the process is told to stop; then it is not
+/// ready at once, and closes when whoever sends to it has had the time to see that.
 async fn watch(app: AppState, ready: Ready) {
+    let told = &app.stop.told;
+    let mut answered = None;
     loop {
-        let answered = tokio::select! {
-            answered = tokio::time::timeout(ANSWER, app.store.ping()) => answered,
-            () = app.stop.cancelled() => break,
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(ANSWER, app.store.ping()) => answer,
+            () = told.cancelled() => break,
         };
-        ready.set(match answered {
-            Ok(Ok(())) => Readiness::Ready,
-            Ok(Err(_)) | Err(_) => Readiness::NotReady("the database does not answer".to_owned()),
-        });
+        if let Ok(Ok(())) = answer {
+            answered = Some(Instant::now());
+            ready.set(Readiness::Ready);
+        } else if answered.is_none_or(|at| at.elapsed() >= SILENCE) {
+            ready.set(Readiness::NotReady("the database does not answer".to_owned()));
+        }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            () = app.stop.cancelled() => break,
+            () = told.cancelled() => break,
         }
     }
+    // Nobody sends to what is not ready.
+    let used = ready.get() == Readiness::Ready;
     ready.set(Readiness::NotReady("stopping".to_owned()));
+    app.stop.linger(if used { app.settings.drain } else { Duration::ZERO }).await;
 }

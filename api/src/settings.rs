@@ -29,6 +29,10 @@ pub struct Settings {
     pub competition_event: Option<EventSlug>,
     /// How long admission may take inside a POST.
     pub admission_budget: Duration,
+    /// How long it goes on accepting after it was told to stop, for balancers to learn of it.
+    pub drain: Duration,
+    /// How long open requests may take to end after that.
+    pub grace: Duration,
 }
 
 impl Settings {
@@ -53,6 +57,8 @@ impl Settings {
             web_dir: PathBuf::from(reader.text("PORTCALL_WEB_DIR")),
             competition_event: slug(&reader),
             admission_budget: reader.millis("PORTCALL_ADMISSION_BUDGET_MS", 50..=10_000),
+            drain: reader.millis("PORTCALL_API_DRAIN_MS", 0..=60_000),
+            grace: reader.millis("PORTCALL_API_GRACE_MS", 0..=120_000),
         };
         let shown = reader.finish()?;
         Ok((settings, shown))
@@ -104,6 +110,7 @@ mod tests {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.public_url, "http://127.0.0.1:8080");
         assert_eq!(settings.admission_budget, Duration::from_secs(2));
+        assert!(settings.grace > crate::layers::HELD, "whoever is held is answered");
     }
 
     #[test]
@@ -113,6 +120,8 @@ mod tests {
             ("PORTCALL_COMPETITION_EVENT", "Not A Slug"),
             ("PORTCALL_API_ADDR", "127.0.0.1:9080"),
             ("PORTCALL_ADMISSION_BUDGET_MS", "1"),
+            ("PORTCALL_API_DRAIN_MS", "60001"),
+            ("PORTCALL_API_GRACE_MS", "120001"),
         ]);
         let mut wrong = wrong.unwrap_err();
         wrong.sort();
@@ -120,6 +129,8 @@ mod tests {
             wrong,
             [
                 "PORTCALL_ADMISSION_BUDGET_MS",
+                "PORTCALL_API_DRAIN_MS",
+                "PORTCALL_API_GRACE_MS",
                 "PORTCALL_API_OPS_ADDR",
                 "PORTCALL_COMPETITION_EVENT",
                 "PORTCALL_PUBLIC_URL",

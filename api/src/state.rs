@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use portcall_shared::{
     domain::ids::EventSlug,
     registry::Registry,
+    shutdown::Stop,
     store::{
         Store, StoreError,
         events::EventVersion,
         stats::{Pace, Stats},
     },
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{cache::Brief, live::Hub, map::index::MapIndex, problem::ApiError, settings::Settings};
 
@@ -40,7 +40,7 @@ pub struct Shared {
     /// Who follows what.
     pub hub: Hub,
     /// The end of the process.
-    pub stop: CancellationToken,
+    pub stop: Stop,
     stats: Brief<EventSlug, Arc<Stats>>,
     pace: Brief<(), Arc<Pace>>,
     versions: Brief<(EventSlug, i32), Option<EventVersion>>,
@@ -58,7 +58,7 @@ impl std::ops::Deref for AppState {
 impl AppState {
     /// The bag of one process.
     #[must_use]
-    pub fn new(settings: Settings, store: Store, stop: CancellationToken) -> Self {
+    pub fn new(settings: Settings, store: Store, stop: Stop) -> Self {
         let common = &settings.common;
         let (plain, private) = (common.http_registries.clone(), common.private_registries.clone());
         let registry = Registry::with_private(plain, private);
@@ -68,7 +68,7 @@ impl AppState {
             store,
             registry,
             map: MapIndex::counting_from(started.unsigned_abs()),
-            hub: Hub::new(stop.clone()),
+            hub: Hub::new(stop.closing.clone()),
             stop,
             stats: Brief::new(STATS_GOOD),
             pace: Brief::new(PACE_GOOD),

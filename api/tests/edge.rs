@@ -8,10 +8,9 @@ use axum::{Router, body::Body};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use portcall_api::{router::router, settings::Settings, state::AppState};
-use portcall_shared::{settings::Reader, store::Store};
+use portcall_shared::{settings::Reader, shutdown::Stop, store::Store};
 use rstest::rstest;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 const HEADERS: [(&str, &str); 6] = [
@@ -44,18 +43,18 @@ impl Drop for Page {
     }
 }
 
-async fn api(page: &Page) -> Router {
+async fn api(page: &Page, stop: Stop) -> Router {
     let dir = page.0.to_str().unwrap().to_owned();
     let given = BTreeMap::from([("PORTCALL_WEB_DIR".to_owned(), dir)]);
     let (settings, _) = Settings::read(Reader::from_map(given)).unwrap();
     // Nothing listens there, and nothing here asks it.
     let store = Store::open("mongodb://127.0.0.1:1/?replicaSet=rs", "edge", "test").await.unwrap();
-    router(AppState::new(settings, store, CancellationToken::new()))
+    router(AppState::new(settings, store, stop))
 }
 
 async fn ask(request: Request<Body>) -> Response<Body> {
     let page = Page::built();
-    api(&page).await.oneshot(request).await.unwrap()
+    api(&page, Stop::default()).await.oneshot(request).await.unwrap()
 }
 
 fn get(path: &str) -> Request<Body> {
@@ -111,6 +110,24 @@ async fn every_answer_has_the_security_headers(
     } else {
         assert!(type_.contains("charset=utf-8"), "{type_}");
     }
+}
+
+#[rstest]
+#[case(get("/"))]
+#[case(get("/api/v1/nothing"))]
+#[case(post("/api/v1/events/e/submissions", "{"))]
+#[tokio::test]
+async fn connections_are_let_go_from_when_the_process_is_told_to_stop(
+    #[case] request: Request<Body>,
+) {
+    let (page, stop) = (Page::built(), Stop::default());
+    let api = api(&page, stop.clone()).await;
+    let again = Request::get(request.uri()).body(Body::empty()).unwrap();
+    let before = api.clone().oneshot(request).await.unwrap();
+    assert_eq!(text(&before, "connection"), "");
+    stop.told.cancel();
+    let after = api.oneshot(again).await.unwrap();
+    assert_eq!(text(&after, "connection"), "close");
 }
 
 #[rstest]
@@ -205,7 +222,7 @@ async fn what_is_not_there(#[case] path: &str) {
 async fn a_page_that_is_not_built_says_so() {
     let page = Page::built();
     std::fs::remove_file(page.0.join("index.html")).unwrap();
-    let response = api(&page).await.oneshot(get("/")).await.unwrap();
+    let response = api(&page, Stop::default()).await.oneshot(get("/")).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert!(String::from_utf8_lossy(&body).contains("npm run build"));

@@ -85,7 +85,13 @@ json = [
 
 fn event() -> EventVersion {
     let event: Event = event_file::parse(EVENT).unwrap();
-    EventVersion { version: 3, applied_at: NOW, event: Arc::new(event), source: EVENT.to_owned() }
+    EventVersion {
+        version: 3,
+        applied_at: NOW,
+        event: Arc::new(event),
+        source: EVENT.to_owned(),
+        schema: 1,
+    }
 }
 
 fn id(last: u128) -> Uuid {
@@ -276,7 +282,7 @@ fn events_are_listed_open_ones_first() {
     let version = |slug: &str, times: &str| {
         let source = format!("slug = \"{slug}\"\ntitle = \"{slug}\"\n{times}\n{}", &checks());
         let event = Arc::new(event_file::parse(&source).unwrap());
-        EventVersion { version: 1, applied_at: NOW, event, source }
+        EventVersion { version: 1, applied_at: NOW, event, source, schema: 1 }
     };
     let events = [
         version("closed", "opens = 2026-03-01T00:00:00Z\ncloses = 2026-03-10T00:00:00Z"),

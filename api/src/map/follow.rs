@@ -33,14 +33,14 @@ const WAITING: usize = 1024;
 /// Follows the store until the process stops.
 pub async fn run(app: AppState) {
     let (to, mut from) = mpsc::channel(WAITING);
-    let feed = app.store.follow(Interest::All, to, app.stop.clone());
+    let feed = app.store.follow(Interest::All, to, app.stop.closing.clone());
     let take_in = async {
         let mut reconcile = tokio::time::interval(RECONCILE);
         reconcile.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         reconcile.reset();
         loop {
             tokio::select! {
-                () = app.stop.cancelled() => return,
+                () = app.stop.closing.cancelled() => return,
                 news = from.recv() => match news {
                     None => return,
                     Some(Feed::Changed(submission)) => changed(&app, *submission),
@@ -95,7 +95,7 @@ pub async fn reload(app: &AppState) {
     loop {
         let read = tokio::select! {
             read = app.read_map() => read,
-            () = app.stop.cancelled() => return,
+            () = app.stop.closing.cancelled() => return,
         };
         match read {
             Ok(changed) => {
@@ -109,7 +109,7 @@ pub async fn reload(app: &AppState) {
         }
         tokio::select! {
             _ = pauses.wait() => {}
-            () = app.stop.cancelled() => return,
+            () = app.stop.closing.cancelled() => return,
         }
     }
 }
@@ -121,7 +121,7 @@ async fn send_numbers(app: &AppState) {
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            () = app.stop.cancelled() => return,
+            () = app.stop.closing.cancelled() => return,
         }
         for event in app.hub.stale_events() {
             match app.stats_now(&event).await {

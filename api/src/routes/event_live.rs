@@ -1,5 +1,7 @@
 //! `GET /api/v1/events/{event}/live`: pins and numbers of an event as they change, as server-sent
 //! events: `hello`, then `pin`, `stats`, and `reset` when the map is to be read again.
+//!
+//! No event has an id: whoever comes back, to whichever process, reads the map again.
 
 use std::convert::Infallible;
 
@@ -14,7 +16,7 @@ use futures::{StreamExt as _, stream};
 use portcall_shared::domain::ids::EventSlug;
 
 use super::submission_live::HEARTBEAT;
-use crate::{extract::Id, problem::ApiError, state::AppState};
+use crate::{extract::Id, live, problem::ApiError, state::AppState};
 
 /// What happens on the map from now on.
 ///
@@ -34,6 +36,7 @@ pub async fn follow(
         let next = news.next().await?;
         Some((Event::default().event(next.name).data(&next.data), news))
     });
-    let events = stream::iter([hello]).chain(rest).map(Ok::<_, Infallible>);
+    let farewell = stream::once(async { live::farewell() });
+    let events = stream::iter([hello]).chain(rest).chain(farewell).map(Ok::<_, Infallible>);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }

@@ -1,22 +1,28 @@
 //! `GET /api/v1/submissions/{id}/live`: a submission as it changes, as server-sent events.
+//!
+//! An event's id is the revision of the document in it, which the store counts, so it means the
+//! same to every process: whoever comes back to another one gets the document as it is now, and so
+//! misses nothing; whoever has the last of a submission that has ended is told so (204, after which
+//! an `EventSource` does not come back).
 
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
     extract::State,
     response::{
-        IntoResponse, Sse,
+        IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
     },
 };
 use futures::stream;
+use http::{HeaderMap, HeaderName, StatusCode};
 use portcall_shared::domain::{ids::SubmissionId, submission::Submission};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::status;
 use crate::{
     extract::Id,
-    live::{News, SubmissionStream},
+    live::{self, News, SubmissionStream},
     problem::ApiError,
     state::AppState,
     views::submission::QueueView,
@@ -30,6 +36,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// So many looks pass until the store is read even without news: news are a hint.
 const LOOKS: u32 = 3;
 
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// The document now and after every change, until the submission has ended.
 ///
 /// # Errors
@@ -37,10 +45,14 @@ const LOOKS: u32 = 3;
 pub async fn follow(
     State(app): State<AppState>,
     Id(id): Id<SubmissionId>,
-) -> Result<impl IntoResponse, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     // Followed before it is read, so that no change falls between the two.
     let news = app.hub.follow_submission(id)?;
     let submission = status::find(&app, id).await?;
+    if submission.life.state.is_final() && last_seen(&headers) == Some(submission.revision) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     look.reset();
@@ -49,7 +61,12 @@ pub async fn follow(
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
+}
+
+/// The revision that the client saw last, if it says.
+fn last_seen(headers: &HeaderMap) -> Option<i64> {
+    headers.get(LAST_EVENT_ID)?.to_str().ok()?.parse().ok()
 }
 
 struct Follower {
@@ -70,18 +87,32 @@ enum Sent {
     This(i64, Option<QueueView>),
     /// Something older than what is known here.
     Unknown,
-    /// A final state.
+    /// A final state, or the farewell.
     End,
 }
 
 impl Follower {
-    /// The next event; nothing after the one with a final state, or when the process stops.
+    /// The next event; the farewell when the process closes, whatever is being waited for; nothing
+    /// after that, or after a final state.
     async fn next(&mut self) -> Option<Event> {
+        if self.sent == Sent::End {
+            return None;
+        }
+        let closing = self.app.stop.closing.clone();
+        tokio::select! {
+            biased;
+            () = closing.cancelled() => {
+                self.sent = Sent::End;
+                Some(live::farewell())
+            }
+            event = self.news() => event,
+        }
+    }
+
+    async fn news(&mut self) -> Option<Event> {
         loop {
-            match self.sent {
-                Sent::End => return None,
-                Sent::Nothing => {}
-                Sent::This(..) | Sent::Unknown => self.change().await?,
+            if self.sent != Sent::Nothing {
+                self.change().await?;
             }
             let now = match waiting::place(&self.app, &self.submission).await {
                 Ok(queue) => Sent::This(self.submission.revision, queue),
