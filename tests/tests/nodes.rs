@@ -242,6 +242,70 @@ async fn what_is_graded_while_a_canary_fails_is_given_back() -> Result<()> {
     world.finish().await
 }
 
+/// With a timer of an hour only the order can have found it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_somebody_wants_is_run_at_once_and_told() -> Result<()> {
+    let world = World::of(Event::config()).workers(0).start().await?;
+    let name = format!("{}-wanted", world.name);
+    let canary = canary_of_its_own(&world, "wanted")?;
+    let file = program(&world, "wanted-canary", &canary)?;
+    let file = file.to_str().context("a path that is not UTF-8")?;
+    let settings = [("PORTCALL_CANARY_BIN", file), ("PORTCALL_CANARY_EVERY_S", "3600")];
+    let (service, range) = start(&world, &name, &settings)?;
+    let service = service.ready().await?;
+    let known = wait_node(&world, &name, "fit").await?;
+    let before = known["canary"]["at"].clone();
+    let host = known["node"]["name"].as_str().context("a name")?.to_owned();
+    let (ended, told) = world.portcall(&["nodes", "canary", &host, "--wait"]).await?;
+    assert_eq!(ended, Ended::Code(0), "{told}");
+    assert!(told.contains(&format!("{host}: {name}: passed")), "{told}");
+    let known = node(&world, &name).await?;
+    assert_ne!(known["canary"]["at"], before, "{known:#}");
+    assert_eq!(known["canary"]["ordered"], 1, "{known:#}");
+
+    // The control: under the name of its image lies another program.
+    let layer = Layer::of(&[File::program("canary", unfit(&canary)?)])?;
+    let other = Recipe::scratch().layer(layer).config("Entrypoint", json!(["/canary"]));
+    world.engine.load(&image_of(&canary), &other).await?;
+    let (ended, told) = world.portcall(&["nodes", "canary", &host, "--wait"]).await?;
+    assert_eq!(ended, Ended::Code(1), "{told}");
+    assert!(told.contains("FAILED: ") && told.contains("af_packet missing"), "{told}");
+    wait_not_ready(&world, service.ops, &["failed the canary", "af_packet missing"]).await?;
+    end(&world, service, range).await?;
+    world.engine.forget(&image_of(&canary)).await?;
+    world.finish().await
+}
+
+/// An order outlives the worker that followed it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_starts_on_a_drained_node_takes_nothing() -> Result<()> {
+    let mut world = World::of(Event::config().limits("ready_s = 15")).start().await?;
+    let known = wait_node(&world, world.workers[0].process.name(), "fit").await?;
+    let host = known["node"]["name"].as_str().context("a name")?.to_owned();
+    let (ended, told) = world.portcall(&["nodes", "drain", &host, "--wait"]).await?;
+    assert_eq!(ended, Ended::Code(0), "{told}");
+    world.workers[0].process.terminate()?;
+    world.workers[0].process.wait(PATIENCE).await?;
+    let image = world.app("ok", "Gordon").await?;
+    let id = world.client.submit(&Submission::of("Gordon").image(&image)).await?.id;
+
+    let name = format!("{}-later", world.name);
+    let (service, range) = start(&world, &name, &[])?;
+    wait_not_ready(&world, service.ops, &[&host, "was drained by"]).await?;
+    wait::until("it has nothing there any more", PATIENCE, || async {
+        let node = node(&world, &name).await.ok();
+        Ok(node.filter(|node| node["duty"] == "drained"))
+    })
+    .await?;
+    assert_eq!(service.metric("portcall_claims_total").await?, 0.0);
+    assert_eq!(world.client.document(&id).await?["state"], "queued");
+    let (ended, told) = world.portcall(&["nodes", "undrain", &host]).await?;
+    assert_eq!(ended, Ended::Code(0), "{told}");
+    world.client.wait_passed(&id, PATIENCE).await?;
+    end(&world, service, range).await?;
+    world.finish().await
+}
+
 /// Without room nothing is claimed; and what another worker may have just pulled stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_takes_no_work_and_takes_nothing_from_other_workers() -> Result<()> {

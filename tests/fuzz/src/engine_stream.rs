@@ -77,6 +77,7 @@ pub fn check(input: &[u8]) {
             );
         }
         Ok(Pulled::AlreadyThere) => panic!("it was not there before"),
+        Ok(Pulled::WhenStarted) => panic!("an engine fetches it at once"),
         Err(PullFailure::Slow { .. }) => panic!("it hangs"),
         Err(failure) => said(failure),
     }
@@ -126,6 +127,7 @@ impl Engine {
         };
         let settings = EngineSettings {
             host: format!("unix://{}", path.display()),
+            certs: None,
             worker: WorkerId::new(),
             key: LabelKey([7; 32]),
             prober: "/nonexistent".into(),

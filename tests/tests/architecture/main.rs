@@ -4,6 +4,7 @@
 //! Each check is a function of the files; it runs on the checkout, and on a planted file that it
 //! must complain about, so that a check which has stopped looking is noticed.
 
+mod deployment;
 mod driver;
 mod manifests;
 mod metrics;

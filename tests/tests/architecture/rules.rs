@@ -102,8 +102,12 @@ pub(crate) const DRIVER: &[&str] = &[
 pub(crate) const TASKS: &[&str] = &["call", "persist", "spawn"];
 
 /// What may ask the driver directly, and why.
-pub(crate) const DIRECT: &[(&str, &str)] =
-    &[("initiate", "a client of its own, for a set that is made")];
+pub(crate) const DIRECT: &[(&str, &str)] = &[
+    ("initiate", "a client of its own, for a set that is made"),
+    ("members", "the same, for a set that is looked at"),
+    ("replace", "the same, for a set with a member that is lost"),
+    ("force", "the same, for a set whose quorum is lost"),
+];
 
 /// Where something may be waited for with an end to it, in the store.
 pub(crate) const MAY_GIVE_UP: &[&str] = &["shared/src/store/mod.rs", "shared/src/store/feed.rs"];

@@ -123,7 +123,7 @@ pub(crate) fn undocumented(sources: &[Source]) -> Vec<String> {
 }
 
 pub(crate) fn is_program(source: &Source) -> bool {
-    let by_name = ["rs", "ts", "tsx", "js", "mjs", "sh", "py"].iter().any(|e| source.is(e));
+    let by_name = ["rs", "ts", "tsx", "js", "mjs", "sh", "py", "yaml"].iter().any(|e| source.is(e));
     by_name || source.text.starts_with("#!")
 }
 
