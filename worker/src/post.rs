@@ -88,6 +88,11 @@ impl Charge {
         self.known && !self.is_away()
     }
 
+    /// Whether other workers keep all of the node's slots: this one is there for when they go.
+    pub(crate) fn is_spare(&self) -> bool {
+        self.serves() && self.slots == 0 && self.room.is_some_and(|room| room > 0)
+    }
+
     /// Whether nothing is to be there.
     pub(crate) fn is_away(&self) -> bool {
         self.drained.is_some() || self.down.is_some()
@@ -207,7 +212,7 @@ impl Post {
         if why.is_some() {
             return why;
         }
-        if self.open_slots.count() == 0 {
+        if self.open_slots.count() == 0 && !self.charge.borrow().is_spare() {
             return Some(match &self.name {
                 Some(name) => format!("no slot is open on node {name}"),
                 None => "no slot is open at the Docker endpoint".to_owned(),
@@ -344,6 +349,21 @@ mod tests {
         ] {
             assert_eq!((charge.kept(), charge.serves()), (kept, serves), "{charge:?}");
             assert_eq!([0, 1, 2].map(|n| charge.keeps(n)), [0, 1, 2].map(|n| n < kept));
+        }
+    }
+
+    #[test]
+    fn a_worker_without_a_share_is_a_spare_one_where_others_have_the_slots() {
+        let spare = Charge { known: true, room: Some(1), ..Charge::default() };
+        assert!(spare.is_spare());
+        for other in [
+            Charge { slots: 1, ..spare.clone() },
+            Charge { known: false, ..spare.clone() },
+            Charge { room: Some(0), ..spare.clone() },
+            Charge { room: None, ..spare.clone() },
+            Charge { down: Some("away".to_owned()), ..spare.clone() },
+        ] {
+            assert!(!other.is_spare(), "{other:?}");
         }
     }
 }

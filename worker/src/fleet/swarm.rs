@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A slot is an overlay of its own. Its prober is a plain container on the manager that answered when
-//! it was opened; managers are drained, so the scheduler puts nothing beside it. On the grader node
+//! it was opened: managers have to be active for that (an engine 20.10 lets no container into an overlay
+//! on a drained node), and strangers are kept from them by each service's constraints. On the grader node
 //! the anchor, a service of ours, keeps the overlay there: an engine takes a network down when its last
 //! container leaves, and a start at that moment fails. Strangers' containers are services with one task
 //! each: made without one, read back whole, and only then given it.
