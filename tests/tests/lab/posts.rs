@@ -165,7 +165,8 @@ fn attempts(documents: &[Value]) -> BTreeMap<String, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slots_follow_the_graders_that_come_and_are_drained_while_submissions_run() -> Result<()> {
+async fn full_slots_follow_the_graders_that_come_and_are_drained_while_submissions_run()
+-> Result<()> {
     let plan = Plan {
         managers: 1,
         graders: 2,
