@@ -17,7 +17,7 @@
 //!          └── otherwise: an orphan; seen so twice in a row ─► removed
 //! ```
 //!
-//! Every worker runs one. Two that do the same at the same time do it once: leases end by a
+//! Every worker runs one, and goes a last round for its own things when it ends. Two that do the same at the same time do it once: leases end by a
 //! conditional write, and what is gone already is counted as gone.
 
 use std::{
@@ -90,6 +90,20 @@ impl Reaper {
             }
             self.repair().await;
         }
+    }
+
+    /// The last round, when nothing works here any more: what is still there of this worker's own
+    /// goes, since no other worker may be there to find it.
+    pub(crate) async fn leave(self) {
+        let sweep = match self.worker.nodes.sweep().await {
+            Ok(sweep) => sweep,
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for what is left here: others will");
+                return;
+            }
+        };
+        let own = |found: &&Found| found.worker == self.worker.claimant.id;
+        self.remove_all(sweep.found.iter().filter(own)).await;
     }
 
     /// Each part for itself: one that fails does not keep the others from their work.
@@ -203,14 +217,17 @@ impl Reaper {
         let suspects = orphans.iter().map(|found| found.id.clone()).collect();
         let before = std::mem::replace(&mut self.suspects, suspects);
         let certain = orphans.into_iter().filter(|found| before.contains(&found.id));
+        self.remove_all(certain).await;
+        Ok(())
+    }
+
+    async fn remove_all(&self, certain: impl Iterator<Item = &Found>) {
         // Networks last: one with something in it cannot be removed.
         let (networks, others): (Vec<_>, Vec<_>) =
             certain.partition(|found| found.object == Object::Network);
-        let this = &*self;
         for kind in [others, networks] {
-            stream::iter(kind).for_each_concurrent(REMOVALS, |found| this.remove(found)).await;
+            stream::iter(kind).for_each_concurrent(REMOVALS, |found| self.remove(found)).await;
         }
-        Ok(())
     }
 
     fn is_orphan(

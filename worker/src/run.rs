@@ -23,6 +23,7 @@ use crate::{
     notes::{NodeNotes, What},
     one,
     posts::Context,
+    reaper::Reaper,
     wake::{self, Pace},
     worker::Worker,
 };
@@ -34,6 +35,8 @@ pub(crate) const IDLE_LOOK: Duration = Duration::from_secs(5);
 pub const FINISH: Duration = Duration::from_secs(20);
 /// How long handing back and cleaning may take after that.
 const HAND_BACK: Duration = Duration::from_secs(60);
+/// How long looking for what is left of this worker's own may take, and removing it.
+const LAST_ROUND: Duration = Duration::from_secs(20);
 /// How many offers may wait: more than there are slots.
 const OFFERS: usize = 256;
 
@@ -64,7 +67,7 @@ impl Worker {
         let (worker, stopped, last) = (self.clone(), stop.clone(), ended.clone());
         let beating = tokio::spawn(async move { worker.beat(stopped, last).await });
         let (worker, stopped) = (self.clone(), stop.clone());
-        tasks.spawn(async move { crate::reaper::Reaper::new(worker).run(stopped).await });
+        tasks.spawn(async move { Reaper::new(worker).run(stopped).await });
         tasks.close();
 
         stop.cancelled().await;
@@ -75,6 +78,9 @@ impl Worker {
             if tokio::time::timeout(HAND_BACK, tasks.wait()).await.is_err() {
                 tracing::error!("stopping with gradings unfinished: their leases will expire");
             }
+        }
+        if tokio::time::timeout(LAST_ROUND, Reaper::new(self.clone()).leave()).await.is_err() {
+            tracing::warn!("stopping with something left at the endpoint: other workers remove it");
         }
         ended.cancel();
         if let Err(error) = beating.await {
