@@ -17,8 +17,9 @@
 //!          └── otherwise: an orphan; seen so twice in a row ─► removed
 //! ```
 //!
-//! Every worker runs one, and goes a last round for its own things when it ends. Two that do the same at the same time do it once: leases end by a
-//! conditional write, and what is gone already is counted as gone.
+//! Every worker runs one, and goes a last round for its own things when it ends. Two that do the same
+//! at the same time do it once: leases end by a conditional write, and what is gone already is counted
+//! as gone.
 
 use std::{
     collections::HashSet,

@@ -16,8 +16,8 @@ const NOTICED: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_swarm_of_three_managers_loses_its_leader_and_a_grader_and_gets_both_back() -> Result<()>
-{
+async fn full_a_swarm_of_three_managers_loses_its_leader_and_a_grader_and_gets_both_back()
+-> Result<()> {
     let lab = Lab::of(Plan { database: Database::None, slots: Some(3), ..Plan::default() }).await?;
     roles(&lab).await?;
     graders_have_their_settings(&lab).await?;

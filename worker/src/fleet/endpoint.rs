@@ -121,7 +121,7 @@ impl Endpoint {
                 match at(Arc::clone(address)).await {
                     Err(failed) if is_the_managers(&failed) => {
                         address.forget();
-                        leaderless |= is_leaderless(&failed);
+                        leaderless |= may_be_electing(&failed);
                         tracing::debug!(manager = %address, error = %failed, "moving on");
                         error = Some(failed);
                     }
@@ -168,6 +168,14 @@ pub(super) fn is_the_managers(error: &FleetError) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether its swarm may have a leader soon: it says that there is none, or it was there and went
+/// silent, as managers do over a request that they hand on to a leader who is just gone.
+fn may_be_electing(error: &FleetError) -> bool {
+    let fell_silent = |doing: &str| doing != address::GREETS;
+    is_leaderless(error)
+        || matches!(error, FleetError::Deadline { doing, .. } if fell_silent(doing))
 }
 
 /// "The swarm does not have a leader", and what managers say while they look for one.

@@ -13,7 +13,7 @@ use portcall_worker::fleet::{
 use crate::world::{SOON, World, ask, settings};
 
 #[tokio::test]
-async fn the_leader_is_killed_between_starts_and_every_start_succeeds() -> Result<()> {
+async fn full_the_leader_is_killed_between_starts_and_every_start_succeeds() -> Result<()> {
     let mut world = World::of(3, 1).await?;
     // The prober is on one that does not lead.
     let leader = world.lab.leader().await?;
@@ -45,7 +45,7 @@ async fn the_leader_is_killed_between_starts_and_every_start_succeeds() -> Resul
 }
 
 #[tokio::test]
-async fn a_swarm_that_lost_its_quorum_is_a_fault_and_comes_back_by_itself() -> Result<()> {
+async fn full_a_swarm_that_lost_its_quorum_is_a_fault_and_comes_back_by_itself() -> Result<()> {
     let world = World::of(3, 1).await?;
     let fleet = world.fleet("g1").await?;
     world.lab.kill("m2").await?;

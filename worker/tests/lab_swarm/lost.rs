@@ -45,7 +45,7 @@ async fn clear(world: &World) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_node_that_is_cut_off_is_noticed_and_comes_back_clean() -> Result<()> {
+async fn full_a_node_that_is_cut_off_is_noticed_and_comes_back_clean() -> Result<()> {
     let world = World::of(1, 2).await?;
     let fleet = world.fleet("g1").await?;
     let slot = fleet.open_slot(0).await?;

@@ -28,8 +28,16 @@ async fn failure(
 }
 
 #[tokio::test]
-async fn what_a_node_or_the_scheduler_cannot_do_is_the_platforms_in_their_words() -> Result<()> {
+async fn what_is_not_started_on_one_swarm() -> Result<()> {
     let world = World::of(1, 1).await?;
+    nothing_is_asked_of_the_swarm_for_what_may_not_be_started(&world).await.context("nothing")?;
+    what_a_node_or_the_scheduler_cannot_do_is_the_platforms_in_their_words(&world).await?;
+    world.end().await
+}
+
+async fn what_a_node_or_the_scheduler_cannot_do_is_the_platforms_in_their_words(
+    world: &World,
+) -> Result<()> {
     let fleet = world.fleet("g1").await?;
     let slot = fleet.open_slot(0).await?;
     let image = world.image(&["serve", "hello"]).await?;
@@ -37,7 +45,7 @@ async fn what_a_node_or_the_scheduler_cannot_do_is_the_platforms_in_their_words(
     // Nothing of that digest is in the quarantine.
     let (name, _) = image.split_once('@').context("no digest")?;
     let missing = bare("app", &format!("{name}@sha256:{}", "0".repeat(64)), Profile::Ordinary);
-    match failure(&world, &fleet, &slot, &missing).await? {
+    match failure(world, &fleet, &slot, &missing).await? {
         StartFailure::Engine(FleetError::Ended { state: "refused", detail, .. }) => {
             ensure!(detail.contains("No such image"), "{detail}");
         }
@@ -49,7 +57,7 @@ async fn what_a_node_or_the_scheduler_cannot_do_is_the_platforms_in_their_words(
     // More processors than the node has; and, on the other side, as many as it has left.
     let mut greedy = world.spec(&fleet, "app", &image).await?;
     greedy.limits.cpus = 8.0;
-    match failure(&world, &fleet, &slot, &greedy).await? {
+    match failure(world, &fleet, &slot, &greedy).await? {
         StartFailure::Engine(FleetError::Unplaced { detail, .. }) => {
             ensure!(detail.contains("no suitable node"), "{detail}");
             ensure!(detail.contains("insufficient resources"), "{detail}");
@@ -77,12 +85,10 @@ async fn what_a_node_or_the_scheduler_cannot_do_is_the_platforms_in_their_words(
     assert_eq!(ask(&slot, &workload, 0, "/").await?, "later");
     workload.remove().await?;
     fleet.close_slot(slot).await?;
-    world.end().await
+    world.left_clean().await
 }
 
-#[tokio::test]
-async fn nothing_is_asked_of_the_swarm_for_what_may_not_be_started() -> Result<()> {
-    let world = World::of(1, 1).await?;
+async fn nothing_is_asked_of_the_swarm_for_what_may_not_be_started(world: &World) -> Result<()> {
     let fleet = world.fleet("g1").await?;
     let slot = fleet.open_slot(0).await?;
     let image = world.image(&["serve", "hello"]).await?;
@@ -96,7 +102,7 @@ async fn nothing_is_asked_of_the_swarm_for_what_may_not_be_started() -> Result<(
         digest.clone(),
     ] {
         let spec = bare("app", &refused, Profile::Ordinary);
-        match failure(&world, &fleet, &slot, &spec).await? {
+        match failure(world, &fleet, &slot, &spec).await? {
             StartFailure::Engine(FleetError::NotPinned(image)) => assert_eq!(image, refused),
             other => bail!("{other}"),
         }
@@ -104,7 +110,7 @@ async fn nothing_is_asked_of_the_swarm_for_what_may_not_be_started() -> Result<(
     let config = json!({ "Entrypoint": ["/app"], "Volumes": { "/proc/x": {} } });
     let image = world.image_with(config).await?;
     let spec = world.spec(&fleet, "app", &image).await?;
-    let refused = failure(&world, &fleet, &slot, &spec).await?;
+    let refused = failure(world, &fleet, &slot, &spec).await?;
     ensure!(matches!(refused, StartFailure::ConfigRefused { index: 0, .. }), "{refused}");
     // Our own canary is started as a canary and in no other way.
     let canary = fleet.start_canary(&slot, Profile::Strict).await?;
@@ -112,5 +118,5 @@ async fn nothing_is_asked_of_the_swarm_for_what_may_not_be_started() -> Result<(
     let manager = world.lab.docker("m1")?;
     ensure!(manager.list_services(None).await?.len() == 1, "the anchor alone");
     fleet.close_slot(slot).await?;
-    world.end().await
+    world.left_clean().await
 }

@@ -8,9 +8,19 @@ use serde_json::json;
 
 use crate::world::{SOON, World, ask, bare, ended};
 
+/// On one swarm, since each of these takes less time than a swarm does to come.
 #[tokio::test]
-async fn an_app_on_a_grader_node_is_asked_from_a_manager() -> Result<()> {
-    let world = World::of(1, 2).await?;
+async fn what_runs_as_it_should_on_one_swarm() -> Result<()> {
+    let world = World::of(3, 2).await?;
+    an_app_on_a_grader_node_is_asked_from_a_manager(&world).await.context("an app")?;
+    every_end_is_told_as_it_was(&world).await.context("every end")?;
+    slots_are_apart_and_one_that_is_dropped_is_swept(&world).await.context("slots")?;
+    many_slots_are_opened_at_once_on_subnets_of_their_own(&world).await.context("many slots")?;
+    an_image_without_a_command_that_can_run_is_its_authors(&world).await.context("commands")?;
+    world.end().await
+}
+
+async fn an_app_on_a_grader_node_is_asked_from_a_manager(world: &World) -> Result<()> {
     let fleet = world.fleet("g1").await?;
     let facts = fleet.facts().await?;
     assert_eq!((facts.name.as_str(), facts.api, facts.arch.as_str()), ("g1", (1, 41), "amd64"));
@@ -40,8 +50,8 @@ async fn an_app_on_a_grader_node_is_asked_from_a_manager() -> Result<()> {
     ensure!(!fleet.counts_roots());
     assert_eq!(fleet.written(&workload).await?, [None, None]);
     // They are where they belong, and nowhere else.
-    ensure!(tasks_on(&world, "g1").await? == 3, "two and the anchor");
-    ensure!(tasks_on(&world, "g2").await? == 0);
+    ensure!(tasks_on(world, "g1").await? == 3, "two and the anchor");
+    ensure!(tasks_on(world, "g2").await? == 0);
     workload.remove().await?;
     assert_eq!(fleet.slot_alive(&slot).await, SlotHealth::Alive);
 
@@ -56,7 +66,7 @@ async fn an_app_on_a_grader_node_is_asked_from_a_manager() -> Result<()> {
     ensure!(limits.contains(&(256 << 20).to_string()), "{limits}");
     workload.remove().await?;
     fleet.close_slot(slot).await?;
-    world.end().await
+    world.left_clean().await
 }
 
 /// Containers on a grader node.
@@ -64,9 +74,7 @@ async fn tasks_on(world: &World, host: &str) -> Result<usize> {
     Ok(world.lab.engine(host)?.inventory().await?.containers.len())
 }
 
-#[tokio::test]
-async fn every_end_is_told_as_it_was() -> Result<()> {
-    let world = World::of(1, 1).await?;
+async fn every_end_is_told_as_it_was(world: &World) -> Result<()> {
     let fleet = world.fleet("g1").await?;
     let slot = fleet.open_slot(0).await?;
     for (arguments, code, words) in [
@@ -90,12 +98,10 @@ async fn every_end_is_told_as_it_was() -> Result<()> {
     }
     assert_eq!(fleet.slot_alive(&slot).await, SlotHealth::Alive);
     fleet.close_slot(slot).await?;
-    world.end().await
+    world.left_clean().await
 }
 
-#[tokio::test]
-async fn slots_are_apart_and_one_that_is_dropped_is_swept() -> Result<()> {
-    let world = World::of(1, 2).await?;
+async fn slots_are_apart_and_one_that_is_dropped_is_swept(world: &World) -> Result<()> {
     let (one, other) = (world.fleet("g1").await?, world.fleet("g2").await?);
     let (first, second, third) =
         tokio::try_join!(one.open_slot(0), one.open_slot(1), other.open_slot(0))?;
@@ -141,13 +147,11 @@ async fn slots_are_apart_and_one_that_is_dropped_is_swept() -> Result<()> {
         .await?;
     }
     assert_eq!(world.nodes.sweep().await?.found, []);
-    world.end().await
+    world.left_clean().await
 }
 
 /// A manager answers for a network before its leader has furnished it: here four at the same time.
-#[tokio::test]
-async fn many_slots_are_opened_at_once_on_subnets_of_their_own() -> Result<()> {
-    let world = World::of(3, 2).await?;
+async fn many_slots_are_opened_at_once_on_subnets_of_their_own(world: &World) -> Result<()> {
     let (one, other) = (world.fleet("g1").await?, world.fleet("g2").await?);
     let opened = (0..4).map(|number| {
         let fleet = if number % 2 == 0 { &one } else { &other };
@@ -162,12 +166,10 @@ async fn many_slots_are_opened_at_once_on_subnets_of_their_own() -> Result<()> {
     }
     let closed = opened.into_iter().map(|(fleet, slot)| fleet.close_slot(slot));
     futures::future::try_join_all(closed).await?;
-    world.end().await
+    world.left_clean().await
 }
 
-#[tokio::test]
-async fn an_image_without_a_command_that_can_run_is_its_authors() -> Result<()> {
-    let world = World::of(1, 1).await?;
+async fn an_image_without_a_command_that_can_run_is_its_authors(world: &World) -> Result<()> {
     let fleet = world.fleet("g1").await?;
     let slot = fleet.open_slot(0).await?;
     for (config, words) in [
@@ -194,5 +196,5 @@ async fn an_image_without_a_command_that_can_run_is_its_authors() -> Result<()> 
         assert_eq!(fleet.slot_alive(&slot).await, SlotHealth::Alive, "{config}");
     }
     fleet.close_slot(slot).await?;
-    world.end().await
+    world.left_clean().await
 }

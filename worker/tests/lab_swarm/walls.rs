@@ -12,7 +12,7 @@ use portcall_worker::{
 use crate::world::{SOON, World};
 
 #[tokio::test]
-async fn a_grader_node_on_its_settings_passes_the_canary_under_both_profiles() -> Result<()> {
+async fn full_a_grader_node_on_its_settings_passes_the_canary_under_both_profiles() -> Result<()> {
     let world = World::of(1, 1).await?;
     let fleet = world.fleet("g1").await?;
     for profile in [Profile::Ordinary, Profile::Strict] {

@@ -90,14 +90,19 @@ impl World {
         Ok(ContainerSpec { declared, ..bare(alias, image, Profile::Ordinary) })
     }
 
-    /// Nothing of this world's is left in the lab, and the lab goes without leaving anything.
-    pub(crate) async fn end(self) -> Result<()> {
+    /// Nothing of this world's is left in the lab.
+    pub(crate) async fn left_clean(&self) -> Result<()> {
         let found = self.nodes.sweep().await?.found;
         ensure!(found.is_empty(), "left behind: {found:#?}");
         wait::until("nothing left in the lab", SOON, || async {
             Ok(self.lab.left_over().await?.is_empty().then_some(()))
         })
-        .await?;
+        .await
+    }
+
+    /// The same, and the lab goes without leaving anything.
+    pub(crate) async fn end(self) -> Result<()> {
+        self.left_clean().await?;
         self.lab.down().await
     }
 }

@@ -19,6 +19,8 @@ use super::{
 
 /// Asking a manager for its version: also how it is seen to be there at all.
 const GREETING: Duration = Duration::from_secs(3);
+/// What a manager that was not heard yet did not do in time.
+pub(super) const GREETS: &str = "greeting a manager";
 /// For so long an engine is taken for the one that it was.
 const SETTLED: Duration = Duration::from_secs(60);
 /// The client's own limit on one request; above every deadline, and below none of a pull.
@@ -75,7 +77,7 @@ impl Address {
     /// A client of an engine that was greeted within the last minute.
     pub(in crate::fleet) async fn settled(&self) -> Result<Docker, FleetError> {
         if self.spoken().is_none() {
-            let answer = within(GREETING, "greeting a manager", self.docker()?.version()).await?;
+            let answer = within(GREETING, GREETS, self.docker()?.version()).await?;
             self.speaks(version::within_bounds(&answer)?);
         }
         self.docker()

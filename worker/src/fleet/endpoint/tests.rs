@@ -225,6 +225,24 @@ async fn a_swarm_without_a_leader_is_waited_for_and_not_for_ever() {
     });
     elected.await.unwrap();
     assert_eq!(asked.into_inner(), 6, "two rounds, and half of the third");
+    // As is one whose managers fall silent over it; who is not even greeted is not there.
+    let silent = |doing| FleetError::Deadline { doing, after: Duration::from_secs(1) };
+    let asked = AtomicU32::new(0);
+    let elected = endpoint.move_on(|_| async {
+        match asked.fetch_add(1, Ordering::Relaxed) {
+            0..3 => Err(silent("asking")),
+            _ => Ok(()),
+        }
+    });
+    elected.await.unwrap();
+    assert_eq!(asked.into_inner(), 4);
+    let asked = AtomicU32::new(0);
+    let gone = endpoint.move_on(|_| async {
+        asked.fetch_add(1, Ordering::Relaxed);
+        Err::<(), _>(silent(address::GREETS))
+    });
+    assert!(matches!(gone.await, Err(FleetError::Deadline { .. })));
+    assert_eq!(asked.into_inner(), 2, "one round");
     endpoint.patience = Duration::ZERO;
     let never = endpoint.move_on(|_| async { Err::<(), _>(leaderless()) }).await;
     assert!(matches!(never, Err(FleetError::Refused { .. })));
