@@ -152,6 +152,7 @@ impl From<StoreError> for ApiError {
             | StoreError::Task { .. }
             | StoreError::Newer { .. }
             | StoreError::TooOld { .. }
+            | StoreError::Unprepared { .. }
             | StoreError::Behind { .. }
             | StoreError::Restoring => Self::Unavailable(error),
             StoreError::Address(_)

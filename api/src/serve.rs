@@ -41,8 +41,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// to take every process from the balancer: who comes meanwhile is held, and answered after it.
 const SILENCE: Duration = HELD;
 
-/// Brings the database up to date, however long it takes until it is there. Answers whether it is,
-/// or the process was told to stop first.
+/// Brings the database up to date, or waits until it has been, however long it takes until it is there.
+/// Answers whether it is, or the process was told to stop first.
 ///
 /// # Errors
 /// When the database is there and cannot be brought up to date.
@@ -62,8 +62,8 @@ pub async fn migrate(
             Err(error) if error.again() == retry::Again::No => return Err(error),
             Err(error) => error,
         };
-        ready.set(Readiness::NotReady("the database does not answer".to_owned()));
-        tracing::warn!(error = chain(&error), "the database does not answer, will retry");
+        ready.set(Readiness::NotReady(error.obstacle()));
+        tracing::warn!(error = chain(&error), "cannot begin: {}; will retry", error.obstacle());
         tokio::select! {
             _ = pauses.wait() => {}
             () = stop.cancelled() => return Ok(stopped(store).await),

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # read by the scripts that source this
-# Building: the programs, the static ones that run inside containers, and the page.
+# Building: the programs, the static ones that run inside containers, those of an earlier revision,
+# and the page.
 
 TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 BIN=${PORTCALL_BIN:-$TARGET/debug}                # portcall-api, portcall-worker, portcall
@@ -28,6 +29,41 @@ build_static() {
     -p portcall-app -p portcall-worker -p portcall-canary "${ALSO_STATIC[@]}" --bin app --bin prober --bin canary ||
     return "$ASKED_FAILED"
   STATIC_BIN=$TARGET/$triple/debug
+}
+
+# build_before: the programs of an earlier revision, which tests run beside these: sets and exports
+# PORTCALL_TEST_BEFORE, unless it is given. The sources are there while it builds only; what was
+# built stays in the target folder, for the next run of the same revision.
+build_before() {
+  [[ -n ${PORTCALL_TEST_BEFORE:-} ]] && return
+  local revision=${PORTCALL_TEST_BEFORE_REV:-HEAD^} folder=$TARGET/before commit triple
+  commit=$(git -C "$ROOT" rev-parse --verify "$revision^{commit}" 2>"$(log_of before)") || {
+    complain "no earlier version can be built: the repository has no $revision (set PORTCALL_TEST_BEFORE_REV, or in a shallow clone: git fetch --unshallow)"
+    show_end "$(log_of before)"
+    return "$NOT_THERE"
+  }
+  triple=$(rustc -vV | sed -n 's/^host: //p')
+  if [[ $commit != "$(cat "$folder/programs/of" 2>/dev/null)" ]]; then
+    say "Building the programs of $revision, $(git -C "$ROOT" log -1 --format='%h (%cs: %s)' "$commit") (some minutes) ..."
+    rm -rf -- "$folder/programs" "$RUN/before"
+    mkdir -p "$folder/programs" "$RUN/before" || return "$INTERNAL"
+    # As of now, because to cargo an old time is something that it has built already.
+    git -C "$ROOT" archive "$commit" | tar --extract --touch --directory "$RUN/before" || return "$ASKED_FAILED"
+    cargo_before -p portcall-api -p portcall-worker --bin portcall-api --bin portcall-worker &&
+      RUSTFLAGS="-C target-feature=+crt-static" cargo_before --target "$triple" --no-default-features \
+        -p portcall-worker -p portcall-canary --bin prober --bin canary || return "$ASKED_FAILED"
+    rm -rf -- "$RUN/before"
+    cp "$folder"/debug/portcall-{api,worker} "$folder/$triple"/debug/{prober,canary} "$folder/programs" &&
+      printf '%s\n' "$commit" >"$folder/programs/of" || return "$INTERNAL"
+  fi
+  say "An earlier version: $revision, ${commit:0:12}"
+  export PORTCALL_TEST_BEFORE=$folder/programs
+}
+
+# cargo_before ARGUMENT…: builds in the sources of that revision; nobody will debug what comes of it.
+cargo_before() {
+  attend env --chdir="$RUN/before" CARGO_TARGET_DIR="$TARGET/before" CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 \
+    cargo build --locked "$@"
 }
 
 # page_is_new: whether nothing of the page changed since it was built, or PORTCALL_WEB_DIR has it.

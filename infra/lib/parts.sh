@@ -261,6 +261,7 @@ need_own_engine() {
   want iptables iptables "the engine's packet filter"
   want nft nftables "the packet filter of nodes"
   want runsc runsc "the runtime gVisor"
+  want systemd-socket-activate systemd "starts an engine by its socket"
   want docker-registry docker-registry "a registry for local images"
   install_wanted
 }
@@ -283,6 +284,7 @@ need_lab() {
 need_balancer() {
   want haproxy haproxy "stands before the apis"
   want promtool prometheus "checks the alert rules"
+  want docker-compose docker-compose "reads infra/compose.yaml"
   install_wanted
 }
 

@@ -21,7 +21,7 @@ show_end() {
 }
 
 # usage_from FILE: the comment at the top of a script is its --help.
-usage_from() { sed -n '2,/^$/{/^#/s/^# \{0,1\}//p}' "$1"; }
+usage_from() { sed -n '1d;/^#/!q;s/^# \{0,1\}//p' "$1"; }
 
 # took SECONDS: a duration as people write it.
 took() { if (($1 < 60)); then printf '%d s' "$1"; else printf '%d min %d s' $(($1 / 60)) $(($1 % 60)); fi; }

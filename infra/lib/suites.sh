@@ -83,9 +83,21 @@ suite_store() {
 
 suite_system() {
   once use_test_parts && once use_ordinary && once need_balancer || return
+  if runs_before && ! once build_before; then failed 1 "system: the programs of an earlier version, ${PORTCALL_TEST_BEFORE_REV:-HEAD^}, could not be built, see above"; fi
   export PORTCALL_PROBER_BIN=$STATIC_BIN/prober PORTCALL_CANARY_BIN=$STATIC_BIN/canary
   rust_tests "$SYSTEM_TESTS"
   forget_settings
+}
+
+# runs_before: whether a test is chosen that runs an earlier version beside this one.
+runs_before() {
+  local name
+  [[ $PROFILE == full ]] || return
+  ((${#PASS_ON[@]})) || return 0
+  for name in "${PASS_ON[@]}"; do
+    [[ $name == -* ]] || grep -F 'fn full_' tests/tests/versions.rs | grep -qF -- "$name" && return
+  done
+  return 1
 }
 
 # suite_corpus: its tests show what they found, and run one after the other. What is named is rows.

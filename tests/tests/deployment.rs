@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -106,20 +107,236 @@ async fn prometheus_takes_its_files_and_alerts_come_when_they_should() -> Result
 
 #[tokio::test]
 async fn the_swarms_client_takes_the_stack() -> Result<()> {
+    let dir = tempfile::tempdir()?;
     let stack = infra("stack.yaml");
-    let words = ["stack", "config", "--compose-file", text(&stack)?];
     let given = [
         ("HOME", "/nowhere"),
+        ("DOCKER_HOST", "unix:///nowhere.sock"),
+        ("PORTCALL_STACK_IMAGES", "10.0.0.9:5000/portcall"),
         ("PORTCALL_STACK_TAG", "1"),
         ("PORTCALL_PUBLIC_URL", "https://portcall.example"),
         ("PORTCALL_DOCKER_HOST", "tcp://10.0.0.2:2376"),
     ];
-    good("docker", &words, &given).await?;
-    for (n, (name, _)) in given.iter().enumerate().skip(1) {
-        let mut fewer = given.to_vec();
-        fewer.remove(n);
-        let (ended, said) = takes("docker", &words, &fewer).await?;
+    let clients = ["/usr/local/bin/docker", "/usr/bin/docker"];
+    let clients: Vec<&str> = clients.into_iter().filter(|path| Path::new(path).exists()).collect();
+    ensure!(!clients.is_empty(), "there is no docker client");
+    for client in clients {
+        // It reads the whole stack, and only then looks for a swarm. Older clients have no other word.
+        let deploy = async |stack: &Path, given: &[(&str, &str)]| -> Result<String> {
+            let words = ["stack", "deploy", "--compose-file", text(stack)?, "portcall"];
+            Ok(takes(client, &words, given).await?.1)
+        };
+        let said = deploy(&stack, &given).await?;
+        ensure!(said.contains("Cannot connect to the Docker daemon"), "{client}: {said}");
+        for (n, (name, _)) in given.iter().enumerate().skip(2) {
+            let mut fewer = given.to_vec();
+            fewer.remove(n);
+            let said = deploy(&stack, &fewer).await?;
+            ensure!(said.contains(name) && !said.contains("Cannot connect"), "{client}: {said}");
+        }
+        let (from, to) = ("stop_grace_period: 40s", "stop_grace_periods: 40s");
+        changed(dir.path(), &["stack.yaml"], from, to)?;
+        let said = deploy(&dir.path().join("stack.yaml"), &given).await?;
+        ensure!(said.contains("stop_grace_periods"), "{client}: {said}");
+    }
+    Ok(())
+}
+
+/// The older of the two composes; what it takes, Compose v2 does.
+#[tokio::test]
+async fn compose_takes_its_files() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (compose, proxy) = (infra("compose.yaml"), infra("compose.proxy.yaml"));
+    let alone = ["--file", text(&compose)?, "config"];
+    let both = ["--file", text(&compose)?, "--file", text(&proxy)?, "config"];
+    let given = [("PORTCALL_STACK_TAG", "1"), ("PORTCALL_STACK_DOCKER_GROUP", "1")];
+    let with_front = [&given[..], &[("PORTCALL_STACK_FRONT", "/a/front.pem")]].concat();
+    good("docker-compose", &alone, &given).await?;
+    good("docker-compose", &both, &with_front).await?;
+    for (words, given, name) in [
+        (&alone[..], &given[..1], "PORTCALL_STACK_DOCKER_GROUP"),
+        (&alone[..], &given[1..], "PORTCALL_STACK_TAG"),
+        (&both[..], &given[..], "PORTCALL_STACK_FRONT"),
+    ] {
+        let (ended, said) = takes("docker-compose", words, given).await?;
         ensure!(ended != Ended::Code(0) && said.contains(name), "without {name}: {said}");
+    }
+    changed(dir.path(), &["compose.yaml"], "mem_limit: 256M", "memory_limit: 256M")?;
+    let words = ["--file", text(&dir.path().join("compose.yaml"))?, "config"].map(str::to_owned);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    bad("docker-compose", &words, &given).await
+}
+
+/// A program `docker` in front of all others: a script, or a link to another client.
+struct Client {
+    dir: tempfile::TempDir,
+}
+
+impl Client {
+    fn script(body: &str) -> Result<Self> {
+        let client = Self { dir: tempfile::tempdir()? };
+        let program = client.file("docker");
+        fs::write(&program, format!("#!/bin/sh\n{body}\n"))?;
+        fs::set_permissions(&program, PermissionsExt::from_mode(0o755))?;
+        Ok(client)
+    }
+
+    fn link(to: &Path) -> Result<Self> {
+        let client = Self { dir: tempfile::tempdir()? };
+        symlink(to, client.file("docker"))?;
+        Ok(client)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs `portcall` with it, from the stack that is ours.
+    async fn portcall(
+        &self,
+        words: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<(Ended, String)> {
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", text(self.dir.path())?);
+        let own = [("PATH", path.as_str()), ("DIR", text(self.dir.path())?)];
+        takes(text(&given::program("portcall")?)?, words, &[&own[..], environment].concat()).await
+    }
+
+    /// `portcall deploy` of a version that is in the registry.
+    async fn deploy(&self, words: &[&str], more: &[(&str, &str)]) -> Result<(Ended, String)> {
+        let stack = infra("stack.yaml");
+        let all = [&["deploy", "--tag", "v1", "--file", text(&stack)?], words].concat();
+        let given = [
+            ("PORTCALL_STACK_IMAGES", "10.0.0.9:5000/portcall"),
+            ("PORTCALL_PUBLIC_URL", "https://a.example"),
+        ];
+        self.portcall(&all, &[&given[..], more].concat()).await
+    }
+
+    fn calls(&self) -> String {
+        fs::read_to_string(self.file("calls")).unwrap_or_default()
+    }
+}
+
+/// A swarm as its client tells of it: managers at the endpoints that the file `managers` has, machines in
+/// the file `nodes`, and a stack with as many workers as the file `workers` says.
+const SWARM: &str = r#"
+echo "${DOCKER_HOST:-own} $*" >>"$DIR/calls"
+workers=$(cat "$DIR/workers" 2>/dev/null)
+case "$1 $2" in
+  "info "*) if grep -qxF "${DOCKER_HOST:-own}" "$DIR/managers"; then echo "true m1 null"; else echo "false x null"; fi ;;
+  "node ls") grep -c . "$DIR/nodes" ;;
+  "node inspect") cat "$DIR/nodes" ;;
+  "service ls") [ -z "$workers" ] || echo portcall_worker ;;
+  "service inspect") printf '{"Spec":{"Name":"portcall_worker","TaskTemplate":{"ContainerSpec":{"Image":"r/worker:v0"}},"Mode":{"Replicated":{"Replicas":%s}}}}\n' "$workers" ;;
+  "service ps") seq "$workers" | sed 's|.*|{"ID":"t&","Name":"portcall_worker.&","Image":"r/worker:v0","Node":"m1","DesiredState":"Running","CurrentState":"Running 1 second ago","Error":""}|' ;;
+  "service scale") echo "${4#*=}" >"$DIR/workers" ;;
+esac"#;
+
+const MANAGER: &str =
+    r#"{"Description":{"Hostname":"m1"},"Spec":{"Role":"manager","Labels":{"portcall.db":"1"}}}"#;
+const GRADER: &str = r#"{"Description":{"Hostname":"g1"},"Spec":{"Role":"worker","Labels":{"portcall.grader":"1"}}}"#;
+
+fn swarm(managers: &str, nodes: &[&str]) -> Result<Client> {
+    let client = Client::script(SWARM)?;
+    fs::write(client.file("managers"), managers)?;
+    fs::write(client.file("nodes"), nodes.join("\n") + "\n")?;
+    Ok(client)
+}
+
+#[tokio::test]
+async fn a_client_that_cannot_look_at_a_stack_is_no_obstacle() -> Result<()> {
+    // As Debian 12 has it; where this machine has it, that is tried, too.
+    let refuses = r#"[ "$1 $2" != "stack config" ] || { echo "unknown flag: --compose-file" >&2; exit 125; }
+        echo "Cannot connect to the Docker daemon" >&2; exit 1"#;
+    let mut clients = vec![Client::script(refuses)?];
+    let distribution = Path::new("/usr/bin/docker");
+    if distribution.exists() {
+        clients.push(Client::link(distribution)?);
+    }
+    for client in clients {
+        let hosts = [("PORTCALL_DOCKER_HOST", "tcp://127.0.0.1:9")];
+        let (ended, said) = client.deploy(&["--dry-run"], &[]).await?;
+        let lacks = said.contains("variable PORTCALL_DOCKER_HOST is missing a value: the managers");
+        ensure!(ended == Ended::Code(64) && lacks, "{ended:?} {said}");
+        let (ended, said) = client.deploy(&["--dry-run"], &hosts).await?;
+        ensure!(ended == Ended::Code(69) && said.contains("in order"), "{ended:?} {said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deploy_goes_to_the_swarm_that_the_operators_client_has() -> Result<()> {
+    let (two, ssh) = ("tcp://10.0.0.2:2376,tcp://10.0.0.3:2376", "ssh://root@m1");
+    let nodes = [MANAGER, GRADER];
+    for (own, managers, asked) in [
+        (None, "own\n", "what the docker client takes"),
+        (None, "own\ntcp://10.0.0.2:2376\n", "what the docker client takes"),
+        (Some(ssh), "ssh://root@m1\ntcp://10.0.0.2:2376\n", "what the docker client takes"),
+        (None, "tcp://10.0.0.3:2376\n", "tcp://10.0.0.3:2376"),
+        (Some(ssh), "tcp://10.0.0.3:2376\n", "tcp://10.0.0.3:2376"),
+    ] {
+        let client = swarm(managers, &nodes)?;
+        let mut given = vec![("PORTCALL_DOCKER_HOST", two)];
+        given.extend(own.map(|own| ("DOCKER_HOST", own)));
+        let (ended, said) = client.deploy(&["--dry-run"], &given).await?;
+        ensure!(ended == Ended::Code(0), "{own:?} {managers}: {said}");
+        ensure!(said.contains(&format!("manager m1 ({asked})")), "{own:?} {managers}: {said}");
+        // Who says where is asked there and nowhere else.
+        let given = [("PORTCALL_DOCKER_HOST", two)];
+        let words = ["--dry-run", "--docker-host", "tcp://10.0.0.9:1"];
+        let (ended, said) = client.deploy(&words, &given).await?;
+        ensure!(ended == Ended::Code(69) && !said.contains("10.0.0.2:"), "{said}");
+    }
+    let (ended, said) =
+        swarm("", &nodes)?.deploy(&["--dry-run"], &[("PORTCALL_DOCKER_HOST", two)]).await?;
+    ensure!(ended == Ended::Code(69), "{said}");
+    for endpoint in ["what the docker client takes", "10.0.0.2:2376", "10.0.0.3:2376"] {
+        ensure!(said.contains(endpoint), "{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_grader_or_a_registry_nothing_is_begun() -> Result<()> {
+    let given = [("PORTCALL_DOCKER_HOST", "tcp://10.0.0.2:2376")];
+    let client = swarm("own\n", &[MANAGER])?;
+    let (ended, said) = client.deploy(&[], &given).await?;
+    ensure!(ended == Ended::Code(1) && said.contains("the label portcall.grader=1"), "{said}");
+    ensure!(!client.calls().contains("stack deploy"), "{}", client.calls());
+    // The other places are only told.
+    let client = swarm("own\n", &[MANAGER, GRADER])?;
+    let (ended, said) = client.deploy(&["--dry-run"], &given).await?;
+    ensure!(ended == Ended::Code(0), "{said}");
+    for (label, there) in [("portcall.db=1", true), ("portcall.db=2", false)] {
+        ensure!(said.contains(&format!("nobody has the label {label}")) != there, "{said}");
+    }
+    let unnamed = [given[0], ("PORTCALL_STACK_IMAGES", "")];
+    let (ended, said) = client.deploy(&[], &unnamed).await?;
+    ensure!(
+        ended == Ended::Code(64) && said.contains("PORTCALL_STACK_IMAGES is not set"),
+        "{said}"
+    );
+    ensure!(!client.calls().contains("push"), "{}", client.calls());
+    Ok(())
+}
+
+#[tokio::test]
+async fn workers_are_scaled_by_the_swarm_and_need_no_database() -> Result<()> {
+    let client = swarm("own\n", &[MANAGER, GRADER])?;
+    let (ended, said) = client.portcall(&["scale", "--workers", "3"], &[]).await?;
+    ensure!(ended == Ended::Code(1) && said.contains("no stack portcall"), "{said}");
+    for (before, after) in [("2", "3"), ("3", "1")] {
+        fs::write(client.file("workers"), before)?;
+        let (ended, said) = client.portcall(&["scale", "--workers", after], &[]).await?;
+        ensure!(ended == Ended::Code(0), "{said}");
+        ensure!(said.contains(&format!("{after} workers serve")), "{said}");
+        let calls = client.calls();
+        ensure!(calls.contains(&format!("service scale --detach portcall_worker={after}")));
+    }
+    for words in [&["scale", "--workers", "0"][..], &["scale", "--workers", "2", "--slots", "1"]] {
+        let (ended, said) = client.portcall(words, &[]).await?;
+        ensure!(ended == Ended::Code(64), "{words:?}: {said}");
     }
     Ok(())
 }
@@ -179,7 +396,8 @@ async fn what_is_in_no_commit_is_not_deployed_unawares() -> Result<()> {
     let deploy = async |words: &[&str]| {
         let host = ["deploy", "--docker-host", "unix:///nowhere.sock", "--dry-run", "--file"];
         let file = [text(&stack)?];
-        takes(text(&portcall)?, &[&host[..], &file, words].concat(), &[]).await
+        let images = [("PORTCALL_STACK_IMAGES", "10.0.0.9:5000/portcall")];
+        takes(text(&portcall)?, &[&host[..], &file, words].concat(), &images).await
     };
     let (ended, said) = deploy(&[]).await?;
     ensure!(ended == Ended::Code(64) && said.contains("give --tag"), "{ended:?} {said}");
@@ -193,5 +411,25 @@ async fn what_is_in_no_commit_is_not_deployed_unawares() -> Result<()> {
     ensure!(ended == Ended::Code(1) && said.contains("?? another"), "{ended:?} {said}");
     let (_, said) = deploy(&["--dirty"]).await?;
     ensure!(said.contains("-dirty"), "{said}");
+
+    // What the runbook has operators make there is no obstacle; what else looks like a secret is not
+    // to be committed.
+    fs::remove_file(dir.path().join("another"))?;
+    fs::copy(given::checkout().join(".gitignore"), dir.path().join(".gitignore"))?;
+    git(&["add", ".gitignore"]).await?;
+    git(&["commit", "--quiet", "--message", "two"]).await?;
+    for folder in ["secrets", "secrets-2", "infra", "keys"] {
+        fs::create_dir(dir.path().join(folder))?;
+    }
+    for file in ["secrets/api", "secrets-2/worker", "deploy.env", "infra/front.pem"] {
+        fs::write(dir.path().join(file), "a secret")?;
+    }
+    let (_, clean) = deploy(&[]).await?;
+    ensure!(clean.contains("would build") && !clean.contains("-dirty"), "{clean}");
+    fs::write(dir.path().join("keys/docker.pem"), "a secret")?;
+    fs::write(dir.path().join("secret.toml"), "a secret")?;
+    let (ended, said) = deploy(&[]).await?;
+    ensure!(ended == Ended::Code(1) && said.contains("(2: keys/docker.pem"), "{ended:?} {said}");
+    ensure!(!said.contains("commit them"), "{said}");
     Ok(())
 }

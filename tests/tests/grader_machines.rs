@@ -27,7 +27,10 @@ case "$*" in
     for n in $numbers; do echo "{\"portcall-g$n\": \"10.110.0.$((128 + n))\"}"; done | jq -s add ;;
   *"output -json trusted"*)
     echo '{"portcall-m1": {"ssh": "192.0.2.1", "private": "10.110.0.11"}}' ;;
-  *"show -json"*) cat "$PLAN" ;;
+  *"show -json"*)
+    graders=$(jq -c .graders "$STATE/graders.auto.tfvars.json")
+    jq --argjson given "${STRONGER:-$graders}" '. + {variables: {graders: {value: $given}}}' "$PLAN" ;;
+  *" plan "*) [ -z "${NO_TOKEN:-}" ] || { echo "no token" >&2; exit 1; } ;;
 esac
 "#;
 
@@ -63,6 +66,18 @@ impl Cloud {
 
     /// Runs it with machines 1 and 2 and a plan that destroys these resources.
     fn run(&self, wanted: u32, present: u32, remove: &str, destroys: &[&str]) -> Result<Output> {
+        self.run_with(wanted, present, remove, destroys, ("NOTHING", ""))
+    }
+
+    /// The same with something more in the environment.
+    fn run_with(
+        &self,
+        wanted: u32,
+        present: u32,
+        remove: &str,
+        destroys: &[&str],
+        (name, value): (&str, &str),
+    ) -> Result<Output> {
         let changes: Vec<String> = destroys
             .iter()
             .map(|address| {
@@ -85,6 +100,7 @@ impl Cloud {
             .env("SCALER_WANTED", wanted.to_string())
             .env("SCALER_PRESENT", present.to_string())
             .env("SCALER_REMOVE", remove)
+            .env(name, value)
             .output()?)
     }
 
@@ -151,7 +167,32 @@ fn nothing_else_is_destroyed() -> Result<()> {
         );
         let log = cloud.log();
         ensure!(!log.contains(" apply ") && !log.contains("node rm"), "{other}: {log}");
+        ensure!(cloud.numbers().is_err(), "{other}: the next apply would do it");
     }
+    Ok(())
+}
+
+/// What is stronger than the file with the numbers, such as `-var`, would take away what nobody
+/// drained; a plan that fails leaves no trace either.
+#[test]
+fn numbers_are_in_one_place() -> Result<()> {
+    let cloud = Cloud::new()?;
+    let numbers = cloud.file("infra/terraform/upcloud/graders.auto.tfvars.json");
+    let before = "{\"graders\": [1, 2, 3]}\n";
+    for (environment, told) in [
+        (("STRONGER", "[1, 2]"), "belongs in graders.auto.tfvars.json alone"),
+        (("NO_TOKEN", "1"), "terraform.tfvars"),
+    ] {
+        fs::write(&numbers, before)?;
+        let output = cloud.run_with(4, 3, "", &[], environment)?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(1) && said.contains(told), "{environment:?}: {said}");
+        ensure!(!cloud.log().contains(" apply "), "{}", cloud.log());
+        assert_eq!(fs::read_to_string(&numbers)?, before, "{environment:?}");
+    }
+    fs::write(&numbers, before)?;
+    done(&cloud.run(4, 3, "", &[])?)?;
+    assert_eq!(cloud.numbers()?, r#"{"graders":[1,2,3,4]}"#);
     Ok(())
 }
 

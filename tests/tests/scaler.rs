@@ -9,11 +9,11 @@ use portcall_tests::{
     parts::{
         given,
         net::free_address,
-        process::{Ended, Process},
+        process::{self, Ended, Process},
     },
     wait,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -182,4 +182,99 @@ async fn only_what_is_drained_may_go() -> Result<()> {
     ensure!(again.told().is_empty(), "{:?}", again.told());
     again.end().await?;
     world.leave().await
+}
+
+/// `infra/terraform/scale` beside an `infra/operate` that says what it is given, and notes how it was
+/// asked.
+fn outside(dir: &std::path::Path, says: &[Value]) -> Result<PathBuf> {
+    let infra = dir.join("infra");
+    for folder in ["lib", "terraform"] {
+        fs::create_dir_all(infra.join(folder))?;
+    }
+    for file in ["lib/say.sh", "terraform/scale"] {
+        fs::copy(given::checkout().join("infra").join(file), infra.join(file))?;
+    }
+    for (n, line) in says.iter().enumerate() {
+        fs::write(dir.join(format!("says-{}", n + 1)), format!("a warning\n{line}\n"))?;
+    }
+    let operate = infra.join("operate");
+    // Each time the next one, and the last one for ever.
+    let script = r#"#!/bin/sh
+cd "$(dirname "$0")/.." && echo "$*" >>asked
+n=$(grep -c . asked); while [ ! -e "says-$n" ]; do n=$((n - 1)); done; cat "says-$n"
+"#;
+    fs::write(&operate, script)?;
+    fs::set_permissions(&operate, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(infra.join("terraform/scale"))
+}
+
+/// What the scaler says of a queue and nodes.
+fn said(drain: &[&str], hook: &Value) -> Value {
+    json!({ "wanted": 2, "drain": drain, "undrain": [], "forget": [], "hook": hook })
+}
+
+#[tokio::test]
+async fn where_the_database_is_not_reached_machines_come_and_go_by_what_the_scaler_says()
+-> Result<()> {
+    let more = json!({ "wanted": 4, "present": 2, "remove": [], "reason": "the queue" });
+    let fewer = json!({ "wanted": 1, "present": 2, "remove": ["g2", "g3"], "reason": "idle" });
+    let hook = r#"echo "$SCALER_WANTED/$SCALER_PRESENT/$SCALER_REMOVE/$SCALER_REASON" >>"$TOLD""#;
+    let once = async |says: &[Value], words: &[&str]| -> Result<(Ended, String, String, String)> {
+        let dir = tempfile::tempdir()?;
+        let (script, told) = (outside(dir.path(), says)?, dir.path().join("told"));
+        let told_in = ("TOLD".to_owned(), told.display().to_string());
+        let (ended, log) = process::run(&script, words, &[told_in], PATIENCE).await?;
+        let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+        Ok((ended, read(told), read(dir.path().join("asked")), log))
+    };
+    let words = ["--once", "--min", "1", "--max", "4", "--hook", hook];
+    let dry = "scaler --once --json --min 1 --max 4 --dry-run\n";
+    let really = "scaler --once --json --min 1 --max 4\n";
+
+    let (ended, told, asked, log) = once(&[said(&[], &more)], &words).await?;
+    ensure!(ended == Ended::Code(0) && told == "4/2//the queue\n" && asked == dry, "{told} {log}");
+    // What may go is drained first, by an order, and goes when the scaler says that it is drained.
+    let says = [said(&["g2"], &Value::Null), said(&["g2"], &Value::Null)];
+    let (ended, told, asked, log) = once(&says, &words).await?;
+    ensure!(ended == Ended::Code(0) && told.is_empty(), "{told} {log}");
+    ensure!(asked == format!("{dry}{really}"), "{asked}");
+    let (_, told, ..) = once(&[said(&[], &fewer)], &words).await?;
+    ensure!(told == "1/2/g2 g3/idle\n", "{told}");
+    let (ended, told, asked, log) = once(&[said(&["g2"], &more)], &["--dry-run"]).await?;
+    ensure!(ended == Ended::Code(0) && told.is_empty() && log.contains("\"wanted\":4"), "{log}");
+    ensure!(asked.lines().count() == 1 && asked.contains("--dry-run"), "{asked}");
+
+    let failing = ["--once", "--hook", "exit 3"];
+    let (ended, _, _, log) = once(&[said(&[], &more)], &failing).await?;
+    ensure!(ended == Ended::Code(1) && log.contains("the hook failed"), "{log}");
+    let (ended, ..) = once(&[], &["--min", "3", "--max", "2", "--dry-run"]).await?;
+    ensure!(ended == Ended::Code(64));
+    Ok(())
+}
+
+/// Too many for a moment are not drained; too many at several looks in a row are.
+#[tokio::test]
+async fn nodes_are_drained_only_when_there_were_too_many_for_a_while() -> Result<()> {
+    let (too_many, enough) = (said(&["g2"], &Value::Null), said(&[], &Value::Null));
+    let dir = tempfile::tempdir()?;
+    let says = [&too_many, &too_many, &enough, &too_many, &too_many, &too_many, &enough];
+    let script = outside(dir.path(), &says.map(Clone::clone))?;
+    let words = ["--hook", "true", "--every", "0", "--looks", "3"];
+    let mut process = Process::start("scale", &script, &words, &[], dir.path())?;
+    let asked = || fs::read_to_string(dir.path().join("asked")).unwrap_or_default();
+    wait::until("some looks", PATIENCE, || async {
+        Ok((asked().lines().count() > 8).then_some(()))
+    })
+    .await?;
+    process.terminate()?;
+    let ended = process.wait(PATIENCE).await?;
+    ensure!(ended == Ended::Code(0), "{ended:?} {}", process.log());
+    let asked = asked();
+    let really: Vec<usize> = (1..)
+        .zip(asked.lines())
+        .filter(|(_, line)| !line.contains("--dry-run"))
+        .map(|(n, _)| n)
+        .collect();
+    ensure!(really == [7], "{asked}");
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Two versions of our own processes on one database, as during a deploy and after one that was taken
-//! back, in both orders: with the programs of an earlier version that the run is given. What is not
-//! tied to one earlier version is tried on the store alone, in `shared/tests/store_queue/versions.rs`.
+//! back, in both orders: with the programs of an earlier revision, which `./infra/test --full` builds. What
+//! is not tied to one earlier version is tried on the store alone, in
+//! `shared/tests/store_queue/versions.rs`.
 
 use std::{path::Path, time::Duration};
 
@@ -22,21 +23,17 @@ enum First {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn this_version_is_deployed_beside_an_earlier_one_and_taken_back() -> Result<()> {
+async fn full_this_version_is_deployed_beside_an_earlier_one_and_taken_back() -> Result<()> {
     side_by_side(First::Earlier).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_earlier_version_is_deployed_beside_this_one_and_taken_back() -> Result<()> {
+async fn full_an_earlier_version_is_deployed_beside_this_one_and_taken_back() -> Result<()> {
     side_by_side(First::This).await
 }
 
-#[expect(clippy::print_stdout, reason = "what was not tried is said")]
 async fn side_by_side(first: First) -> Result<()> {
-    let Some(before) = given::before() else {
-        println!("no programs of an earlier version were given: nothing was run beside these");
-        return Ok(());
-    };
+    let before = given::before()?;
     let (old, new): (Option<&Path>, Option<&Path>) = match first {
         First::Earlier => (Some(&before), None),
         First::This => (None, Some(&before)),

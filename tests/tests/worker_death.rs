@@ -1,19 +1,37 @@
 //! A worker that dies, at each step of a grading, or that only seems to: another finishes,
-//! there is one verdict, and nothing of the dead one is left.
+//! there is one verdict, and nothing of the dead one is left. One that is told to end sees to that
+//! itself.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use bollard::{
+    Docker,
+    models::{ContainerCreateBody, HostConfig, NetworkCreateRequest},
+    query_parameters::CreateContainerOptions,
+};
 use futures::future::try_join_all;
 use portcall_tests::{
     Event, Recipe, Submission, World,
     parts::{
         client::is_final,
+        engine::Found,
+        process::Ended,
+        proxy::Proxy,
         stack::{Plan, generations},
     },
     wait,
 };
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{UnixListener, UnixStream},
+    task::JoinSet,
+};
 
 /// Where a grading can be held (`worker/src/hold.rs`), in order.
 const POINTS: [&str; 8] =
@@ -114,6 +132,136 @@ async fn a_worker_that_wakes_too_late_changes_nothing() -> Result<()> {
     let accepted = world.client.submit(&Submission::of("Molly").image(&image)).await?;
     world.client.wait_passed(&accepted.id, PATIENCE).await?;
     world.finish().await
+}
+
+/// What is of its own, and of no slot that it knows, goes when it ends, also if that does not succeed
+/// at once: there may be no other worker that would find it. What only looks like it stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_ends_takes_along_what_was_left_of_its_own() -> Result<()> {
+    let mut world = World::of(Event::config()).workers(0).start().await?;
+    let losing = Losing::before(&world).await?;
+    world.start_worker(&[("PORTCALL_DOCKER_HOST", &losing.host)]).await?;
+    let docker = Docker::connect_with_host(&world.engine.host)?;
+    let (left, looks_alike) = leave_like_its_own(&world, &docker).await?;
+    losing.lose_removal_of(&left);
+
+    world.workers[0].process.terminate()?;
+    let ended = world.workers[0].process.wait(PATIENCE).await?;
+    let traces = world.traces_of(0).await?;
+    docker.remove_network(&looks_alike).await?;
+    assert_eq!(ended, Ended::Code(0));
+    let ids: Vec<&String> = traces
+        .iter()
+        .map(|found| match found {
+            Found::Container(id, _) | Found::Network(id, _) => id,
+        })
+        .collect();
+    assert_eq!(ids, [&looks_alike], "all that is signed goes, and nothing else: {traces:#?}");
+    assert!(losing.has_lost(), "the first try was to fail");
+    let log = world.workers[0].process.log();
+    assert!(log.contains("cannot remove an orphan"), "{log}");
+    assert!(!log.contains("stopping with something left"), "{log}");
+    world.finish().await
+}
+
+/// A network and a container in it, with the labels of what the worker has, and so its signature; and
+/// a network whose signature is none. The ids of the networks.
+async fn leave_like_its_own(world: &World, docker: &Docker) -> Result<(String, String)> {
+    let (mut slot, mut prober) = (None, None);
+    for found in world.traces_of(0).await? {
+        match found {
+            Found::Network(id, _) => slot = Some(docker.inspect_network(&id, None).await?),
+            Found::Container(id, _) => prober = docker.inspect_container(&id, None).await?.config,
+        }
+    }
+    let labels = slot.and_then(|slot| slot.labels).context("a slot's labels")?;
+    let unsigned = labels.iter().map(|(name, value)| match name.as_str() {
+        "portcall.mac" => (name.clone(), "0".repeat(64)),
+        _ => (name.clone(), value.clone()),
+    });
+    let name = format!("{}-left", world.name);
+    let network = |name: &str, labels| NetworkCreateRequest {
+        name: name.to_owned(),
+        internal: Some(true),
+        labels: Some(labels),
+        ..Default::default()
+    };
+    let foreign = network(&format!("{name}-unsigned"), unsigned.collect());
+    let foreign = docker.create_network(foreign).await?.id;
+    let left = docker.create_network(network(&name, labels)).await?.id;
+    let prober = prober.context("a prober")?;
+    let inside = ContainerCreateBody {
+        image: prober.image,
+        cmd: prober.cmd,
+        labels: prober.labels,
+        // It waits for questions, and nobody asks any.
+        open_stdin: Some(true),
+        host_config: Some(HostConfig { network_mode: Some(name.clone()), ..Default::default() }),
+        ..Default::default()
+    };
+    let options = CreateContainerOptions { name: Some(name.clone()), ..Default::default() };
+    docker.create_container(Some(options), inside).await?;
+    docker.start_container(&name, None).await?;
+    let running = docker.inspect_container(&name, None).await?.state.and_then(|it| it.running);
+    ensure!(running == Some(true), "it is to be in the way");
+    Ok((left, foreign))
+}
+
+/// A way to the engine on which one request is lost.
+struct Losing {
+    host: String,
+    /// The id of what shall not be removed by it; none when that came to pass.
+    id: Arc<Mutex<Option<String>>>,
+    _engine: Proxy,
+    _ways: JoinSet<()>,
+}
+
+impl Losing {
+    async fn before(world: &World) -> Result<Self> {
+        let engine = Proxy::docker(&world.engine.host, world.dir()).await?;
+        let there = engine.address().trim_start_matches("unix://").to_owned();
+        let here = world.dir().join("losing.sock");
+        let (listener, id) = (UnixListener::bind(&here)?, Arc::<Mutex<_>>::default());
+        let (host, lost) = (format!("unix://{}", here.display()), Arc::clone(&id));
+        let mut ways = JoinSet::new();
+        ways.spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (there, lost) = (there.clone(), Arc::clone(&lost));
+                // Either end may hang up at any time.
+                open.spawn(async move { drop(pass_unless(stream, &there, &lost).await) });
+            }
+        });
+        Ok(Self { host, id, _engine: engine, _ways: ways })
+    }
+
+    fn lose_removal_of(&self, id: &str) {
+        *self.id.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
+    }
+
+    fn has_lost(&self) -> bool {
+        self.id.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
+async fn pass_unless(
+    mut here: UnixStream,
+    there: &str,
+    lost: &Mutex<Option<String>>,
+) -> Result<()> {
+    let mut first = vec![0; 4096];
+    let length = here.read(&mut first).await?;
+    first.truncate(length);
+    let asked = String::from_utf8_lossy(&first);
+    let line = asked.lines().next().unwrap_or_default();
+    let is_it = |id: &mut String| line.starts_with("DELETE ") && line.contains(id.as_str());
+    if lost.lock().unwrap_or_else(PoisonError::into_inner).take_if(is_it).is_some() {
+        return Ok(());
+    }
+    let mut there = UnixStream::connect(there).await?;
+    there.write_all(&first).await?;
+    copy_bidirectional(&mut here, &mut there).await?;
+    Ok(())
 }
 
 /// One attempt passed, and each attempt has a generation of its own, in order.

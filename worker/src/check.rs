@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     fleet::{EngineSettings, Fleet, FleetError, Images, LabelKey, NodeSettings, Owner, SubnetPool},
-    grade::{DiskFloor, Ended, Grader, NodeMemory},
+    grade::{Admission, DiskFloor, Ended, Grader},
     judge::Judgement,
     lease::{Progress, Stop},
     settings::program_beside,
@@ -128,7 +128,7 @@ pub async fn check(
         quarantine: None,
         // Whose machine it is sees to its disk.
         floor: DiskFloor::default(),
-        memory: NodeMemory::default(),
+        admission: Admission::default(),
     };
     let teller = Teller { listener, stop };
     let slot = match fleet.open_slot(0).await {
@@ -153,7 +153,7 @@ pub async fn check(
         Ended::Judged(Judgement { outcome, .. }) => outcome.map_err(Fault::from),
         Ended::Faulted(fault) => Err(fault),
         Ended::Stopped(Stop::Stopping) => return Err(CheckError::Stopped),
-        Ended::Stopped(Stop::LeaseLost) => {
+        Ended::Stopped(Stop::LeaseLost | Stop::NodeLost) => {
             Err(PlatformFault::new(PlatformCode::PlatformError, "there is no lease here").into())
         }
     };

@@ -4,10 +4,11 @@
 //! What comes out is a result for the submission and, if containers were started, the guard that
 //! removes them: the verdict is written first, then the removal begins.
 
+mod admission;
 mod disk;
-mod memory;
 mod prepare;
 mod probing;
+mod unheard;
 
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ use tokio::time::Instant;
 
 use self::prepare::Prepared;
 pub use self::{
+    admission::{Admission, Admitted},
     disk::DiskFloor,
-    memory::{MemoryTaken, NodeMemory},
 };
 use crate::{
     fleet::{
@@ -59,15 +60,15 @@ pub struct Graded {
     pub evidence: Evidence,
     /// What still runs.
     pub workload: Option<Workload>,
-    /// The memory that it has, to be kept until it is removed.
-    pub memory: Option<MemoryTaken>,
+    /// What it has of the node, to be kept until it is removed.
+    pub admitted: Option<Admitted>,
 }
 
 /// What the story leaves behind, however it ends.
 #[derive(Debug, Default)]
 struct Left {
     workload: Option<Workload>,
-    memory: Option<MemoryTaken>,
+    admitted: Option<Admitted>,
 }
 
 /// Why the story ends before its end.
@@ -117,8 +118,8 @@ pub struct Grader {
     pub quarantine: Option<Quarantine>,
     /// How little may be left of a node's disk.
     pub floor: DiskFloor,
-    /// What gradings may take of the node's memory.
-    pub memory: NodeMemory,
+    /// What gradings take of the node.
+    pub admission: Admission,
 }
 
 impl Grader {
@@ -143,7 +144,7 @@ impl Grader {
             Ended::Stopped(_) => Evidence::default(),
             _ => self.evidence(&ended, submission, event, left.workload.as_ref()).await,
         };
-        Graded { ended, evidence, workload: left.workload, memory: left.memory }
+        Graded { ended, evidence, workload: left.workload, admitted: left.admitted }
     }
 
     #[expect(clippy::too_many_arguments, reason = "what the story leaves behind is returned so")]
@@ -157,6 +158,7 @@ impl Grader {
         until: Instant,
         left: &mut Left,
     ) -> Result<Judgement, Break> {
+        let began = Instant::now();
         hold::point("claimed").await;
         let prepared = self.resolve(submission, event, slot, progress).await?;
         progress.step(Step::Pulling).await?;
@@ -164,7 +166,7 @@ impl Grader {
         hold::point("pulled").await;
 
         progress.step(Step::Starting).await?;
-        left.memory = Some(self.memory(slot, &prepared, progress, until).await?);
+        left.admitted = Some(self.admit(slot, &prepared, event, progress, until).await?);
         let started = self.start(slot, owner, &prepared, event).await;
         let running = match started {
             Ok(running) => left.workload.insert(running),
@@ -186,7 +188,10 @@ impl Grader {
         let judgement = judge::judge(event, submission, &seen);
         let judgement = match full {
             Some(fault) => judgement.with_fault(event, fault),
-            None => judgement,
+            None => {
+                let silence = self.fleet.silence(slot, began);
+                unheard::charged(judgement, event, &seen, silence).await?
+            }
         };
         if judgement.outcome.is_err() {
             self.services_run(running).await?;

@@ -40,9 +40,49 @@ pub enum Stop {
     /// The lease is lost, or may be.
     #[error("the lease is lost")]
     LeaseLost,
+    /// The node went away under it, perhaps by what was graded.
+    #[error("the node went away")]
+    NodeLost,
     /// The worker is stopping.
     #[error("the worker is stopping")]
     Stopping,
+}
+
+/// Who may end a grading from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Ends {
+    /// The worker is stopping, or the node is being emptied.
+    pub stopping: CancellationToken,
+    /// The node went away.
+    pub node_lost: CancellationToken,
+}
+
+impl Ends {
+    /// For gradings that end when this does, at the latest.
+    #[must_use]
+    pub fn under(stopping: &CancellationToken) -> Self {
+        Self { stopping: stopping.child_token(), node_lost: CancellationToken::new() }
+    }
+
+    /// Why a grading is to end now, if it is. A node that went away is told even then when the worker
+    /// is stopping as well.
+    #[must_use]
+    pub fn told(&self) -> Option<Stop> {
+        if self.node_lost.is_cancelled() {
+            Some(Stop::NodeLost)
+        } else {
+            self.stopping.is_cancelled().then_some(Stop::Stopping)
+        }
+    }
+
+    /// Completes when a grading is to end.
+    pub async fn until_told(&self) -> Stop {
+        tokio::select! {
+            biased;
+            () = self.node_lost.cancelled() => Stop::NodeLost,
+            () = self.stopping.cancelled() => Stop::Stopping,
+        }
+    }
 }
 
 /// What the grading story tells as it goes on, and is told.
@@ -73,14 +113,14 @@ pub struct Holder<Q> {
     times: LeaseTimes,
     began: Instant,
     shared: Arc<Shared>,
-    stop: CancellationToken,
+    ends: Ends,
     steps: Mutex<Vec<(StepTime, Instant)>>,
     _keeper: AbortOnDropHandle<()>,
 }
 
 impl<Q: Queue> Holder<Q> {
-    /// Begins to hold a lease that was claimed just now. `stop` tells that the worker is stopping.
-    pub fn hold(queue: Q, lease: Lease, times: LeaseTimes, stop: CancellationToken) -> Self {
+    /// Begins to hold a lease that was claimed just now.
+    pub fn hold(queue: Q, lease: Lease, times: LeaseTimes, ends: Ends) -> Self {
         let began = Instant::now();
         let lost = CancellationToken::new();
         let concluding = AtomicBool::new(false);
@@ -93,7 +133,7 @@ impl<Q: Queue> Holder<Q> {
             times,
             began,
             shared,
-            stop,
+            ends,
             steps: Mutex::new(vec![(first, began)]),
             _keeper: AbortOnDropHandle::new(keeper),
         }
@@ -120,7 +160,7 @@ impl<Q: Queue> Holder<Q> {
         if self.shared.lost.is_cancelled() || renewed.elapsed() >= self.times.stall {
             return Err(Stop::LeaseLost);
         }
-        if self.stop.is_cancelled() { Err(Stop::Stopping) } else { Ok(()) }
+        self.ends.told().map_or(Ok(()), Err)
     }
 
     /// The steps so far, the last one ended now.
@@ -198,7 +238,7 @@ impl<Q: Queue> Progress for Holder<Q> {
     async fn stopped(&self) -> Stop {
         tokio::select! {
             () = self.shared.lost.cancelled() => Stop::LeaseLost,
-            () = self.stop.cancelled() => Stop::Stopping,
+            stop = self.ends.until_told() => stop,
         }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use portcall_shared::{
     domain::ids::WorkerId,
     health,
-    ops::{self, Ready},
+    ops::{self, Readiness, Ready},
     registry::Registry,
     retry,
     settings::{EXIT_SOFTWARE, EXIT_UNAVAILABLE, EXIT_USAGE, Reader},
@@ -65,14 +65,23 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     let store = Store::open(&common.mongodb_uri, &common.database, "portcall-worker").await?;
     let claimant = Claimant { id: WorkerId::new(), name: settings.name.clone() };
     let process = Process::worker(claimant.id, &claimant.name, env!("CARGO_PKG_VERSION"));
-    let prepare = retry::RECONNECT.run(StoreError::again, || async {
+    let again = |error: &StoreError| {
+        let obstacle = error.obstacle();
+        tracing::warn!(%error, "cannot begin: {obstacle}; will retry");
+        ready.set(Readiness::NotReady(obstacle));
+        error.again()
+    };
+    let prepare = retry::RECONNECT.run(again, || async {
         store.migrate().await?;
         let key = store.label_key().await?;
         Ok((key, store.list_process(process.clone()).await?))
     });
     let (key, listed) = tokio::select! {
         prepared = prepare => prepared.context("preparing the store")?,
-        () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
+        () = stop.cancelled() => {
+            store.close(CLOSE).await;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
 
     let nodes = settings.nodes(claimant.id, LabelKey(key))?;

@@ -5,15 +5,17 @@ use std::time::Duration;
 use portcall_shared::{
     domain::{
         evidence::Evidence,
-        state::{Pass, Step},
+        state::{Loss, Pass, Step},
         submission::{StepTime, Submission},
         verdict::{Disposition, Fault, PlatformCode, PlatformFault},
     },
-    store::queue::{Lease, Queue, Record, Release, Settlement, Write},
+    store::{
+        StoreError,
+        queue::{Lease, Queue, Record, Release, Settlement, Write},
+    },
 };
 use time::OffsetDateTime;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     fleet::{Owner, Slot, Workload},
@@ -21,7 +23,7 @@ use crate::{
     grade::{Ended, Graded},
     hold,
     judge::Judgement,
-    lease::{Holder, Stop, fenced, millis},
+    lease::{Ends, Holder, Stop, fenced, millis},
     post::Post,
 };
 
@@ -34,7 +36,7 @@ pub(crate) fn handed_back() -> Release {
         steps: Vec::new(),
         evidence: Evidence::default(),
     };
-    Release { fault: None, after: Duration::ZERO, record }
+    given_back(record)
 }
 
 impl Post {
@@ -47,13 +49,13 @@ impl Post {
         slot: &Slot,
         mut submission: Submission,
         mark: Mark,
-        finish: &CancellationToken,
+        ends: &Ends,
     ) {
         let worker = &self.worker;
         let lease = worker.lease(&submission);
         let _busy = self.busy.enter(lease);
         worker.tell_readiness(&self.close);
-        let holder = Holder::hold(worker.store.clone(), lease, worker.times, finish.clone());
+        let holder = Holder::hold(worker.store.clone(), lease, worker.times, ends.clone());
         let owner = Owner {
             submission: lease.submission,
             generation: lease.generation,
@@ -71,7 +73,7 @@ impl Post {
                 without_rules("its rules cannot be read")
             }
         };
-        let Graded { ended, evidence, workload, memory } = graded;
+        let Graded { ended, evidence, workload, admitted } = graded;
         // Before anybody is charged for what was seen: a node that is being emptied ends what runs
         // on it, and one that went away does not answer.
         let stands = !charges(&ended) || self.stands(slot).await;
@@ -84,7 +86,7 @@ impl Post {
         drop(holder);
         hold::point("settled").await;
         self.clean(lease, workload).await;
-        drop(memory);
+        drop(admitted);
         self.room.used();
         hold::point("cleaned").await;
     }
@@ -118,25 +120,17 @@ impl Post {
             Ended::Judged(Judgement { outcome: Err(fault), .. }) => {
                 (self.settle(lease, Some(fault.clone().into()), record).await, "failed")
             }
-            Ended::Faulted(fault) => match fault.disposition(submission.life.lost + 1) {
-                Disposition::Fail(_) => {
-                    (self.settle(lease, Some(fault.clone()), record).await, "failed")
-                }
-                Disposition::Release { after } => {
-                    tracing::warn!(%fault, after_s = after.as_secs(), "released");
-                    let back = Release { fault: Some(fault.reason()), after, record };
-                    (self.worker.store.release(lease, &back).await, "released")
-                }
-            },
+            Ended::Faulted(fault) => self.faulted(lease, fault, submission, record).await,
+            Ended::Stopped(Stop::NodeLost) => {
+                self.faulted(lease, &node_lost(), submission, record).await
+            }
             Ended::Stopped(Stop::Stopping) => {
-                let back = Release { fault: None, after: Duration::ZERO, record };
-                (self.worker.store.release(lease, &back).await, "handed_back")
+                (self.worker.store.release(lease, &given_back(record)).await, "handed_back")
             }
             // Perhaps the store was only away for a while: if the lease is still ours, nobody needs
             // to wait until it expires. If it is not, this writes nothing.
             Ended::Stopped(Stop::LeaseLost) => {
-                let back = Release { fault: None, after: Duration::ZERO, record };
-                (self.worker.store.release(lease, &back).await, "lost")
+                (self.worker.store.release(lease, &given_back(record)).await, "lost")
             }
         };
         metrics::counter!("portcall_gradings_total", "outcome" => outcome).increment(1);
@@ -155,12 +149,33 @@ impl Post {
         }
     }
 
+    /// Settles or releases, as the fault wants it.
+    async fn faulted(
+        &self,
+        lease: Lease,
+        fault: &Fault,
+        submission: &Submission,
+        record: Record,
+    ) -> (Result<Write, StoreError>, &'static str) {
+        match fault.disposition(submission.life.lost + 1) {
+            Disposition::Fail(_) => {
+                (self.settle(lease, Some(fault.clone()), record).await, "failed")
+            }
+            Disposition::Release { after, loss } => {
+                let after = spread(after, loss);
+                tracing::warn!(%fault, after_s = after.as_secs(), ?loss, "released");
+                let back = Release { fault: Some(fault.reason()), loss, after, record };
+                (self.worker.store.release(lease, &back).await, "released")
+            }
+        }
+    }
+
     async fn settle(
         &self,
         lease: Lease,
         fault: Option<Fault>,
         record: Record,
-    ) -> Result<Write, portcall_shared::store::StoreError> {
+    ) -> Result<Write, StoreError> {
         let pass = if fault.is_none() { Pass::Yes } else { Pass::No };
         let reason = fault.map(|fault| fault.reason());
         self.worker.store.settle(lease, &Settlement { pass, reason, record }).await
@@ -182,6 +197,26 @@ impl Post {
         if let Err(error) = self.worker.store.cleaned(lease, &step).await {
             tracing::debug!(%error, "cannot note how long the cleaning took");
         }
+    }
+}
+
+/// A lease that is given back by nobody's fault.
+fn given_back(record: Record) -> Release {
+    Release { fault: None, loss: Loss::Waived, after: Duration::ZERO, record }
+}
+
+/// A grading under which the node went away is an attempt that was lost, unlike one that is handed
+/// back: the node may have gone by it, and the others must not follow at once.
+fn node_lost() -> Fault {
+    let message = "the machine went away while it was graded there";
+    PlatformFault::new(PlatformCode::NodeLost, message).into()
+}
+
+/// When to try again: those that found no room because of each other come back one after the other.
+fn spread(after: Duration, loss: Loss) -> Duration {
+    match loss {
+        Loss::Counted => after,
+        Loss::Waived => after.mul_f64(rand::random_range(1.0..1.5)),
     }
 }
 
@@ -215,7 +250,7 @@ fn without_rules(message: &str) -> Graded {
         ended: Ended::Faulted(fault.into()),
         evidence: Evidence::default(),
         workload: None,
-        memory: None,
+        admitted: None,
     }
 }
 
@@ -226,6 +261,22 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn what_a_node_went_away_under_has_lost_an_attempt_and_waits() {
+        let Disposition::Release { after, loss } = node_lost().disposition(1) else { panic!() };
+        assert_eq!(loss, Loss::Counted);
+        assert!(!after.is_zero());
+        assert_eq!(spread(after, loss), after);
+    }
+
+    #[test]
+    fn those_without_room_do_not_all_come_back_at_once() {
+        let after = Duration::from_secs(30);
+        let all: Vec<Duration> = (0..20).map(|_| spread(after, Loss::Waived)).collect();
+        assert!(all.iter().all(|it| (after..after * 3 / 2).contains(it)), "{all:?}");
+        assert!(all.iter().any(|it| *it != all[0]));
+    }
 
     #[test]
     fn what_a_failing_node_saw_is_charged_to_nobody() {

@@ -9,8 +9,9 @@
 //! What a post is [charged](Charge) with follows from the endpoint, from the orders of operators
 //! and from who else works there ([`posts`](crate::posts)); it is told so at any time. A slot that
 //! is given up, for whatever reason, finishes what it grades first. On a node that is drained what
-//! still runs after a while is handed back, and on one that is down at once: others can begin with
-//! it, and nobody is charged for what was seen on a node that went away.
+//! still runs after a while is handed back, and others begin with it. On one that is down it ends at
+//! once, as an attempt that is lost with the node: nobody is charged for what was seen there, but what
+//! takes nodes down goes from one to the next only so often.
 //!
 //! A node that was down or drained takes work again after a new canary.
 
@@ -27,8 +28,10 @@ use crate::{
     fleet::{Availability, Fleet, FleetError, Slot},
     gate::{Gate, Standing, Verdict, room::Housekeeper, watch::watch},
     grade::Grader,
+    lease::Ends,
     run::{FINISH, Offer},
     seat::Seat,
+    share::Part,
     worker::{Busy, OpenSlots, SlotUse, Worker},
 };
 
@@ -51,8 +54,8 @@ pub struct Post {
     charge: channel::Sender<Charge>,
     /// The end of the post.
     pub(crate) close: CancellationToken,
-    /// Has gradings handed back; a new one each time that the node comes back.
-    finish: Mutex<CancellationToken>,
+    /// What ends the gradings there; others each time that the node comes back.
+    ends: Mutex<Ends>,
 }
 
 /// What a post is to do.
@@ -62,6 +65,8 @@ pub(crate) struct Charge {
     pub(crate) slots: u32,
     /// How many the node has for all workers together, if they share it.
     pub(crate) room: Option<u32>,
+    /// Which part of the node is this worker's; none for the same as before.
+    pub(crate) part: Option<Part>,
     /// Whether orders are known. Until then slots are opened and offered to nobody.
     pub(crate) known: bool,
     /// The newest order for a canary.
@@ -120,7 +125,7 @@ impl Post {
             busy: Busy::default(),
             charge: channel::Sender::new(Charge::default()),
             close: stop.child_token(),
-            finish: Mutex::new(finish.child_token()),
+            ends: Mutex::new(Ends::under(finish)),
         }
     }
 
@@ -147,6 +152,9 @@ impl Post {
         if before == charge {
             return;
         }
+        if let Some(part) = charge.part {
+            self.grader.admission.share(part);
+        }
         // The gate first: a node that comes back must not look fit by what was known of it before.
         if charge.down.is_some() && before.down.is_none() {
             // Nobody can say what of the things seen there was still true.
@@ -171,9 +179,9 @@ impl Post {
         let _ = charges.wait_for(is).await;
     }
 
-    /// Has whoever holds it hand back what it grades.
-    pub(crate) fn finish(&self) -> CancellationToken {
-        self.finish.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What ends the gradings that begin now.
+    pub(crate) fn ends(&self) -> Ends {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether nothing of this worker's is there or on its way.
@@ -262,7 +270,7 @@ impl Post {
             patience = self.ease(&charge, patience, &finish);
             tokio::select! {
                 _ = charges.changed() => {}
-                () = sleep_until(patience) => self.finish().cancel(),
+                () = sleep_until(patience) => self.ends().stopping.cancel(),
                 () = self.close.cancelled() => {}
             }
         }
@@ -277,14 +285,14 @@ impl Post {
         patience: Option<Instant>,
         finish: &CancellationToken,
     ) -> Option<Instant> {
-        let mut own = self.finish.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut own = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         if charge.down.is_some() {
-            own.cancel();
-        } else if charge.drained.is_none() && own.is_cancelled() {
-            *own = finish.child_token();
+            own.node_lost.cancel();
+        } else if charge.drained.is_none() && own.told().is_some() {
+            *own = Ends::under(finish);
         }
         match charge.drained {
-            Some(_) if !own.is_cancelled() => patience.or_else(|| Some(Instant::now() + FINISH)),
+            Some(_) if own.told().is_none() => patience.or_else(|| Some(Instant::now() + FINISH)),
             _ => None,
         }
     }
@@ -304,10 +312,11 @@ impl Post {
 
     /// Opens a slot, or does not.
     pub(crate) async fn open_once(&self, number: u32, used: SlotUse) -> Result<Slot, FleetError> {
-        self.open_slots.change(|slots| slots.opening += 1);
-        let opened = self.fleet().open_slot(number).await;
+        let name = self.fleet().slot_name(number);
+        self.open_slots.change(|slots| _ = slots.opening.insert(name.network().to_owned()));
+        let opened = self.fleet().open_slot_as(&name).await;
         self.open_slots.change(|slots| {
-            slots.opening -= 1;
+            slots.opening.remove(name.network());
             if let Ok(slot) = &opened {
                 slots.open.insert(slot.network_name().to_owned(), used);
             }
@@ -333,37 +342,4 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_post_keeps_slots_and_offers_them_only_when_it_serves() {
-        let why = || Some("why".to_owned());
-        let serving = Charge { slots: 2, known: true, ..Charge::default() };
-        for (charge, kept, serves) in [
-            (serving.clone(), 2, true),
-            (Charge { known: false, ..serving.clone() }, 2, false),
-            (Charge { drained: why(), ..serving.clone() }, 0, false),
-            (Charge { down: why(), ..serving.clone() }, 0, false),
-            (Charge { slots: 0, ..serving }, 0, true),
-        ] {
-            assert_eq!((charge.kept(), charge.serves()), (kept, serves), "{charge:?}");
-            assert_eq!([0, 1, 2].map(|n| charge.keeps(n)), [0, 1, 2].map(|n| n < kept));
-        }
-    }
-
-    #[test]
-    fn a_worker_without_a_share_is_a_spare_one_where_others_have_the_slots() {
-        let spare = Charge { known: true, room: Some(1), ..Charge::default() };
-        assert!(spare.is_spare());
-        for other in [
-            Charge { slots: 1, ..spare.clone() },
-            Charge { known: false, ..spare.clone() },
-            Charge { room: Some(0), ..spare.clone() },
-            Charge { room: None, ..spare.clone() },
-            Charge { down: Some("away".to_owned()), ..spare.clone() },
-        ] {
-            assert!(!other.is_spare(), "{other:?}");
-        }
-    }
-}
+mod tests;

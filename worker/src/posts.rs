@@ -32,7 +32,7 @@ use crate::{
     fleet::{Availability, FleetError, Node},
     post::{Charge, Post},
     run::Offer,
-    share::{Wanted, share, spread, within},
+    share::{Part, Wanted, share, spread, within},
     worker::Worker,
 };
 
@@ -353,12 +353,17 @@ fn charges(sights: &[Sight], known: &Known, own: WorkerId, most: u32) -> Vec<Cha
         let ordered = known.orders.as_ref().zip(sight.name.as_ref());
         let ordered = ordered.and_then(|(orders, name)| orders.slots(name));
         match sight.room {
-            None => charge.slots = ordered.unwrap_or(most).min(MOST_SLOTS),
+            None => {
+                charge.slots = ordered.unwrap_or(most).min(MOST_SLOTS);
+                charge.part = Some(Part::WHOLE);
+            }
             Some(room) => {
                 let room = ordered.map_or(room, |ordered| room.min(ordered)).min(MOST_SLOTS);
                 charge.room = Some(room);
                 if charge.serves() {
                     let share = share(&sight.id, &workers, own, room);
+                    // Its share, and not what it keeps: what it does not want nobody else gets.
+                    charge.part = Some(Part { slots: share, room });
                     let others = known.others.iter().filter(|entry| entry.post == sight.id);
                     let others = others.map(|entry| entry.open).sum();
                     let slots = within(room, share, sight.open, others);
@@ -390,6 +395,7 @@ fn charge(sight: &Sight, known: &Known) -> Charge {
     Charge {
         slots: 0,
         room: None,
+        part: None,
         known: named.is_some(),
         canary: named.map_or(0, |(orders, name)| orders.canary(name)),
         drained: ordered.or(elsewhere),

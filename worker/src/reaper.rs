@@ -32,6 +32,7 @@ use portcall_shared::{
         ids::{Generation, SubmissionId, WorkerId},
         state::{GRADING_LIMIT, GRADING_SLACK},
     },
+    retry::RECONNECT,
     store::{
         StoreError,
         observer::Observer,
@@ -61,6 +62,8 @@ pub struct Reaper {
 
 /// How many orphans are removed at once.
 const REMOVALS: usize = 8;
+/// How many looks the last round has, as far as there is time for them.
+const LAST_LOOKS: usize = 3;
 
 impl Reaper {
     /// A reaper that has seen nothing yet.
@@ -94,17 +97,26 @@ impl Reaper {
     }
 
     /// The last round, when nothing works here any more: what is still there of this worker's own
-    /// goes, since no other worker may be there to find it.
+    /// goes, since no other worker may be there to find it. There is no next round either, so this
+    /// one looks again: what was still going away could not be removed at once, and what was asked
+    /// for without an answer may have come only now.
     pub(crate) async fn leave(self) {
-        let sweep = match self.worker.nodes.sweep().await {
-            Ok(sweep) => sweep,
-            Err(error) => {
-                tracing::warn!(%error, "cannot look for what is left here: others will");
-                return;
+        let mut pauses = RECONNECT.pauses();
+        for _ in 0..LAST_LOOKS {
+            match self.worker.nodes.sweep().await {
+                Ok(sweep) => {
+                    let own = |found: &&Found| found.worker == self.worker.claimant.id;
+                    if !sweep.found.iter().any(|found| own(&found)) {
+                        return;
+                    }
+                    self.remove_all(sweep.found.iter().filter(own)).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look for what is left here");
+                }
             }
-        };
-        let own = |found: &&Found| found.worker == self.worker.claimant.id;
-        self.remove_all(sweep.found.iter().filter(own)).await;
+            pauses.wait().await;
+        }
     }
 
     /// Each part for itself: one that fails does not keep the others from their work.

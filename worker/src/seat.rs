@@ -244,8 +244,8 @@ impl Seat {
     /// Grades one submission; a panic of ours costs the slot, not the worker.
     async fn guarded(&self, slot: &Slot, submission: Submission, mark: Mark) {
         let id = submission.id;
-        let finish = self.post.finish();
-        let one = AssertUnwindSafe(self.post.one(slot, submission, mark, &finish)).catch_unwind();
+        let ends = self.post.ends();
+        let one = AssertUnwindSafe(self.post.one(slot, submission, mark, &ends)).catch_unwind();
         if one.await.is_err() {
             slot.doubt();
             tracing::error!(submission.id = %id, "a grading panicked; the reaper hands its lease back");

@@ -40,6 +40,34 @@ pub fn share(node: &str, workers: &BTreeSet<WorkerId>, own: WorkerId, slots: u32
     u32::try_from((0..slots).filter(own).count()).unwrap_or(slots)
 }
 
+/// A worker's part of what a node has for strangers, which is dealt out as its slots are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its share of the slots.
+    pub slots: u32,
+    /// How many the node has for all workers together.
+    pub room: u32,
+}
+
+impl Part {
+    /// All of it: nobody else is there.
+    pub const WHOLE: Self = Self { slots: 1, room: 1 };
+
+    /// So much of so much.
+    #[must_use]
+    pub fn of(self, whole: u64) -> u64 {
+        let part = u128::from(whole) * u128::from(self.slots);
+        let part = part.checked_div(u128::from(self.room)).unwrap_or(0);
+        u64::try_from(part).unwrap_or(whole).min(whole)
+    }
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self::WHOLE
+    }
+}
+
 /// How many slots a worker may keep now: its share, but nothing beyond what the node has room for
 /// while others still finish in slots that are no longer theirs.
 #[must_use]
@@ -122,6 +150,16 @@ mod tests {
                 prop_assert!(after <= before, "nobody gets more when one comes");
             }
             prop_assert_eq!(share(&node, &workers, newcomer, slots), 0);
+        }
+
+        #[test]
+        fn the_parts_of_all_workers_are_never_more_than_there_is(
+            workers in workers(), node in "[a-z0-9]{1,8}", room in 0_u32..40, whole: u64,
+        ) {
+            let shares = shares(&node, &workers, room);
+            let parts = shares.iter().map(|slots| Part { slots: *slots, room }.of(whole));
+            prop_assert!(parts.map(u128::from).sum::<u128>() <= u128::from(whole));
+            prop_assert_eq!(Part::WHOLE.of(whole), whole);
         }
 
         #[test]

@@ -4,7 +4,7 @@
 //! one for each node of its Docker endpoint.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use crate::{
     fleet::{Fleet, Nodes},
     gate::room::RegistryTurn,
-    grade::{DiskFloor, Grader, NodeMemory},
+    grade::{Admission, DiskFloor, Grader},
     lease::LeaseTimes,
     posts::Posts,
     quarantine::Quarantine,
@@ -133,8 +133,8 @@ pub struct OpenSlots(Arc<Mutex<SlotNames>>);
 pub(crate) struct SlotNames {
     /// The networks of open slots, and what each is for.
     pub(crate) open: HashMap<String, SlotUse>,
-    /// How many slots are being opened.
-    pub(crate) opening: u32,
+    /// The networks of slots that are being opened.
+    pub(crate) opening: HashSet<String>,
 }
 
 /// What a slot is open for.
@@ -151,8 +151,8 @@ impl OpenSlots {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Whether an object of that name may belong to a slot in use: its network, or what is named
-    /// after it. While a slot is being opened its name is not known yet, so anything may.
+    /// Whether an object of that name may belong to a slot in use or being opened: its network, or
+    /// what is named after it.
     #[must_use]
     pub fn may_use(&self, name: &str) -> bool {
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,7 +160,7 @@ impl OpenSlots {
             let rest = name.strip_prefix(network.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
         };
-        names.opening > 0 || names.open.keys().any(is_of)
+        names.opening.iter().chain(names.open.keys()).any(is_of)
     }
 
     /// How many are open for submissions.
@@ -174,7 +174,7 @@ impl OpenSlots {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.open.is_empty() && names.opening == 0
+        names.open.is_empty() && names.opening.is_empty()
     }
 }
 
@@ -195,7 +195,7 @@ impl Worker {
             registry: self.registry.clone(),
             quarantine: self.quarantine.clone(),
             floor: DiskFloor::under(self.node_free),
-            memory: NodeMemory::default(),
+            admission: Admission::default(),
         }
     }
 }
@@ -214,18 +214,27 @@ mod tests {
         for name in ["p-slot1-1", "p-slot1-123", "p-slot1-123-prober", "p-slot2-12"] {
             assert!(!slots.may_use(name), "{name}");
         }
-        slots.change(|slots| slots.opening += 1);
-        assert!(slots.may_use("p-slot2-12"), "it may be the one that is being opened");
+        slots.change(|slots| _ = slots.opening.insert("p-slot2-12".to_owned()));
+        for (name, its) in [
+            ("p-slot2-12", true),
+            ("p-slot2-12-anchor", true),
+            ("p-slot1-12", true),
+            // What another try left behind is not protected by this one.
+            ("p-slot2-11", false),
+            ("p-slot2-11-anchor", false),
+        ] {
+            assert_eq!(slots.may_use(name), its, "{name}");
+        }
     }
 
     #[test]
     fn idle_is_a_node_without_any_slot() {
         let slots = OpenSlots::default();
         assert!(slots.is_idle());
-        slots.change(|slots| slots.opening += 1);
+        slots.change(|slots| _ = slots.opening.insert("a".to_owned()));
         assert!(!slots.is_idle());
         slots.change(|slots| {
-            slots.opening -= 1;
+            slots.opening.remove("a");
             slots.open.insert("a".to_owned(), SlotUse::Canary);
         });
         assert!(!slots.is_idle());

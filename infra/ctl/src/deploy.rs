@@ -13,6 +13,9 @@
 //! serves.
 
 mod docker;
+mod file;
+mod labels;
+mod scale;
 mod service;
 mod variables;
 mod version;
@@ -23,6 +26,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use portcall_shared::{domain::text::defused_line, settings::Reader};
 
+pub(crate) use self::scale::{WorkersArgs, workers};
 use self::{docker::Docker, variables::Variables, version::Version, watch::Outcome};
 use crate::failure::Failure;
 
@@ -44,8 +48,9 @@ pub(crate) struct DeployArgs {
     /// A file of NAME=VALUE lines for the stack, as infra/env.sample has them; the environment wins.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// A manager of the swarm. Default: the first of PORTCALL_DOCKER_HOST that answers as one, over
-    /// mutual TLS with PORTCALL_DOCKER_CERTS, and otherwise what the docker client itself takes.
+    /// A manager of the swarm. Default: what the docker client itself takes (DOCKER_HOST, its context,
+    /// this machine) if that is one, and otherwise the first of PORTCALL_DOCKER_HOST that answers, over
+    /// mutual TLS with PORTCALL_DOCKER_CERTS.
     #[arg(long, value_name = "ADDRESS")]
     docker_host: Option<String>,
     /// Deploys this version, which is in the registry: nothing is built or pushed.
@@ -92,9 +97,12 @@ pub(crate) async fn run(args: DeployArgs, reader: Reader) -> Result<(), Failure>
         Ok(swarm) => service::all(swarm, &args.stack, &OURS).await?,
         Err(_) => Vec::new(),
     };
-    let images = variables.images(&version);
+    let images = variables.images(&version)?;
     let stack = variables.clone().for_stack(&version, &args, &before)?;
-    check(&args, &stack).await?;
+    file::check(&args.files, &stack).await?;
+    if let Ok(swarm) = &swarm {
+        labels::check(swarm, &args.files).await?;
+    }
     if args.dry_run {
         rehearse(&images, source, &before);
         return swarm.map(drop);
@@ -131,22 +139,6 @@ fn no_stack(args: &DeployArgs) -> Failure {
     Failure::Failed(format!("there is no stack {} in the swarm", args.stack))
 }
 
-/// That the stack's files can be read, and lack no variable.
-async fn check(args: &DeployArgs, variables: &Variables) -> Result<(), Failure> {
-    let mut words = vec!["stack", "config"];
-    let files = files(args);
-    words.extend(files.iter().flat_map(|file| ["--compose-file", file.as_str()]));
-    match Docker::local().with(variables).ask(&words).await {
-        Ok(_) => Ok(()),
-        Err(Failure::Failed(why)) => Err(Failure::Usage(why)),
-        Err(other) => Err(other),
-    }
-}
-
-fn files(args: &DeployArgs) -> Vec<String> {
-    args.files.iter().map(|file| file.display().to_string()).collect()
-}
-
 /// Gives the stack to the swarm, and follows what becomes of it.
 async fn deploy(
     args: &DeployArgs,
@@ -160,8 +152,8 @@ async fn deploy(
     }
     say(&format!("deploying {version} as {}", args.stack));
     let mut words = vec!["stack", "deploy", "--with-registry-auth"];
-    let files = files(args);
-    words.extend(files.iter().flat_map(|file| ["--compose-file", file.as_str()]));
+    let files = file::words(&args.files);
+    words.extend(files.iter().map(String::as_str));
     words.push(&args.stack);
     swarm.with(variables).told(&words).await?;
 
@@ -177,9 +169,12 @@ async fn deploy(
     }
     // What one of them alone has become is not what was tried. What is not at rest is left alone.
     let taken_back = outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::TakenBack(_)));
+    let now = service::all(swarm, &args.stack, &OURS).await?;
     for (name, outcome) in &outcomes {
         let old = before.iter().find(|old| old.name == *name);
-        let new_here = old.is_some_and(|old| old.tag() != version.tag());
+        // With --stay it is of the same version, and the swarm says of a change where there was one.
+        let changed = now.iter().any(|now| now.name == *name && now.state == "completed");
+        let new_here = old.is_some_and(|old| old.tag() != version.tag() || changed);
         if taken_back && new_here && *outcome == Outcome::Reached {
             say(&format!("{name}: is well, and taken back too"));
             take_back(args, swarm, name).await?;
@@ -207,6 +202,9 @@ fn verdict(
     let stuck = outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Stuck(_)));
     lines.push(match (before.first(), stuck) {
         (None, _) => format!("{version} is the first version here and does not serve"),
+        (Some(old), false) if old.tag() == version.tag() => {
+            format!("{version} serves with what it was given before")
+        }
         (Some(old), false) => format!("the old version, {}, serves", old.tag()),
         (Some(old), true) => format!(
             "the old version, {}, serves where it was not replaced; portcall deploy --rollback goes back to it",

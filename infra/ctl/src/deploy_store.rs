@@ -1,5 +1,5 @@
-//! `portcall store prepare`: the replica set of a deployment, its roles and its users. The stack's job
-//! of the same name runs it with every version.
+//! `portcall store prepare`: the replica set of a deployment, what its database needs before an api or a
+//! worker can use it, its roles and its users. The stack's job of the same name runs it with every version.
 
 use std::{
     collections::BTreeMap,
@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use portcall_shared::{
     settings::Reader,
-    store::access::{Members, Role, User},
+    store::access::{Members, Others, Role, User},
 };
 
 use crate::{
@@ -34,12 +34,34 @@ pub(crate) struct PrepareArgs {
     #[arg(long)]
     ca_file: Option<PathBuf>,
     /// A settings file whose PORTCALL_MONGODB_URI names a user with a password: portcall-api,
-    /// portcall-worker or portcall-operator, which infra/mongo/roles.json knows. Once for each.
+    /// portcall-worker or portcall-operator, which infra/mongo/roles.json knows, or one of these with
+    /// `-` and more after it. Once for each.
     #[arg(long = "user", value_name = "FILE")]
     users: Vec<PathBuf>,
+    /// What becomes of such users who are not given: those of the secrets before these.
+    #[arg(long, value_enum, default_value = "keep")]
+    others: OtherUsers,
     /// How long to wait for members and a primary, in seconds.
     #[arg(long, default_value_t = 300)]
     within: u64,
+}
+
+/// What becomes of users who are not given.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OtherUsers {
+    /// They are let in as before, so that what has their passwords still serves.
+    Keep,
+    /// They are taken away.
+    Remove,
+}
+
+impl From<OtherUsers> for Others {
+    fn from(others: OtherUsers) -> Self {
+        match others {
+            OtherUsers::Keep => Self::Kept,
+            OtherUsers::Remove => Self::Removed,
+        }
+    }
 }
 
 pub(crate) async fn prepare(args: PrepareArgs, reader: Reader) -> Result<(), Failure> {
@@ -53,12 +75,18 @@ pub(crate) async fn prepare(args: PrepareArgs, reader: Reader) -> Result<(), Fai
     let key = read(&args.key_file)?;
     let count = args.members.len();
     let members = Members::new(args.members, &key, args.ca_file.as_deref());
-    say(&format!("a replica set of {count}, its roles and users: begun"));
+    say(&format!("a replica set of {count}, its database, roles and users: begun"));
     members.initiate(Duration::from_secs(args.within)).await?;
     say("the replica set has a primary");
-    members.grant(&database, &roles, &users).await?;
+    // Before users come in who cannot do it themselves.
+    let floor = members.prepare(&database).await?;
+    say(&format!("{database} is as this version needs it, and for version {floor} and later"));
+    let removed = members.grant(&database, &roles, &users, args.others.into()).await?;
     for user in &users {
         say(&format!("{} may do what infra/mongo/roles.json says, in {database}", user.name));
+    }
+    for name in removed {
+        say(&format!("{name} is let in no more"));
     }
     Ok(())
 }
@@ -77,7 +105,7 @@ async fn user(file: &Path, roles: &BTreeMap<String, Role>) -> Result<User, Failu
     let user = User::of_address(&uri).await;
     let user = user.map_err(|_| Failure::Usage(format!("{name}: mongodb_uri is no address")))?;
     match user {
-        Some(user) if roles.contains_key(&user.name) => Ok(user),
+        Some(user) if user.role(roles).is_some() => Ok(user),
         Some(user) => {
             let known: Vec<&str> = roles.keys().map(String::as_str).collect();
             let known = known.join(", ");
@@ -94,6 +122,10 @@ fn read(file: &Path) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use portcall_shared::store::SCHEMA;
+
     use super::*;
 
     #[test]
@@ -103,6 +135,9 @@ mod tests {
             let all = &roles[role].collections;
             all.get(collection).is_some_and(|actions| actions.iter().any(|a| a == action))
         };
+        // What is there for older versions goes with them.
+        let meta = |floor| roles["portcall-worker"].actions(floor)["meta"].clone();
+        assert_eq!((meta(0).len(), meta(1).len(), meta(SCHEMA)), (3, 3, ["find"].into()));
         assert!(may("portcall-api", "submissions", "insert"));
         assert!(!may("portcall-worker", "submissions", "insert"));
         for collection in ["workers", "nodes", "quarantine"] {
@@ -111,12 +146,18 @@ mod tests {
                 assert!(may("portcall-worker", collection, action), "{collection} {action}");
             }
         }
+        // The key of the workers' labels is theirs alone.
+        assert!(may("portcall-worker", "keys", "find"));
+        assert!(!roles["portcall-api"].collections.contains_key("keys"));
         for role in ["portcall-api", "portcall-worker"] {
+            assert_eq!(roles[role].actions(SCHEMA)["meta"], ["find"].into(), "the floor is there");
             assert!(!may(role, "events", "update") && !may(role, "orders", "insert"));
             let all = &roles[role];
             assert!(all.roles.is_empty() && all.cluster_roles.is_empty());
-            let every: Vec<&String> = all.collections.values().flatten().collect();
-            assert!(!every.iter().any(|action| action.contains("drop")), "{every:?}");
+            // To make an index is to be able to have documents removed.
+            let known = ["find", "insert", "update", "remove", "changeStream"];
+            let every: BTreeSet<&str> = all.actions(0).into_values().flatten().collect();
+            assert!(every.iter().all(|action| known.contains(action)), "{every:?}");
         }
     }
 
@@ -125,7 +166,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let roles = roles().unwrap();
         let mut told = Vec::new();
-        for who in ["portcall-api:secret@", "root:secret@", ""] {
+        for who in ["portcall-api:secret@", "portcall-api-3f:secret@", "portcall-apis:secret@", ""]
+        {
             let file = dir.path().join("settings");
             fs::write(&file, format!("mongodb_uri = \"mongodb://{who}h:1/\"\n")).unwrap();
             told.push(match user(&file, &roles).await {
@@ -138,7 +180,8 @@ mod tests {
             told,
             [
                 "portcall-api",
-                "the user root is none of portcall-api, portcall-operator, portcall-worker",
+                "portcall-api-3f",
+                "the user portcall-apis is none of portcall-api, portcall-operator, portcall-worker",
                 "mongodb_uri has no user with a password",
             ]
         );

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod database;
 mod deploy;
 mod deploy_store;
 mod event;
@@ -13,19 +14,18 @@ mod scaler;
 mod status;
 mod store;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portcall_shared::{
-    settings::{Common, EXIT_USAGE, LogSettings, Reader},
-    store::Store,
-    telemetry, tls,
+    settings::{EXIT_USAGE, Reader},
+    tls,
 };
 
-use self::failure::Failure;
-
-/// How long calls of the store may take to end when everything else has.
-const CLOSE: Duration = Duration::from_secs(5);
+use self::{
+    database::{For, with},
+    failure::Failure,
+};
 
 /// Runs events of Portcall, and checks images the way Portcall will.
 ///
@@ -50,7 +50,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Lists the machines that containers run on, and says of each whether it takes work.
     Nodes(nodes::NodesArgs),
-    /// Shows how many slots there are on each machine, or says how many there are to be.
+    /// Shows how many slots there are on each machine, or says how many there are to be, or how many
+    /// workers.
     Scale(scale::ScaleArgs),
     /// Shows what is being graded, by whom, and whether anything is overdue.
     Status,
@@ -94,50 +95,22 @@ async fn run(command: Command) -> Result<(), Failure> {
     let reader = Reader::from_environment();
     match command {
         Command::Event(command) => {
-            with(open(reader).await?, async |store| command.run(store).await).await
+            with(reader, For::Use, async |store| command.run(store).await).await
         }
         Command::Check(args) => check::run(args, reader).await,
         Command::Nodes(args) => {
-            with(open(reader).await?, async |store| nodes::run(args, store).await).await
+            with(reader, For::Use, async |store| nodes::run(args, store).await).await
         }
-        Command::Scale(args) => {
-            with(open(reader).await?, async |store| scale::run(args, store).await).await
-        }
-        Command::Status => with(open(reader).await?, async |store| status::run(store).await).await,
+        Command::Scale(args) => scale::run(args, reader).await,
+        Command::Status => with(reader, For::Use, status::run).await,
         Command::Scaler(args) => scaler::run(args, reader).await,
         Command::Deploy(args) => deploy::run(args, reader).await,
         Command::Backup(args) => {
-            with(connect(reader).await?, async |store| backup::back_up(args, store).await).await
+            with(reader, For::Care, async |store| backup::back_up(args, store).await).await
         }
         Command::Restore(args) => {
-            with(connect(reader).await?, async |store| backup::restore(args, store).await).await
+            with(reader, For::Care, async |store| backup::restore(args, store).await).await
         }
         Command::Store(command) => command.run(reader).await,
     }
-}
-
-/// Does something with a store, and closes it: a task of its driver's that is caught by the end of
-/// the process panics.
-async fn with(
-    store: Store,
-    work: impl AsyncFnOnce(&Store) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let done = work(&store).await;
-    store.close(CLOSE).await;
-    done
-}
-
-/// The store that the settings name, brought to this version.
-async fn open(reader: Reader) -> Result<Store, Failure> {
-    let store = connect(reader).await?;
-    store.migrate().await?;
-    Ok(store)
-}
-
-/// The store that the settings name, as it is.
-async fn connect(reader: Reader) -> Result<Store, Failure> {
-    let common = Common::read(&reader);
-    reader.finish().map_err(|e| Failure::Usage(e.to_string()))?;
-    telemetry::log(&LogSettings { filter: "error".to_owned(), ..common.log });
-    Ok(Store::open(&common.mongodb_uri, &common.database, "portcall").await?)
 }

@@ -1,15 +1,20 @@
-//! `portcall scale`: how many slots workers keep.
+//! `portcall scale`: how many slots workers keep, and how many workers there are.
 
 use std::collections::BTreeMap;
 
 use clap::Args;
-use portcall_shared::store::{
-    Store,
-    nodes::NodeEntry,
-    orders::{MOST_SLOTS, Orders, SlotsOrder, Whom},
+use portcall_shared::{
+    settings::Reader,
+    store::{
+        Store,
+        nodes::NodeEntry,
+        orders::{MOST_SLOTS, Orders, SlotsOrder, Whom},
+    },
 };
 
 use crate::{
+    database::{For, with},
+    deploy::{self, WorkersArgs},
     failure::Failure,
     orders::{known, say, who},
 };
@@ -24,9 +29,18 @@ pub(crate) struct ScaleArgs {
     /// Only on the node of this name; what is said of a node counts more than what is said of all.
     #[arg(long, value_name = "NAME", requires = "slots")]
     node: Option<String>,
+    #[command(flatten)]
+    workers: WorkersArgs,
 }
 
-pub(crate) async fn run(args: ScaleArgs, store: &Store) -> Result<(), Failure> {
+pub(crate) async fn run(args: ScaleArgs, reader: Reader) -> Result<(), Failure> {
+    match args.workers.workers {
+        Some(count) => deploy::workers(count, args.workers, reader).await,
+        None => with(reader, For::Use, async |store| slots(args, store).await).await,
+    }
+}
+
+async fn slots(args: ScaleArgs, store: &Store) -> Result<(), Failure> {
     // Clap's bound is written out.
     const { assert!(MOST_SLOTS == 64) };
     if let Some(slots) = args.slots {

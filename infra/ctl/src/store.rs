@@ -14,7 +14,7 @@ use portcall_shared::{
 };
 
 use crate::{
-    connect,
+    database::{For, with},
     deploy_store::{PrepareArgs, prepare},
     failure::Failure,
 };
@@ -31,8 +31,8 @@ pub(crate) enum StoreCommand {
         #[arg(long, default_value_t = 60)]
         within: u64,
     },
-    /// Makes members that know each other by a key a replica set, with its roles and users. May be
-    /// repeated: what is as it should be stays so.
+    /// Makes members that know each other by a key a replica set, its database as this version needs it,
+    /// and gives it its roles and users. May be repeated: what is as it should be stays so.
     Prepare(PrepareArgs),
     /// Lists the members of the replica set with their states; exits with 1 if one is not well.
     Members,
@@ -98,8 +98,8 @@ impl StoreCommand {
                 members(&uri).await
             }
             Self::ForceMembers { uri, keep } => Ok(replica_set::force(&uri, &keep, PRIMARY).await?),
-            Self::Versions => versions(&connect(reader).await?).await,
-            Self::Contract => contract(&connect(reader).await?).await,
+            Self::Versions => with(reader, For::Care, versions).await,
+            Self::Contract => with(reader, For::Care, contract).await,
             Self::Drop { database } => {
                 let named = reader.text("PORTCALL_MONGODB_DATABASE");
                 if named != database {
@@ -107,7 +107,7 @@ impl StoreCommand {
                         format!("PORTCALL_MONGODB_DATABASE names {named}, not {database}");
                     return Err(Failure::Usage(message));
                 }
-                remove(&connect(reader).await?, &database).await
+                with(reader, For::Care, async |store| remove(store, &database).await).await
             }
         }
     }

@@ -10,12 +10,23 @@ do_apply() {
   done < <(files)
   put "$FILTER" "$(filter_wanted)"
   put_link "$AT_BOOT" ../portcall-firewall.service
+  put_link "$BY_TIMER" "../$IMAGES"
   put_daemon
   if on_this_machine; then
     set_kernel && load_filter || exit "$ASKED_FAILED"
   fi
   tell_end "Everything is as wanted already."
+  start_timer
 }
+
+# start_timer: now, and not only when the machine is started again.
+start_timer() {
+  if ! has_systemd || [[ $DRY == yes ]] || systemctl --quiet is-active "$IMAGES"; then return; fi
+  systemctl start "$IMAGES" || { complain "$IMAGES does not start"; exit "$ASKED_FAILED"; }
+}
+
+# has_systemd: whether this machine's services are systemd's affair.
+has_systemd() { on_this_machine && [[ -d /run/systemd/system ]]; }
 
 # changed WHAT: notes a change; says whether it is to be made.
 changed() {
@@ -87,8 +98,9 @@ load_filter() {
 do_remove() {
   local source target table
   restore_daemon
+  if has_systemd && [[ $DRY == no ]]; then systemctl stop "$IMAGES" 2>/dev/null; fi
   while read -r source target; do drop "$target"; done < <(files)
-  for target in "$FILTER" "$SAVED" "$BEFORE" "$AT_BOOT"; do drop "$target"; done
+  for target in "$FILTER" "$SAVED" "$BEFORE" "$AT_BOOT" "$BY_TIMER"; do drop "$target"; done
   if [[ $DRY == no ]]; then rmdir "$TARGET$OURS" "$TARGET$UNITS/docker.service.d" 2>/dev/null; fi
   if on_this_machine; then
     for table in 'inet portcall' 'bridge portcall'; do

@@ -19,7 +19,8 @@ do_check() {
     check_machine
   fi
   if [[ $FORMAT == json ]]; then print_json; else print_table; fi
-  if printf '%s\n' "${ROWS[@]}" | grep -q '^fail'; then exit "$ASKED_FAILED"; fi
+  # Not by `grep -q`, which hangs up on a long table, and a pipe that breaks is no match.
+  if (($(count fail))); then exit "$ASKED_FAILED"; fi
   exit "$OK"
 }
 
@@ -61,6 +62,8 @@ check_files() {
   same "$FILTER" "$(filter_wanted)"
   [[ -L $TARGET$AT_BOOT && $(readlink "$TARGET$AT_BOOT") == ../portcall-firewall.service ]]
   row "$(passes $?)" "packet filter at the machine's start" "$(readlink "$TARGET$AT_BOOT")" "../portcall-firewall.service"
+  [[ -L $TARGET$BY_TIMER && $(readlink "$TARGET$BY_TIMER") == "../$IMAGES" ]]
+  row "$(passes $?)" "unused images go, by a timer" "$(readlink "$TARGET$BY_TIMER")" "../$IMAGES"
 }
 
 # same PATH TEXT
@@ -163,6 +166,10 @@ check_machine() {
   swaps=$(tail -n +2 /proc/swaps | cut -d' ' -f1 | paste -sd' ')
   [[ -z $swaps ]]
   row "$(passes $? warn)" swap "${swaps:-off}" "off: a service's limit of memory does not cover it"
+  if [[ -d /run/systemd/system ]]; then
+    systemctl --quiet is-active "$IMAGES"
+    row "$(passes $?)" "unused images go, as it runs" "$(systemctl is-active "$IMAGES")" active
+  fi
   data=$(timeout 10 docker info --format '{{.DockerRootDir}}' 2>/dev/null)
   [[ -n $data && -d $data ]] || return 0
   [[ $(stat -c %d "$data") != "$(stat -c %d /)" ]]

@@ -73,6 +73,11 @@ resource "digitalocean_droplet" "grader" {
   volume_ids    = [digitalocean_volume.grader[each.key].id]
   droplet_agent = false
   user_data     = module.machines.grader
+
+  # It names all trusted machines: one of them that is replaced would else replace every grader.
+  lifecycle {
+    ignore_changes = [user_data]
+  }
 }
 
 resource "digitalocean_reserved_ip" "front" {

@@ -50,9 +50,8 @@ variable "operators" {
 }
 
 variable "graders" {
-  description = "The numbers of the grader machines. Taking 2 away removes the machine g2 and no other: drain it before."
+  description = "The numbers of the grader machines, in graders.auto.tfvars.json and nowhere else: ../graders writes it too. Taking 2 away removes the machine g2 and no other: drain it before."
   type        = set(number)
-  default     = [1, 2]
 
   validation {
     condition     = alltrue([for number in var.graders : number >= 1 && number <= 100])

@@ -16,37 +16,19 @@ locals {
     ["infra/lib/say.sh"],
   )
 
-  node_apply = join(" ", concat(
-    ["${local.home}/infra/nodes/node apply --restart --egress closed"],
-    ["--quarantine ${var.trusted[0]}:${var.quarantine_port}"],
-    ["--clocks ${join(",", var.trusted)}"],
-    ["--workers ${join(",", var.trusted)}"],
-    ["--nodes ${var.network}"],
-    ["--pool ${var.slot_pool}"],
-  ))
-
   # The engine must not start on the root disk when the other one is missing.
   disk_first = <<-EOT
     [Unit]
     RequiresMountsFor=/var/lib/docker
   EOT
 
-  prepare = <<-EOT
-    #!/bin/sh
-    # Puts the engine's data on a disk of its own, on XFS with project quotas, and names the quarantine.
-    # Again changes nothing.
-    set -eu
-    systemctl stop docker.service docker.socket
-    if ! blkid '${var.disk}' >/dev/null; then mkfs.xfs -q -L portcall '${var.disk}'; fi
-    if ! grep -q '^LABEL=portcall ' /etc/fstab; then
-      echo 'LABEL=portcall /var/lib/docker xfs defaults,pquota 0 2' >>/etc/fstab
-    fi
-    # The platform's own registry, by the name that images have there.
-    if ! grep -q ' quarantine$' /etc/hosts; then echo '${var.trusted[0]} quarantine' >>/etc/hosts; fi
-    mkdir -p /var/lib/docker
-    if ! mountpoint -q /var/lib/docker; then mount /var/lib/docker; fi
-    systemctl daemon-reload
-    systemctl start docker.service
+  # What ./prepare is told.
+  settings = <<-EOT
+    TRUSTED=${join(",", var.trusted)}
+    QUARANTINE_PORT=${var.quarantine_port}
+    NETWORK=${var.network}
+    SLOT_POOL=${var.slot_pool}
+    DISK=${var.disk}
   EOT
 
   # Before addresses are translated, so that ports that containers publish are meant too.
@@ -67,9 +49,11 @@ locals {
     }
   EOT
 
+  # DigitalOcean would write /etc/hosts anew at every start, and `quarantine` would be gone.
   trusted = {
-    package_update = true
-    packages       = ["apt-cacher-ng", "chrony", "docker.io", "jq", "nftables"]
+    manage_etc_hosts = false
+    package_update   = true
+    packages         = ["apt-cacher-ng", "chrony", "docker.io", "jq", "nftables"]
     write_files = concat(
       [
         { path = "/etc/chrony/conf.d/portcall.conf", content = "allow ${var.network}\n" },
@@ -77,29 +61,27 @@ locals {
           path    = "/etc/docker/daemon.json"
           content = jsonencode({ "insecure-registries" = ["quarantine:${var.quarantine_port}"] })
         },
+        { path = "/etc/systemd/system/docker.service.d/portcall.conf", content = file("${path.module}/engine.conf") },
       ],
       var.fenced == "" ? [] : [
         { path = "/etc/nftables.conf", permissions = "0755", content = local.fence },
       ],
     )
+    # What infra/certificates makes for this machine is put there by an operator: a key in a file that
+    # the cloud keeps would be everybody's who may read that.
     runcmd = concat(
-      ["systemctl restart chrony"],
+      ["install -d -m 0700 /etc/docker/api", "systemctl restart chrony"],
       var.fenced == "" ? [] : ["systemctl enable --now nftables", "systemctl restart nftables"],
     )
   }
 
+  # Packages are not cloud-init's affair here: m1, which serves them, may not be there yet.
   grader = {
-    apt            = { http_proxy = "http://${var.trusted[0]}:3142" }
-    package_update = true
-    packages       = ["chrony", "docker.io", "jq", "nftables", "xfsprogs"]
+    manage_etc_hosts = false
     write_files = concat(
       [
         {
-          path    = "/etc/chrony/conf.d/portcall.conf"
-          content = join("", [for host in var.trusted : "server ${host} iburst\n"])
-        },
-        {
-          path = "/etc/docker/daemon.json"
+          path = "${local.home}/daemon.json"
           content = jsonencode({
             "storage-driver" = "overlay2"
             "storage-opts"   = ["overlay2.size=${var.root_size}"]
@@ -108,7 +90,8 @@ locals {
           })
         },
         { path = "/etc/systemd/system/docker.service.d/disk.conf", content = local.disk_first },
-        { path = "${local.home}/prepare", permissions = "0755", content = local.prepare },
+        { path = "${local.home}/machine.env", content = local.settings },
+        { path = "${local.home}/prepare", permissions = "0755", content = file("${path.module}/prepare") },
       ],
       [for name in local.node_files : {
         path        = "${local.home}/${name}"
@@ -117,6 +100,6 @@ locals {
         content     = base64gzip(file("${local.repository}/${name}"))
       }],
     )
-    runcmd = ["${local.home}/prepare", local.node_apply, "systemctl restart chrony"]
+    runcmd = ["${local.home}/prepare"]
   }
 }

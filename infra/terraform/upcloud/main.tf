@@ -113,6 +113,11 @@ resource "upcloud_server" "grader" {
     create_password   = false
     password_delivery = "none"
   }
+
+  # It names all trusted machines: one of them that is replaced would else replace every grader.
+  lifecycle {
+    ignore_changes = [user_data]
+  }
 }
 
 resource "upcloud_floating_ip_address" "front" {

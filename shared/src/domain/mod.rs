@@ -3,6 +3,7 @@
 pub mod event;
 pub mod event_file;
 pub mod evidence;
+pub mod host_name;
 pub mod ids;
 pub mod image;
 pub mod place;

@@ -171,7 +171,8 @@ pub enum Event {
         /// The generation that it holds.
         generation: Generation,
     },
-    /// The holder gives it back because it is stopping. Nothing is lost by that.
+    /// The holder gives it back because it is stopping, or had no room for it. Nothing is lost by
+    /// that ([`Loss::Waived`]); [`Event::Overdue`] bounds it.
     HandBack {
         /// The generation that it holds.
         generation: Generation,
@@ -187,6 +188,15 @@ pub enum Event {
     Cancel,
     /// An operator has it tried again.
     Requeue,
+}
+
+/// Whether an attempt that came to no verdict counts towards [`MAX_LOST`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// It does.
+    Counted,
+    /// It does not: nothing went wrong, it only has to wait.
+    Waived,
 }
 
 /// The two verdicts that a grading can come to.

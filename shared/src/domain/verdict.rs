@@ -9,7 +9,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::text::defused_line;
+use super::{state::Loss, text::defused_line};
 
 /// Who has to mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -122,8 +122,10 @@ codes!(
 codes!(
     /// What went wrong on our side.
     PlatformCode {
-        /// No slot was free for too long.
+        /// There was no room for it for too long: it waits, and no attempt is lost by that.
         NoCapacity => "no_capacity",
+        /// The machine is smaller than what its containers may use together.
+        NodeTooSmall => "node_too_small",
         /// The machine, its engine or the worker went away.
         NodeLost => "node_lost",
         /// Anything else of ours.
@@ -229,6 +231,10 @@ pub enum Fault {
 /// Longest time that a `Retry-After` of a registry is honoured for.
 pub const LONGEST_DELAY: Duration = Duration::from_secs(15 * 60);
 
+/// Until a submission is tried again that there was no room for. It may be so for two hours, and each
+/// try is kept as an attempt.
+pub const NO_ROOM_DELAY: Duration = Duration::from_secs(30);
+
 /// The longest sentence of a reason, in bytes.
 pub const SENTENCE: usize = 1024;
 
@@ -241,6 +247,8 @@ pub enum Disposition {
     Release {
         /// How long to wait.
         after: Duration,
+        /// Whether an attempt is lost by it.
+        loss: Loss,
     },
 }
 
@@ -254,8 +262,18 @@ impl Fault {
             Self::Participant(fault) => Disposition::Fail(fault.clone()),
             Self::Registry(fault) => Disposition::Release {
                 after: fault.retry_after.unwrap_or_default().max(backoff(30)).min(LONGEST_DELAY),
+                loss: Loss::Counted,
             },
-            Self::Platform(_) => Disposition::Release { after: backoff(5) },
+            Self::Platform(fault) => match fault.code {
+                PlatformCode::NoCapacity => {
+                    Disposition::Release { after: NO_ROOM_DELAY, loss: Loss::Waived }
+                }
+                PlatformCode::NodeTooSmall
+                | PlatformCode::NodeLost
+                | PlatformCode::PlatformError => {
+                    Disposition::Release { after: backoff(5), loss: Loss::Counted }
+                }
+            },
         }
     }
 
@@ -360,6 +378,7 @@ pub struct Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::state::MAX_AGE;
 
     fn registry(retry_after: Option<u64>) -> Fault {
         RegistryFault {
@@ -387,7 +406,7 @@ mod tests {
     #[test]
     fn a_registrys_wish_is_honoured_within_bounds() {
         let after = |fault: Fault, lost| match fault.disposition(lost) {
-            Disposition::Release { after } => after.as_secs(),
+            Disposition::Release { after, .. } => after.as_secs(),
             Disposition::Fail(_) => panic!("released"),
         };
         assert_eq!(after(registry(Some(60)), 1), 60);
@@ -397,6 +416,22 @@ mod tests {
         assert_eq!(after(registry(None), 99), 900);
         let lost = || PlatformFault::new(PlatformCode::NodeLost, "x").into();
         assert_eq!((after(lost(), 1), after(lost(), 2)), (5, 20));
+    }
+
+    #[test]
+    fn only_want_of_room_is_no_lost_attempt() {
+        for code in PlatformCode::ALL {
+            let fault: Fault = PlatformFault::new(*code, "x").into();
+            let Disposition::Release { after, loss } = fault.disposition(1) else {
+                panic!("released")
+            };
+            let waived = *code == PlatformCode::NoCapacity;
+            assert_eq!(loss == Loss::Waived, waived, "{code:?}");
+            // It may go on for as long as a submission may wait.
+            assert!(!waived || MAX_AGE.unsigned_abs().as_secs() / after.as_secs() <= 240);
+        }
+        let limited = registry(None).disposition(1);
+        assert!(matches!(limited, Disposition::Release { loss: Loss::Counted, .. }));
     }
 
     #[test]

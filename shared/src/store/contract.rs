@@ -12,7 +12,7 @@
 use bson::{Bson, Document, doc};
 use mongodb::{Database, error::Error as DriverError, error::ErrorKind};
 
-use super::{Store, StoreError, backup::RESTORING, processes::ProcessEntry};
+use super::{Store, StoreError, backup::RESTORING, label_key, processes::ProcessEntry, withheld};
 use crate::retry;
 
 /// Something that this version and later ones do without.
@@ -32,6 +32,10 @@ pub enum Superseded {
         /// Its name.
         name: &'static str,
     },
+    /// The copy of the workers' key in `meta`, which every user reads.
+    LabelKeyInMeta,
+    /// What workers noted in `orders`, which they may not write.
+    WithheldInOrders,
 }
 
 /// What is taken away together.
@@ -43,8 +47,12 @@ pub struct Contraction {
     pub gone: &'static [Superseded],
 }
 
-/// Every contraction, oldest first. Each came at least one deploy after the version it needs.
-pub const CONTRACTIONS: &[Contraction] = &[];
+/// Every contraction, oldest first. What is taken away is needed by nobody from that version on; when,
+/// is for the operator to say.
+pub const CONTRACTIONS: &[Contraction] = &[
+    Contraction { needs: label_key::MOVED, gone: &[Superseded::LabelKeyInMeta] },
+    Contraction { needs: withheld::APART, gone: &[Superseded::WithheldInOrders] },
+];
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +152,8 @@ async fn take_away(database: Database, what: Superseded) -> Result<(), DriverErr
             let gone = doc! { "$unset": none };
             database.collection::<Document>(collection).update_many(there, gone).await.map(drop)
         }
+        Superseded::LabelKeyInMeta => label_key::leave_meta(&database).await,
+        Superseded::WithheldInOrders => withheld::leave_orders(&database).await,
     }
 }
 

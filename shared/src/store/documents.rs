@@ -25,7 +25,10 @@ use crate::domain::{
 };
 
 /// The version of documents that this build reads, and grades.
-pub const SCHEMA: i32 = 1;
+///
+/// 2: the key of the workers' labels has a collection of its own ([`super::label_key`]), and so has what
+/// workers withheld ([`super::withheld`]); documents are as those of 1.
+pub const SCHEMA: i32 = 2;
 /// The lowest version that can grade what this build writes: it grows only with a submission that
 /// needs more (see [`super`]).
 pub(super) const LOWEST: i32 = 1;

@@ -202,11 +202,7 @@ impl Queue for MemoryQueue {
     }
 
     async fn release(&self, lease: Lease, back: &Release) -> Result<Write, StoreError> {
-        let generation = lease.generation;
-        let (event, outcome) = match back.fault {
-            Some(_) => (Event::Release { generation }, AttemptOutcome::Released),
-            None => (Event::HandBack { generation }, AttemptOutcome::HandedBack),
-        };
+        let (event, outcome) = back.event(lease.generation);
         Ok(self.change(lease, Some(event), Some(outcome), |submission, life| {
             end(submission, lease, outcome, back.fault.clone(), Some(back.record.clone()));
             match (life.map(|l| l.state), &back.fault) {

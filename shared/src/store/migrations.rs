@@ -4,15 +4,20 @@
 //! marked as done. If that process dies half-way, whoever has watched the entry stand still for
 //! [`TAKE_OVER`] on its own monotonic clock runs it again: every migration is idempotent.
 //!
+//! To make indexes is more than an api or a worker may do where there is access control: whoever has
+//! that right can also have documents removed (by an index that lets them expire). There `portcall store
+//! prepare` does all of this ([`Store::prepare`]), and they wait for it ([`StoreError::Unprepared`]). Who
+//! may do it is asked of the server, so that nothing is begun that cannot be ended.
+//!
 //! A migration only ever adds, so that processes of the version before go on beside it; they know
 //! nothing of it and undo nothing. Taking away is [`super::contract`].
 
 use std::time::{Duration, Instant};
 
-use bson::{Document, doc};
+use bson::{Bson, Document, doc};
 use mongodb::{Database, IndexModel, error::Error as DriverError, options::IndexOptions};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, contract::CONTRACTIONS};
 use crate::retry;
 
 /// How long a started migration may stand still before another process runs it.
@@ -21,11 +26,29 @@ pub const TAKE_OVER: Duration = Duration::from_secs(60);
 /// The version that this build needs: the number of the last migration.
 pub const VERSION: i32 = 3;
 
+/// What whoever prepares may do in every collection.
+const RIGHTS: [&str; 3] = ["createIndex", "insert", "update"];
+
 impl Store {
-    /// Brings the database to [`VERSION`]. One that a newer version brought further stays so.
+    /// Does all that apis and workers of this version cannot do for themselves; the lowest version
+    /// that may use the database. One that is new is for this version and later from the beginning.
     ///
     /// # Errors
     /// When the store cannot, or the database is no longer for this version.
+    pub async fn prepare(&self) -> Result<i32, StoreError> {
+        if self.migration(&id(1)).await?.is_none() {
+            self.contract(CONTRACTIONS).await?;
+        }
+        self.migrate().await?;
+        self.label_key().await?;
+        self.floor().await
+    }
+
+    /// Brings the database to [`VERSION`]. One that a newer version brought further stays so.
+    ///
+    /// # Errors
+    /// When the store cannot, may not ([`StoreError::Unprepared`]), or the database is no longer for
+    /// this version.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.migrate_taking_over_after(TAKE_OVER).await
     }
@@ -33,7 +56,7 @@ impl Store {
     /// The same with another patience for a process that died half-way.
     ///
     /// # Errors
-    /// When the store cannot.
+    /// As those of the other.
     pub async fn migrate_taking_over_after(&self, patience: Duration) -> Result<(), StoreError> {
         self.check_floor().await?;
         self.apply_migrations(patience).await
@@ -42,18 +65,37 @@ impl Store {
     /// The same for a database that is about to be filled.
     pub(super) async fn apply_migrations(&self, patience: Duration) -> Result<(), StoreError> {
         for number in 1..=VERSION {
+            if self.migration(&id(number)).await?.is_some_and(|found| is_done(&found)) {
+                continue;
+            }
+            self.check_rights(&format!("migration {number}")).await?;
             self.migrate_one(number, patience).await?;
         }
         Ok(())
     }
 
+    /// That this process may do what is missing. Where everybody may do everything, that is nobody's
+    /// privilege.
+    pub(super) async fn check_rights(&self, lacks: &str) -> Result<(), StoreError> {
+        let database = self.database.clone();
+        let ask = doc! { "connectionStatus": 1, "showPrivileges": true };
+        let asked = self.persist(retry::INTERACTIVE, "ask for this user's rights", move || {
+            let (database, ask) = (database.clone(), ask.clone());
+            async move { database.run_command(ask).await }
+        });
+        match may_prepare(&asked.await?, self.database.name()) {
+            true => Ok(()),
+            false => Err(StoreError::Unprepared { lacks: lacks.to_owned() }),
+        }
+    }
+
     async fn migrate_one(&self, number: i32, patience: Duration) -> Result<(), StoreError> {
-        let id = format!("migration-{number}");
+        let id = id(number);
         let waiting = Instant::now();
         loop {
             let found = self.migration(&id).await?;
             let mine = match &found {
-                Some(d) if d.get_bool("done").unwrap_or(false) => return Ok(()),
+                Some(found) if is_done(found) => return Ok(()),
                 Some(_) => waiting.elapsed() > patience,
                 None => self.begin(&id).await?,
             };
@@ -100,6 +142,35 @@ impl Store {
         .await
         .map(drop)
     }
+}
+
+fn id(number: i32) -> String {
+    format!("migration-{number}")
+}
+
+fn is_done(migration: &Document) -> bool {
+    migration.get_bool("done").unwrap_or(false)
+}
+
+/// By the server's answer: whether it comes as nobody, or as one who has these rights in every
+/// collection of the database.
+fn may_prepare(status: &Document, database: &str) -> bool {
+    let all = |name| status.get_document("authInfo").and_then(|info| info.get_array(name));
+    if all("authenticatedUsers").is_ok_and(Vec::is_empty) {
+        return true;
+    }
+    let privileges = all("authenticatedUserPrivileges").into_iter().flatten();
+    privileges.filter_map(Bson::as_document).any(|privilege| {
+        let in_every = privilege.get_document("resource").is_ok_and(|resource| {
+            let every = resource.get_str("collection").is_ok_and(str::is_empty);
+            let here = resource.get_str("db").is_ok_and(|db| db.is_empty() || db == database);
+            resource.get_bool("anyResource").unwrap_or(false) || (every && here)
+        });
+        let actions = privilege.get_array("actions").map_or(&[][..], Vec::as_slice);
+        let is = |action: &Bson, right| [Some(right), Some("anyAction")].contains(&action.as_str());
+        let has = |right| actions.iter().any(|action| is(action, right));
+        in_every && RIGHTS.into_iter().all(has)
+    })
 }
 
 async fn apply(database: Database, number: i32) -> Result<(), DriverError> {
@@ -169,4 +240,39 @@ async fn indexes_of_events(database: Database) -> Result<(), DriverError> {
     let options = IndexOptions::builder().name("version".to_owned()).unique(true).build();
     let version = IndexModel::builder().keys(keys).options(options).build();
     database.collection::<Document>("events").create_index(version).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_prepares_may_do_it_in_every_collection() {
+        let here = |collection: &str| doc! { "db": "portcall", "collection": collection };
+        let rows = [
+            (here(""), RIGHTS.to_vec(), true),
+            (doc! { "db": "", "collection": "" }, RIGHTS.to_vec(), true),
+            (doc! { "anyResource": true }, vec!["anyAction"], true),
+            // As workers of version 1 had it.
+            (here(""), vec!["createIndex"], false),
+            (here("meta"), RIGHTS.to_vec(), false),
+            (doc! { "db": "other", "collection": "" }, RIGHTS.to_vec(), false),
+            (doc! { "cluster": true }, RIGHTS.to_vec(), false),
+        ];
+        let status = |users: Vec<&str>, privileges: Vec<Document>| {
+            let users: Vec<Document> =
+                users.into_iter().map(|user| doc! { "user": user }).collect();
+            let info =
+                doc! { "authenticatedUsers": users, "authenticatedUserPrivileges": privileges };
+            doc! { "authInfo": info }
+        };
+        for (resource, actions, may) in rows {
+            let privilege = doc! { "resource": resource, "actions": actions };
+            let asked = status(vec!["u"], vec![privilege.clone()]);
+            assert_eq!(may_prepare(&asked, "portcall"), may, "{privilege}");
+        }
+        assert!(may_prepare(&status(vec![], vec![]), "portcall"), "where nobody has a name");
+        assert!(!may_prepare(&status(vec!["u"], vec![]), "portcall"));
+        assert!(!may_prepare(&doc! {}, "portcall"), "an answer that is none");
+    }
 }

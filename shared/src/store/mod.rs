@@ -17,6 +17,8 @@
 //!   database goes on, and after a roll-back nothing is undone. What only older versions need is taken
 //!   away by [`Store::contract`], which refuses while one is listed ([`processes`]); from then on older
 //!   ones do not start.
+//! - What a process may do is its user's rights (`infra/mongo/roles.json`, [`access`]). Those that only
+//!   older versions need are granted until these are contracted away.
 //!
 //! # Calls
 //!
@@ -33,6 +35,7 @@ pub mod contract;
 mod documents;
 pub mod events;
 pub mod feed;
+mod label_key;
 mod life;
 pub mod memory;
 pub mod migrations;
@@ -47,6 +50,7 @@ pub mod queue;
 pub mod replica_set;
 pub mod stats;
 pub mod submissions;
+mod withheld;
 pub mod workers;
 
 use std::{future::Future, time::Duration};
@@ -69,6 +73,8 @@ use crate::retry::{Again, Policy};
 /// How long one call may take before it is given up (it goes on in its task; a repetition is
 /// harmless).
 const CALL: Duration = Duration::from_secs(10);
+/// How long calls may take to end when whoever made them has ended.
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +127,14 @@ pub enum StoreError {
         /// The version of this process.
         own: i32,
     },
+    /// Whoever asks may not bring it to this version, and nobody has.
+    #[error(
+        "the database has no {lacks} yet: it waits for `portcall store prepare` of this version"
+    )]
+    Unprepared {
+        /// What is not there.
+        lacks: String,
+    },
     /// A member of the replica set does not catch up.
     #[error(
         "{member} has not caught up yet: it goes on by itself, without a vote; repeat this later"
@@ -155,9 +169,23 @@ impl StoreError {
     #[must_use]
     pub fn again(&self) -> Again {
         match self {
-            Self::Timeout { .. } => Again::Yes,
+            Self::Timeout { .. } | Self::Unprepared { .. } => Again::Yes,
             Self::Driver { source, .. } if transient(source) => Again::Yes,
             _ => Again::No,
+        }
+    }
+
+    /// What a process waits for that met this while it started, for operators.
+    #[must_use]
+    pub fn obstacle(&self) -> String {
+        match self {
+            Self::Unprepared { .. } => self.to_string(),
+            Self::Driver { source, .. } if is_refusal(source) => {
+                "the database lets this user not in, or not do what this version does: it waits for \
+                 `portcall store prepare` of this version"
+                    .to_owned()
+            }
+            _ => "the database does not answer".to_owned(),
         }
     }
 
@@ -177,6 +205,8 @@ impl StoreError {
 /// retryable writes specification, and what its single retry leaves over).
 const TRANSIENT: [i32; 17] =
     [6, 7, 24, 50, 64, 89, 91, 100, 112, 134, 189, 262, 9001, 10107, 11600, 11602, 13435];
+/// The server's word to a user whose role does not allow it.
+const UNAUTHORIZED: i32 = 13;
 
 fn transient(error: &DriverError) -> bool {
     if error.contains_label("RetryableWriteError")
@@ -184,9 +214,11 @@ fn transient(error: &DriverError) -> bool {
     {
         return true;
     }
+    // A user may be about to be made, or to get the password or the role that comes with a new version.
+    if is_refusal(error) {
+        return true;
+    }
     match error.kind.as_ref() {
-        // A user may be about to be made, or to get the password that comes with a new version.
-        ErrorKind::Authentication { .. } => true,
         ErrorKind::Io(_)
         | ErrorKind::ConnectionPoolCleared { .. }
         | ErrorKind::ServerSelection { .. }
@@ -194,6 +226,15 @@ fn transient(error: &DriverError) -> bool {
         ErrorKind::Command(e) => TRANSIENT.contains(&e.code) || e.code == 13436,
         ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
         ErrorKind::Write(WriteFailure::WriteError(e)) => TRANSIENT.contains(&e.code),
+        _ => false,
+    }
+}
+
+/// Whether it is the user who is not let in, or may not do it.
+fn is_refusal(error: &DriverError) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::Authentication { .. } => true,
+        ErrorKind::Command(e) => e.code == UNAUTHORIZED,
         _ => false,
     }
 }
@@ -215,8 +256,10 @@ pub struct Store {
     workers: Collection<Document>,
     nodes: Collection<Document>,
     orders: Collection<Document>,
+    withheld: Collection<Document>,
     quarantine: Collection<Document>,
     meta: Collection<Document>,
+    keys: Collection<Document>,
     processes: Collection<Document>,
     schema: i32,
     calls: TaskTracker,
@@ -251,8 +294,10 @@ impl Store {
             workers: database.collection("workers"),
             nodes: database.collection("nodes"),
             orders: database.collection("orders"),
+            withheld: database.collection("withheld"),
             quarantine: database.collection("quarantine"),
             meta: database.collection("meta"),
+            keys: database.collection("keys"),
             processes: database.collection("processes"),
             schema: SCHEMA,
             calls: TaskTracker::new(),
@@ -300,6 +345,13 @@ impl Store {
         if tokio::time::timeout(within, ended).await.is_err() {
             tracing::warn!(calls = self.calls.len(), "calls of the store are still under way");
         }
+    }
+
+    /// Has something done with it, and closes it, however that ends.
+    pub async fn closing<T>(self, work: impl AsyncFnOnce(&Self) -> T) -> T {
+        let done = work(&self).await;
+        self.close(CLOSE).await;
+        done
     }
 
     /// One driver call: in a task of its own, so that whoever waits may go away, with a time limit.

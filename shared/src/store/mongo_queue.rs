@@ -304,11 +304,7 @@ impl Queue for Store {
     }
 
     async fn release(&self, lease: Lease, back: &Release) -> Result<Write, StoreError> {
-        let generation = lease.generation;
-        let (event, outcome) = match back.fault {
-            Some(_) => (Event::Release { generation }, AttemptOutcome::Released),
-            None => (Event::HandBack { generation }, AttemptOutcome::HandedBack),
-        };
+        let (event, outcome) = back.event(lease.generation);
         let ending = Ending {
             at: back.record.at,
             reason: back.fault.clone(),

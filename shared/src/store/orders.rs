@@ -7,7 +7,8 @@
 //!
 //! One document for each node that was ever spoken of, and one for all nodes. Each order is written
 //! for itself, with who gave it and when, and leaves everything else in its document as it is. An
-//! order for a node outlives it: a machine that comes back by its name is still drained.
+//! order for a node outlives it: a machine that comes back by its name is still drained. Workers write
+//! none of it: what they note of their following is in [`withheld`](super::withheld).
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use mongodb::options::ReturnDocument;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
+pub use super::withheld::Withheld;
 use super::{
     Store, StoreError, decode,
     documents::{restored, stored},
@@ -116,10 +118,10 @@ pub enum Whom<'a> {
 }
 
 const ALL: &str = "all";
-const NODE: &str = "node ";
+pub(super) const NODE: &str = "node ";
 
 impl Whom<'_> {
-    fn key(self) -> String {
+    pub(super) fn key(self) -> String {
         match self {
             Self::All => ALL.to_owned(),
             Self::Node(name) => format!("{NODE}{name}"),
@@ -132,6 +134,7 @@ struct OrdersDoc {
     drained: Option<OrderDoc>,
     canary: Option<CanaryDoc>,
     slots: Option<SlotsDoc>,
+    /// Of a version that noted it here.
     #[serde(default)]
     withheld: bool,
 }
@@ -180,6 +183,13 @@ impl Store {
                 }
                 // What a newer version orders otherwise.
                 None => {}
+            }
+        }
+        for (name, by) in self.withheld().await? {
+            match (orders.nodes.get_mut(&name), by == Withheld::ByWorker) {
+                (Some(node), withheld) => node.withheld = withheld,
+                (None, true) => orders.nodes.entry(name).or_default().withheld = true,
+                (None, false) => {}
             }
         }
         Ok(orders)
@@ -235,19 +245,6 @@ impl Store {
         self.order(whom, doc! { "$set": { "slots": order } }).await.map(drop)
     }
 
-    /// Notes whether it was a worker that told the endpoint to keep work away from a node: before
-    /// it is told so, and after it was told otherwise.
-    ///
-    /// # Errors
-    /// When the store cannot.
-    pub async fn note_withheld(&self, node: &str, by: Withheld) -> Result<(), StoreError> {
-        let update = match by {
-            Withheld::ByWorker => doc! { "$set": { "withheld": true } },
-            Withheld::NotByWorker => doc! { "$unset": { "withheld": "" } },
-        };
-        self.order(Whom::Node(node), update).await.map(drop)
-    }
-
     async fn order(
         &self,
         whom: Whom<'_>,
@@ -262,15 +259,6 @@ impl Store {
         // gave an order hears whether it was taken.
         self.call("write an order", write).await
     }
-}
-
-/// Whose word keeps work away from a node at its endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Withheld {
-    /// A worker's, for an operator's order.
-    ByWorker,
-    /// Nobody's, or somebody's at the endpoint itself.
-    NotByWorker,
 }
 
 fn order_doc(by: &str) -> Document {

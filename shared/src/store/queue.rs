@@ -14,8 +14,8 @@ use super::StoreError;
 use crate::domain::{
     evidence::Evidence,
     ids::{Generation, SubmissionId, WorkerId},
-    state::{Pass, Step},
-    submission::{StepTime, Submission, SubmittedImage},
+    state::{Event, Loss, Pass, Step},
+    submission::{AttemptOutcome, StepTime, Submission, SubmittedImage},
     verdict::Reason,
 };
 
@@ -91,10 +91,23 @@ pub struct Record {
 pub struct Release {
     /// The fault; none when the worker is stopping.
     pub fault: Option<Reason>,
+    /// Whether it counts as a lost attempt. One without a fault never does.
+    pub loss: Loss,
     /// Not before so long from now.
     pub after: Duration,
     /// What the attempt was.
     pub record: Record,
+}
+
+impl Release {
+    /// What happens by it, and how the attempt ended.
+    pub(super) fn event(&self, generation: Generation) -> (Event, AttemptOutcome) {
+        match (&self.fault, self.loss) {
+            (Some(_), Loss::Counted) => (Event::Release { generation }, AttemptOutcome::Released),
+            (Some(_), Loss::Waived) => (Event::HandBack { generation }, AttemptOutcome::Released),
+            (None, _) => (Event::HandBack { generation }, AttemptOutcome::HandedBack),
+        }
+    }
 }
 
 /// What a sweep moved on.

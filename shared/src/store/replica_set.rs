@@ -1,7 +1,7 @@
 //! The administration of a replica set, for the few things that its operators need of it.
 //!
-//! Each of these is one command to the server with a client of its own: the set may be in any state,
-//! and no [`super::Store`] is open on it.
+//! Each of these asks the server with a client of its own, which is closed when it ends: the set may be
+//! in any state, and no other [`Store`] is open on it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use mongodb::{
 };
 use tokio::time::Instant;
 
-use super::StoreError;
+use super::{Store, StoreError};
 
 /// How often a set is asked whether it has come to what is waited for.
 const LOOK: Duration = Duration::from_millis(200);
@@ -37,27 +37,29 @@ pub struct Member {
 pub async fn initiate(uri: &str, host: &str, within: Duration) -> Result<(), StoreError> {
     let doing = "initiate the replica set";
     let fail = |source: DriverError| StoreError::Driver { doing, source };
-    let admin = admin(uri, Way::Direct, within).await?;
-    let config = doc! { "_id": "rs", "members": [{ "_id": 0, "host": host }] };
-    let initiated = admin.run_command(doc! { "replSetInitiate": config }).await;
-    if let Err(error) = initiated {
-        let already = matches!(error.kind.as_ref(),
-            ErrorKind::Command(e) if e.code_name == "AlreadyInitialized");
-        if !already {
-            return Err(fail(error));
+    asking(uri, Way::Direct, within, async |admin| {
+        let config = doc! { "_id": "rs", "members": [{ "_id": 0, "host": host }] };
+        let initiated = admin.run_command(doc! { "replSetInitiate": config }).await;
+        if let Err(error) = initiated {
+            let already = matches!(error.kind.as_ref(),
+                ErrorKind::Command(e) if e.code_name == "AlreadyInitialized");
+            if !already {
+                return Err(fail(error));
+            }
         }
-    }
-    let deadline = Instant::now() + within;
-    loop {
-        let hello = admin.run_command(doc! { "hello": 1 }).await.map_err(fail)?;
-        if hello.get_bool("isWritablePrimary").unwrap_or(false) {
-            return Ok(());
+        let deadline = Instant::now() + within;
+        loop {
+            let hello = admin.run_command(doc! { "hello": 1 }).await.map_err(fail)?;
+            if hello.get_bool("isWritablePrimary").unwrap_or(false) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(StoreError::Timeout { doing });
+            }
+            tokio::time::sleep(LOOK).await;
         }
-        if Instant::now() > deadline {
-            return Err(StoreError::Timeout { doing });
-        }
-        tokio::time::sleep(LOOK).await;
-    }
+    })
+    .await
 }
 
 /// The members of a set.
@@ -65,8 +67,8 @@ pub async fn initiate(uri: &str, host: &str, within: Duration) -> Result<(), Sto
 /// # Errors
 /// When no primary can be reached.
 pub async fn members(uri: &str, within: Duration) -> Result<Vec<Member>, StoreError> {
-    let admin = admin(uri, Way::Primary, within).await?;
-    ask_members(&admin).await.map_err(|source| failed("ask the set for its members", source))
+    let fail = |source: DriverError| failed("ask the set for its members", source);
+    asking(uri, Way::Primary, within, async |admin| ask_members(admin).await.map_err(fail)).await
 }
 
 /// Puts a new, empty member in the place of one that is lost: takes the old one off the set, adds the
@@ -79,35 +81,39 @@ pub async fn members(uri: &str, within: Duration) -> Result<Vec<Member>, StoreEr
 pub async fn replace(uri: &str, old: &str, new: &str, within: Duration) -> Result<(), StoreError> {
     let doing = "replace a member of the replica set";
     let fail = |source: DriverError| failed(doing, source);
-    let admin = admin(uri, Way::Primary, within).await?;
-    reconfigure(&admin, |members| members.retain(|m| host_of(m) != old)).await.map_err(fail)?;
-    reconfigure(&admin, |members| {
-        if members.iter().all(|m| host_of(m) != new) {
-            let highest = members.iter().filter_map(|m| m.get_i32("_id").ok()).max().unwrap_or(0);
-            members.push(doc! { "_id": highest + 1, "host": new, "priority": 0, "votes": 0 });
+    asking(uri, Way::Primary, within, async |admin| {
+        reconfigure(admin, |members| members.retain(|m| host_of(m) != old)).await.map_err(fail)?;
+        reconfigure(admin, |members| {
+            if members.iter().all(|m| host_of(m) != new) {
+                let highest =
+                    members.iter().filter_map(|m| m.get_i32("_id").ok()).max().unwrap_or(0);
+                members.push(doc! { "_id": highest + 1, "host": new, "priority": 0, "votes": 0 });
+            }
+        })
+        .await
+        .map_err(fail)?;
+        let deadline = Instant::now() + within;
+        loop {
+            let all = ask_members(admin).await.map_err(fail)?;
+            if all.iter().any(|m| m.host == new && (m.state == "SECONDARY" || m.state == "PRIMARY"))
+            {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(StoreError::Behind { member: new.to_owned() });
+            }
+            tokio::time::sleep(LOOK).await;
         }
+        reconfigure(admin, |members| {
+            for member in members.iter_mut().filter(|m| host_of(m) == new) {
+                member.insert("priority", 1);
+                member.insert("votes", 1);
+            }
+        })
+        .await
+        .map_err(fail)
     })
     .await
-    .map_err(fail)?;
-    let deadline = Instant::now() + within;
-    loop {
-        let all = ask_members(&admin).await.map_err(fail)?;
-        if all.iter().any(|m| m.host == new && (m.state == "SECONDARY" || m.state == "PRIMARY")) {
-            break;
-        }
-        if Instant::now() > deadline {
-            return Err(StoreError::Behind { member: new.to_owned() });
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    reconfigure(&admin, |members| {
-        for member in members.iter_mut().filter(|m| host_of(m) == new) {
-            member.insert("priority", 1);
-            member.insert("votes", 1);
-        }
-    })
-    .await
-    .map_err(fail)
 }
 
 /// Makes the members that are left a set of their own, when the others are lost for good and they are
@@ -118,14 +124,16 @@ pub async fn replace(uri: &str, old: &str, new: &str, within: Duration) -> Resul
 pub async fn force(uri: &str, keep: &[String], within: Duration) -> Result<(), StoreError> {
     let doing = "force the replica set to a smaller one";
     let fail = |source: DriverError| failed(doing, source);
-    let admin = admin(uri, Way::Direct, within).await?;
-    let mut config = configuration(&admin).await.map_err(fail)?;
-    let mut members = members_of(&config);
-    members.retain(|m| keep.iter().any(|host| host_of(m) == host));
-    config.insert("members", members);
-    bump(&mut config);
-    let forced = admin.run_command(doc! { "replSetReconfig": config, "force": true }).await;
-    forced.map(drop).map_err(fail)
+    asking(uri, Way::Direct, within, async |admin| {
+        let mut config = configuration(admin).await.map_err(fail)?;
+        let mut members = members_of(&config);
+        members.retain(|m| keep.iter().any(|host| host_of(m) == host));
+        config.insert("members", members);
+        bump(&mut config);
+        let forced = admin.run_command(doc! { "replSetReconfig": config, "force": true }).await;
+        forced.map(drop).map_err(fail)
+    })
+    .await
 }
 
 #[derive(Clone, Copy)]
@@ -140,14 +148,20 @@ fn failed(doing: &'static str, source: DriverError) -> StoreError {
     StoreError::Driver { doing, source }
 }
 
-async fn admin(uri: &str, way: Way, within: Duration) -> Result<Database, StoreError> {
+/// Asks the set what is to be asked, and closes the client, however that ends.
+async fn asking<T>(
+    uri: &str,
+    way: Way,
+    within: Duration,
+    work: impl AsyncFnOnce(&Database) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let mut options = ClientOptions::parse(uri).await.map_err(StoreError::Address)?;
     if matches!(way, Way::Direct) {
         options.direct_connection = Some(true);
     }
     options.server_selection_timeout = Some(within);
     let client = Client::with_options(options).map_err(StoreError::Address)?;
-    Ok(client.database("admin"))
+    Store::of(client.database("admin")).closing(async |store| work(&store.database).await).await
 }
 
 async fn ask_members(admin: &Database) -> Result<Vec<Member>, DriverError> {

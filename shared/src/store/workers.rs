@@ -1,4 +1,4 @@
-//! Workers: who is there, with how many slots; and the key that all of them label objects with.
+//! Workers: who is there, with how many slots.
 //!
 //! A worker shows that it lives by a beat, as a lease does; who fell silent is found out by
 //! observation, never by comparing clocks.
@@ -8,9 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bson::{Binary, Bson, Document, doc, spec::BinarySubtype};
+use bson::{Bson, Document, doc};
 use futures::TryStreamExt;
-use rand::RngCore;
 use time::OffsetDateTime;
 
 use super::{
@@ -93,37 +92,6 @@ impl Store {
             })
             .await?;
         Ok(found.iter().filter_map(entry).collect())
-    }
-
-    /// The key of the message authentication code on everything that workers make at an engine:
-    /// made once, by whoever asks first.
-    ///
-    /// # Errors
-    /// When the store cannot.
-    pub async fn label_key(&self) -> Result<[u8; 32], StoreError> {
-        let mut fresh = [0; 32];
-        rand::rng().fill_bytes(&mut fresh);
-        let fresh = Binary { subtype: BinarySubtype::Generic, bytes: fresh.to_vec() };
-        let meta = self.meta.clone();
-        let document = self
-            .persist(retry::INTERACTIVE, "read the label key", move || {
-                let (meta, fresh) = (meta.clone(), fresh.clone());
-                async move {
-                    meta.find_one_and_update(
-                        doc! { "_id": "label-key" },
-                        doc! { "$setOnInsert": { "key": fresh } },
-                    )
-                    .upsert(true)
-                    .return_document(mongodb::options::ReturnDocument::After)
-                    .await
-                }
-            })
-            .await?;
-        let corrupt = || StoreError::Corrupt { id: "label-key".to_owned(), what: "key" };
-        match document.as_ref().and_then(|d| d.get("key")) {
-            Some(Bson::Binary(key)) => key.bytes.as_slice().try_into().map_err(|_| corrupt()),
-            _ => Err(corrupt()),
-        }
     }
 }
 

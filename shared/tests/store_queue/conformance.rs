@@ -6,7 +6,7 @@ use portcall_shared::{
     domain::{
         evidence::{CheckEvidence, Evidence},
         ids::{Generation, SubmissionId, WorkerId},
-        state::{MAX_AGE, MAX_LOST, Pass, State, Step},
+        state::{Loss, MAX_AGE, MAX_LOST, Pass, State, Step},
         submission::{AttemptOutcome, StepTime, Submission},
         verdict::{Fault, Outcome, ParticipantCode, ParticipantFault, PlatformCode, PlatformFault},
     },
@@ -47,7 +47,8 @@ fn failed() -> Settlement {
 
 fn released(after: Duration) -> Release {
     let fault = PlatformFault::new(PlatformCode::NodeLost, "the node went away");
-    Release { fault: Some(Fault::from(fault).reason()), after, record: record() }
+    let fault = Some(Fault::from(fault).reason());
+    Release { fault, loss: Loss::Counted, after, record: record() }
 }
 
 async fn claim<S: Subject>(subject: &S) -> Submission {
@@ -177,13 +178,44 @@ pub(crate) async fn a_released_one_waits_and_is_woken(subject: &impl Subject) {
 pub(crate) async fn a_handed_back_one_costs_no_attempt(subject: &impl Subject) {
     subject.put(submission("a", now())).await;
     let claimed = claim(subject).await;
-    let back = Release { fault: None, after: Duration::ZERO, record: record() };
+    let after = Duration::ZERO;
+    let back = Release { fault: None, loss: Loss::Waived, after, record: record() };
     subject.queue().release(lease(&claimed), &back).await.unwrap();
     let waiting = subject.get(claimed.id).await;
     assert_eq!((waiting.life.state, waiting.life.lost), (State::Queued, 0));
     assert_eq!(waiting.delay, None);
     assert_eq!(waiting.attempts[0].outcome, Some(AttemptOutcome::HandedBack));
     claim(subject).await;
+}
+
+pub(crate) async fn one_without_room_loses_no_attempt_and_does_not_wait_for_ever(
+    subject: &impl Subject,
+) {
+    let id = subject.put(submission("a", now())).await.id;
+    let fault = Fault::from(PlatformFault::new(PlatformCode::NoCapacity, "no room became free"));
+    let back = |after| Release {
+        fault: Some(fault.reason()),
+        loss: Loss::Waived,
+        after,
+        record: record(),
+    };
+    for attempt in 0..=MAX_LOST as usize {
+        let lease = lease(&claim(subject).await);
+        let back = back(Duration::ZERO);
+        assert_eq!(subject.queue().release(lease, &back).await.unwrap(), Write::Applied);
+        assert_eq!(subject.queue().release(lease, &back).await.unwrap(), Write::Applied);
+        let waiting = subject.get(id).await;
+        assert_eq!((waiting.life.state, waiting.life.lost), (State::Queued, 0));
+        assert_eq!(waiting.attempts[attempt].outcome, Some(AttemptOutcome::Released));
+    }
+    let lease = lease(&claim(subject).await);
+    subject.queue().release(lease, &back(Duration::from_secs(60))).await.unwrap();
+    let delay = subject.get(id).await.delay.expect("it waits, and says why");
+    assert_eq!(delay.reason.code, "no_capacity");
+    assert_eq!(subject.queue().sweep(now() + MAX_AGE * 2).await.unwrap().overdue, 1);
+    let done = subject.get(id).await;
+    assert_eq!((done.life.state, done.life.lost), (State::Undetermined, 0));
+    assert_eq!(done.verdict.and_then(|v| v.reason).map(|r| r.code), Some("no_capacity".into()));
 }
 
 pub(crate) async fn three_lost_attempts_are_undetermined(subject: &impl Subject) {

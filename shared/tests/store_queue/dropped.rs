@@ -179,6 +179,26 @@ async fn a_call_may_be_dropped_at_any_point() {
     subject.close().await;
 }
 
+/// What is opened for some work is closed after it: calls that nobody waits for any more have ended,
+/// and no other begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_closed_after_the_work_it_was_for_however_that_ended() {
+    let subject = InMongo::open().await;
+    for outcome in [Ok(7), Err("it failed")] {
+        let store = subject.another().await;
+        let done = store.clone().closing(async |store| {
+            store.ping().await.unwrap();
+            let mut given_up = std::pin::pin!(store.workers());
+            assert!(futures::poll!(&mut given_up).is_pending());
+            outcome
+        });
+        assert_eq!(tokio::time::timeout(SOON, done).await.expect("nothing is under way"), outcome);
+        assert!(store.ping().await.is_err(), "it is closed");
+    }
+    subject.0.ping().await.expect("the control: another is not");
+    subject.close().await;
+}
+
 /// Past the store: the field that claims go by says the same as the state.
 async fn nothing_is_claimable_but_the_queued(
     subject: &InMongo,

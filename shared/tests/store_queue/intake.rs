@@ -5,7 +5,7 @@ use portcall_shared::{
     domain::{
         event_file,
         ids::WorkerId,
-        state::{MAX_AGE, Pass, State},
+        state::{Loss, MAX_AGE, Pass, State},
         verdict::{Fault, PlatformCode, PlatformFault},
     },
     store::{
@@ -226,7 +226,7 @@ async fn what_waits_is_counted_over_all_events() {
     };
     let fault = Fault::Platform(PlatformFault::new(PlatformCode::NodeLost, "a test's"));
     let after = std::time::Duration::from_secs(60);
-    let back = Release { fault: Some(fault.reason()), after, record };
+    let back = Release { fault: Some(fault.reason()), loss: Loss::Counted, after, record };
     assert_eq!(subject.0.release(lease, &back).await.unwrap(), Write::Applied);
     let waiting = subject.0.waiting().await.unwrap();
     assert_eq!((waiting.ready, waiting.grading), (1, 1));

@@ -1,16 +1,20 @@
 //! The queue: one suite, passed by MongoDB's and by its twin in memory.
 //!
-//! Needs `PORTCALL_TEST_MONGODB_URI`, a replica set; without it the tests of MongoDB fail.
+//! Needs `PORTCALL_TEST_MONGODB_URI`, a replica set, and for the tests of rights `PORTCALL_TEST_MONGOD`, the
+//! program; without them the tests of MongoDB fail.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod backup;
 mod conformance;
 mod dropped;
+mod guarded;
 mod intake;
+mod label_key;
 mod migrations;
 mod nodes;
 mod orders;
+mod rights;
 mod subject;
 mod versions;
 
@@ -49,6 +53,7 @@ conformance!(
     a_stale_holder_changes_nothing,
     a_released_one_waits_and_is_woken,
     a_handed_back_one_costs_no_attempt,
+    one_without_room_loses_no_attempt_and_does_not_wait_for_ever,
     three_lost_attempts_are_undetermined,
     a_beat_saves_a_lease_and_overdue_ends_it_all_the_same,
     steps_go_forward_only,

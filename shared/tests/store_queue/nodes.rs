@@ -23,7 +23,7 @@ async fn listed(store: &Store, name: &str) -> Claimant {
     claimant
 }
 
-fn node(of: &Claimant, name: &str) -> NodeEntry {
+pub(crate) fn node(of: &Claimant, name: &str) -> NodeEntry {
     NodeEntry {
         worker: of.id,
         worker_name: of.name.clone(),

@@ -13,15 +13,16 @@ use portcall_shared::{
         event_file,
         evidence::Evidence,
         ids::{SubmissionId, WorkerId},
-        state::{Pass, State, Step},
+        state::{Loss, Pass, State, Step},
         submission::{AttemptOutcome, Pinned, StepTime},
         verdict::{Outcome, Owner, Reason},
     },
     store::{
         SCHEMA, Store, StoreError,
-        contract::{Contracted, Contraction, Superseded},
+        contract::{CONTRACTIONS, Contracted, Contraction, Superseded},
         events::AppliedEvent,
         migrations::VERSION,
+        orders::Withheld,
         processes::Process,
         queue::{Claimant, Expiry, InFlight, Lease, Queue, Record, Release, Settlement, Write},
         submissions::{NewSubmission, Taken},
@@ -123,7 +124,12 @@ async fn what_is_not_known_is_ignored_and_kept_by_every_write() {
     let all: BTreeSet<String> = all.map(str::to_owned).into();
     assert_eq!(marked(raw(&subject, id).await), all);
 
-    let back = Release { fault: Some(reason()), after: Default::default(), record: record() };
+    let back = Release {
+        fault: Some(reason()),
+        loss: Loss::Counted,
+        after: Default::default(),
+        record: record(),
+    };
     assert_eq!(store.release(held, &back).await.unwrap(), Write::Applied);
     // The steps of an attempt are told anew by its holder, at its end.
     let mut kept = all;
@@ -350,10 +356,11 @@ async fn other_collections_keep_what_is_not_known_too() {
         store.use_image(&digest).await.unwrap();
         store.keep_config(&digest, 7).await.unwrap();
         store.label_key().await.unwrap();
+        store.note_withheld("n1", Withheld::ByWorker).await.unwrap();
     };
     write().await;
     let database = subject.database().await;
-    let collections = ["workers", "orders", "quarantine", "meta"];
+    let collections = ["workers", "orders", "withheld", "quarantine", "meta", "keys"];
     for name in collections {
         let all = database.collection::<Document>(name);
         all.update_many(doc! {}, doc! { "$set": { MARK: "kept" } }).await.unwrap();
@@ -367,6 +374,40 @@ async fn other_collections_keep_what_is_not_known_too() {
     }
     assert_eq!(store.workers().await.unwrap().len(), 1);
     assert_eq!(store.orders().await.unwrap().nodes.len(), 1);
+    subject.close().await;
+}
+
+/// What a worker withheld was noted with the orders, which the worker's user may not write.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_worker_withheld_is_given_back_by_a_newer_one() {
+    let subject = InMongo::open().await;
+    let store = &subject.0;
+    let orders = subject.database().await.collection::<Document>("orders");
+    let older_notes = async |node: &str| {
+        let (one, noted) = (doc! { "_id": format!("node {node}") }, doc! { "withheld": true });
+        orders.update_one(one, doc! { "$set": noted }).upsert(true).await.unwrap();
+    };
+    let withheld = async || {
+        let orders = store.orders().await.unwrap();
+        ["n1", "n2", "n3"].map(|node| orders.withheld(node))
+    };
+    older_notes("n1").await;
+    older_notes("n2").await;
+    assert_eq!(withheld().await, [true, true, false]);
+    store.note_withheld("n1", Withheld::NotByWorker).await.unwrap();
+    store.note_withheld("n3", Withheld::ByWorker).await.unwrap();
+    assert_eq!(withheld().await, [false, true, true]);
+    // What an older one reads is as it was: the newer one's user could not change it.
+    let kept = orders.count_documents(doc! { "withheld": true }).await.unwrap();
+    assert_eq!(kept, 2);
+
+    let done = Contracted::Done { floor: SCHEMA };
+    for _ in 0..2 {
+        assert_eq!(store.contract(CONTRACTIONS).await.unwrap(), done);
+        assert_eq!(withheld().await, [false, true, true]);
+        let there = doc! { "withheld": { "$exists": true } };
+        assert_eq!(orders.count_documents(there).await.unwrap(), 0);
+    }
     subject.close().await;
 }
 

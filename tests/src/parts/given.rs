@@ -15,7 +15,8 @@
 //! | `PORTCALL_TEST_SEED` | optional: which third; otherwise a new one each time, which is printed |
 //! | `PORTCALL_TEST_FUZZ_S` | optional, for the suite `fuzz`: seconds for each target; otherwise 10, with `--full` 60 |
 //! | `PORTCALL_TEST_FUZZ_SEED` | optional, for the suite `fuzz`: its seed; otherwise a new one each time, which is printed |
-//! | `PORTCALL_TEST_BEFORE` | optional: folder of `portcall-api` and `portcall-worker` of an earlier version, to run beside these |
+//! | `PORTCALL_TEST_BEFORE` | with `--full`: folder of `portcall-api`, `portcall-worker`, and the static `prober` and `canary`, of an earlier version |
+//! | `PORTCALL_TEST_BEFORE_REV` | optional, for `./infra/test`: the revision that it builds them from; otherwise `HEAD^` |
 //! | `PORTCALL_TEST_TERRAFORM_PLUGINS` | optional: folder of Terraform's providers (a file system mirror), for `terraform validate` |
 //! | `PORTCALL_TEST_DEBIAN_MIRROR` | optional, for that script: where its packages come from |
 //!
@@ -50,6 +51,18 @@ pub fn program(name: &str) -> Result<PathBuf> {
 /// When the folder is not given or does not hold it.
 pub fn static_program(name: &str) -> Result<PathBuf> {
     file_in("PORTCALL_TEST_STATIC_BIN", name)
+}
+
+/// A program in this folder, if there is one, in place of the one that is given to all tests.
+///
+/// # Errors
+/// When that is not given.
+pub fn in_place(
+    folder: Option<&Path>,
+    name: &str,
+    given: fn(&str) -> Result<PathBuf>,
+) -> Result<PathBuf> {
+    folder.map_or_else(|| given(name), |folder| Ok(folder.join(name)))
 }
 
 /// The engine's address.
@@ -100,10 +113,17 @@ pub fn seed() -> Option<u64> {
     optional("PORTCALL_TEST_SEED").and_then(|text| text.parse().ok())
 }
 
-/// The folder of an earlier version's programs, if one is given.
-#[must_use]
-pub fn before() -> Option<PathBuf> {
-    optional("PORTCALL_TEST_BEFORE").map(PathBuf::from)
+/// The folder of an earlier version's programs.
+///
+/// # Errors
+/// When it is not given or lacks one of them.
+pub fn before() -> Result<PathBuf> {
+    let variable = "PORTCALL_TEST_BEFORE";
+    let folder = PathBuf::from(required(variable)?);
+    for name in ["portcall-api", "portcall-worker", "prober", "canary"] {
+        existing(variable, folder.join(name))?;
+    }
+    Ok(folder)
 }
 
 /// The folder of Terraform's providers, if one is given.

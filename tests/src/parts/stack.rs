@@ -45,7 +45,9 @@ pub struct Plan {
     event: Event,
     apis: usize,
     workers: usize,
+    name: Option<String>,
     database: Option<String>,
+    api_database: Option<String>,
     worker_database: Option<String>,
     api_settings: Vec<(String, String)>,
     worker_settings: Vec<(String, String)>,
@@ -97,6 +99,18 @@ impl Plan {
         Self { database: Some(uri.to_owned()), ..self }
     }
 
+    /// With this name, which is that of its database, instead of a fresh one.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..self }
+    }
+
+    /// Apis reach the replica set by this address.
+    #[must_use]
+    pub fn api_database(self, uri: &str) -> Self {
+        Self { api_database: Some(uri.to_owned()), ..self }
+    }
+
     /// Workers reach the replica set by this address.
     #[must_use]
     pub fn worker_database(self, uri: &str) -> Self {
@@ -125,7 +139,7 @@ impl Plan {
             .worker_setting("PORTCALL_LEASE_MS", 2000)
     }
 
-    /// With the api's and the worker's programs from this folder.
+    /// With the api's and the worker's programs from this folder, the prober and the canary among them.
     #[must_use]
     pub fn programs(self, folder: &Path) -> Self {
         Self { programs: Some(folder.to_owned()), ..self }
@@ -149,7 +163,7 @@ impl Plan {
             Some(uri) => uri.clone(),
             None => mongo::shared().await?,
         };
-        let name = fresh_name();
+        let name = self.name.clone().unwrap_or_else(fresh_name);
         let dir = tempfile::Builder::new().prefix(&format!("portcall-{name}-")).tempdir()?;
         let mut world = World {
             client: Client::new("http://127.0.0.1:0", &self.event.slug)?,
@@ -185,7 +199,9 @@ impl World {
             event,
             apis: 1,
             workers: 1,
+            name: None,
             database: None,
+            api_database: None,
             worker_database: None,
             api_settings: Vec::new(),
             worker_settings: Vec::new(),
@@ -259,7 +275,8 @@ impl World {
         let name = format!("api{}", self.apis.len());
         for start in 1.. {
             let (address, ops) = (free_address()?, free_address()?);
-            let mut settings = self.settings(&self.database);
+            let uri = self.plan.api_database.as_ref().unwrap_or(&self.database);
+            let mut settings = self.settings(uri);
             settings.extend([
                 setting("PORTCALL_API_ADDR", address),
                 setting("PORTCALL_API_OPS_ADDR", ops),
@@ -296,6 +313,8 @@ impl World {
     /// When it does not become ready.
     pub async fn start_worker(&mut self, own: &[(&str, &str)]) -> Result<usize> {
         let name = format!("{}-w{}", self.name, self.workers.len());
+        let folder = self.plan.programs.as_deref();
+        let ours = |name| given::in_place(folder, name, given::static_program);
         for start in 1.. {
             let ops = free_address()?;
             let uri = self.plan.worker_database.as_ref().unwrap_or(&self.database);
@@ -305,8 +324,8 @@ impl World {
                 setting("PORTCALL_WORKER_NAME", &name),
                 setting("PORTCALL_WORKER_OPS_ADDR", ops),
                 setting("PORTCALL_SLOT_POOL", self.range.cidr()),
-                setting("PORTCALL_PROBER_BIN", given::static_program("prober")?.display()),
-                setting("PORTCALL_CANARY_BIN", given::static_program("canary")?.display()),
+                setting("PORTCALL_PROBER_BIN", ours("prober")?.display()),
+                setting("PORTCALL_CANARY_BIN", ours("canary")?.display()),
             ]);
             settings.extend(self.plan.worker_settings.iter().cloned());
             settings.extend(own.iter().map(|(name, value)| setting(name, value)));
@@ -425,10 +444,7 @@ impl World {
     }
 
     fn launch(&self, program: &str, name: &str, settings: &[(String, String)]) -> Result<Process> {
-        let path = match &self.plan.programs {
-            Some(folder) => folder.join(program),
-            None => given::program(program)?,
-        };
+        let path = given::in_place(self.plan.programs.as_deref(), program, given::program)?;
         Process::start(name, &path, &[], settings, self.dir.path())
     }
 }

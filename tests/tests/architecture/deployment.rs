@@ -9,6 +9,7 @@ use serde_json::Value;
 
 const STACK: &str = "infra/stack.yaml";
 const COMPOSE: &str = "infra/compose.yaml";
+const PROXY: &str = "infra/compose.proxy.yaml";
 /// The services that run our own programs for as long as the stack lives.
 const OURS: &[&str] = &["api", "worker", "scaler"];
 /// Whose health is looked at: the engine then waits for it before it retires an old one.
@@ -129,7 +130,7 @@ pub(crate) fn other_defaults(sources: &[Source]) -> Vec<String> {
     let sample = sample.map_or("", |s| s.text.as_str());
     let own = ["PORTCALL_STACK_", "PORTCALL_IMAGE_"];
     let mut complaints = Vec::new();
-    for source in sources.iter().filter(|s| s.path == STACK || s.path == COMPOSE) {
+    for source in sources.iter().filter(|s| [STACK, COMPOSE, PROXY].contains(&s.path.as_str())) {
         for (n, line) in source.text.lines().enumerate() {
             for inside in line.split("${").skip(1).filter_map(|rest| rest.split('}').next()) {
                 let Some((name, default)) = inside.split_once(":-") else { continue };
@@ -164,7 +165,7 @@ pub(crate) fn unknown_metrics(sources: &[Source]) -> Vec<String> {
     let table = telemetry.and_then(|s| s.text.split_once("DESCRIPTIONS")).map_or("", |t| t.1);
     let known = metrics_in(table.split("];").next().unwrap_or_default());
     // The names of services in advice.
-    let services = ["portcall_api", "portcall_worker", "portcall_scaler"];
+    let services = ["portcall_api", "portcall_worker", "portcall_scaler", "portcall_sweep"];
     let mut complaints = Vec::new();
     for source in sources {
         let asks = source.path.starts_with("infra/prometheus/rules")
@@ -272,6 +273,7 @@ mod tests {
             "IMAGE_MONGO:-mongo:7.0",
             "MONGO=mongo:7.0",
         );
+        holds(check, PROXY, "PLAIN:-no}", "PLAIN:-yes}", "#PORTCALL_STACK_PLAIN=yes");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Checks of the store: nothing of the driver is dropped half-way.
+//! Checks of the store: nothing of the driver is dropped half-way, and what is opened is closed.
 
 use portcall_tests::tree::Source;
 use portcall_tests::tree::nesting::{around, line_of};
 
-use crate::rules::{DIRECT, DRIVER, MAY_GIVE_UP, TASKS};
+use crate::rules::{DIRECT, DRIVER, MAY_GIVE_UP, OPEN, TASKS};
 use crate::source::production;
 
 /// A future of the driver that is dropped half-way can break its pool (RUST-937), so each is made
@@ -79,6 +79,18 @@ pub(crate) fn giving_up(sources: &[Source]) -> Vec<String> {
                 let what = format!("{word} may drop a call half-way: use Store::call");
                 complaints.push(source.complain(line_of(&plain, at), &what));
             }
+        }
+    }
+    complaints
+}
+
+/// A store is opened where it is closed again, whatever becomes of the work between.
+pub(crate) fn opened_elsewhere(sources: &[Source]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let other = |s: &&Source| !OPEN.contains(&s.path.as_str());
+    for source in sources.iter().filter(production).filter(other) {
+        for (n, _) in source.code().filter(|(_, line)| line.contains("Store::open(")) {
+            complaints.push(source.complain(n, "a store is opened where it is closed"));
         }
     }
     complaints

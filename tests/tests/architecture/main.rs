@@ -15,7 +15,7 @@ use portcall_tests::parts::given::checkout;
 use portcall_tests::tree::{Source, tree};
 use std::fs;
 
-use crate::driver::{driver_outside_tasks, giving_up};
+use crate::driver::{driver_outside_tasks, giving_up, opened_elsewhere};
 use crate::manifests::{dependencies, own_dependencies};
 use crate::metrics::undescribed;
 use crate::rules::{
@@ -202,6 +202,14 @@ fn the_store_gives_up_in_two_places() {
     let there = Source::new("shared/src/store/feed.rs", "tokio::select! {}");
     assert_eq!(giving_up(&[there]), [""; 0]);
     holds(giving_up, "shared/src/store/pins.rs", "tokio::time::timeout(SHORT, future).await");
+}
+
+#[test]
+fn each_program_opens_its_database_in_one_place() {
+    let opened = "let store = Store::open(uri, name, app).await?;";
+    let there = Source::new("infra/ctl/src/database.rs", opened);
+    assert_eq!(opened_elsewhere(&[there]), [""; 0]);
+    holds(opened_elsewhere, "infra/ctl/src/status.rs", opened);
 }
 
 #[test]

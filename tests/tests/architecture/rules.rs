@@ -112,6 +112,10 @@ pub(crate) const DIRECT: &[(&str, &str)] = &[
 /// Where something may be waited for with an end to it, in the store.
 pub(crate) const MAY_GIVE_UP: &[&str] = &["shared/src/store/mod.rs", "shared/src/store/feed.rs"];
 
+/// Where a program opens its database, so that it is closed there too.
+pub(crate) const OPEN: &[&str] =
+    &["api/src/main.rs", "worker/src/main.rs", "infra/ctl/src/database.rs"];
+
 /// Dependencies of members that are not the workspace's, and why.
 pub(crate) const OWN_DEPENDENCIES: &[(&str, &str, &str)] =
     &[("worker/Cargo.toml", "tokio", "fewer features, for the prober")];

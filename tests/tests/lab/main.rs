@@ -11,4 +11,5 @@ mod many;
 mod members;
 mod posts;
 mod reach;
+mod several;
 mod stack;

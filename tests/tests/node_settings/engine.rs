@@ -27,17 +27,17 @@ use crate::space::{Own, Space};
 const STARTED: Duration = Duration::from_secs(60);
 
 /// An engine in a namespace of its own, on settings of its own.
-struct OwnEngine {
-    space: Space,
+pub(crate) struct OwnEngine {
+    pub(crate) space: Space,
     daemon: Process,
-    docker: Docker,
-    engine: Engine,
+    pub(crate) docker: Docker,
+    pub(crate) engine: Engine,
     run: tempfile::TempDir,
 }
 
 impl OwnEngine {
     /// Starts it on the `/etc` of the space.
-    async fn start(space: Space) -> Result<Self> {
+    pub(crate) async fn start(space: Space) -> Result<Self> {
         // The path of a Unix socket may have 107 characters at most.
         let run = tempfile::tempdir_in("/run")?;
         let at = |name: &str| run.path().join(name).display().to_string();
@@ -75,6 +75,11 @@ impl OwnEngine {
         let docker = answers.await.with_context(|| daemon.log())?;
         let engine = Engine::connect(&host)?;
         Ok(Self { space, daemon, docker, engine, run })
+    }
+
+    /// Where it answers.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}/docker.sock", self.run.path().display())
     }
 
     /// What a container sees that is asked for with nothing but its image: the canary's report.
@@ -117,7 +122,7 @@ impl OwnEngine {
     }
 
     /// Ends it; see also what is done when it is dropped.
-    async fn end(mut self) -> Result<()> {
+    pub(crate) async fn end(mut self) -> Result<()> {
         self.daemon.terminate()?;
         self.daemon.wait(STARTED).await?;
         Ok(())
@@ -200,7 +205,7 @@ async fn a_container_that_asks_for_nothing_is_held_all_the_same() -> Result<()> 
     assert_eq!(seen.log_driver, "local");
 
     // The script sees it too, on the engine that runs.
-    let host = format!("DOCKER_HOST=unix://{}/docker.sock", engine.run.path().display());
+    let host = format!("DOCKER_HOST={}", engine.host());
     let check = engine.space.run(&format!("{host} \"$NODES/node\" check")).await?.stdout;
     for row in ["the running engine: users", "the running engine: system calls"] {
         let line = check.lines().find(|line| line.contains(row)).unwrap_or_default();
@@ -221,7 +226,7 @@ async fn without_our_settings_the_same_container_is_free() -> Result<()> {
     }
     ensure!(seen.users.split_whitespace().nth(1) == Some("0"), "{}", seen.users);
     ensure!(!seen.has_limit("Max core file size", "0") && !seen.cgroups.contains("grader.slice"));
-    let host = format!("DOCKER_HOST=unix://{}/docker.sock", engine.run.path().display());
+    let host = format!("DOCKER_HOST={}", engine.host());
     let check = engine.space.run(&format!("{host} \"$NODES/node\" check")).await?.stdout;
     for row in ["the running engine: users", "the running engine: system calls"] {
         let line = check.lines().find(|line| line.contains(row)).unwrap_or_default();

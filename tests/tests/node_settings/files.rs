@@ -135,12 +135,20 @@ async fn each_setting_that_is_taken_away_is_missed() -> Result<()> {
     }
     fs::write(root.path().join(DAEMON), whole.to_string())?;
 
-    for file in [SYSCTL, FILTER, "etc/portcall/seccomp.json", "etc/systemd/system/grader.slice"] {
+    for file in [
+        SYSCTL,
+        FILTER,
+        "etc/portcall/seccomp.json",
+        "etc/portcall/images",
+        "etc/systemd/system/grader.slice",
+        "etc/systemd/system/portcall-images.service",
+        "etc/systemd/system/portcall-images.timer",
+    ] {
         let path = root.path().join(file);
         let text = fs::read_to_string(&path)?;
         let lines = lines_of(&path)?;
         // In long files some lines stand for all; each rule as loaded is in `live`.
-        let step = if file.ends_with(".json") {
+        let step = if file.ends_with(".json") || file.ends_with("/images") {
             20
         } else if file == FILTER {
             5
@@ -161,10 +169,17 @@ async fn each_setting_that_is_taken_away_is_missed() -> Result<()> {
         fs::write(&path, text)?;
     }
     assert_eq!(failing(root.path(), 0).await?, [""; 0]);
-    fs::remove_file(
-        root.path().join("etc/systemd/system/multi-user.target.wants/portcall-firewall.service"),
-    )?;
-    assert_eq!(failing(root.path(), 1).await?, ["packet filter at the machine's start"]);
+    for (link, name) in [
+        (
+            "multi-user.target.wants/portcall-firewall.service",
+            "packet filter at the machine's start",
+        ),
+        ("timers.target.wants/portcall-images.timer", "unused images go, by a timer"),
+    ] {
+        fs::remove_file(root.path().join("etc/systemd/system").join(link))?;
+        assert_eq!(failing(root.path(), 1).await?, [name]);
+        on(root.path(), &["apply"], 0).await?;
+    }
     Ok(())
 }
 
@@ -183,6 +198,8 @@ async fn addresses_are_kept_until_others_are_given() -> Result<()> {
         "10.0.0.3,10.0.0.4",
         "--quarantine",
         "10.0.0.9:5000,10.0.0.8:443",
+        "--overlay-rate",
+        "9",
         "--egress",
         "closed",
     ];
@@ -192,11 +209,14 @@ async fn addresses_are_kept_until_others_are_given() -> Result<()> {
         "add element inet portcall bridges { \"br-*\" }",
         "add element inet portcall workers { 10.0.0.3, 10.0.0.4 }",
         "add element inet portcall registries { 10.0.0.9 . 5000, 10.0.0.8 . 443 }",
+        "add rule inet portcall overlays udp dport 4789 meter rates size 4096 { @th,96,24 timeout 60s \
+         limit rate over 9 mbytes/second burst 9 mbytes } counter name over_rate drop",
         "add rule inet portcall output jump way_out",
     ];
     assert_eq!(added()?, expected);
     on(root.path(), &["apply", "--workers", "", "--egress", "open"], 0).await?;
-    assert_eq!(added()?, [expected[0], expected[1], expected[3]]);
+    assert_eq!(added()?, [expected[0], expected[1], expected[3], expected[4]]);
+    on(root.path(), &["apply", "--overlay-rate", "1000"], 0).await?;
     assert_eq!(failing(root.path(), 0).await?, [""; 0]);
     Ok(())
 }
@@ -261,6 +281,9 @@ async fn wrong_use_is_64_and_a_broken_file_is_1() -> Result<()> {
         &["apply", "--quarantine", "10.0.0.9"],
         &["apply", "--quarantine", "10.0.0.9:70000"],
         &["apply", "--egress", "ajar"],
+        &["apply", "--overlay-rate", "0"],
+        &["apply", "--overlay-rate", "1001"],
+        &["apply", "--overlay-rate", "fast"],
         &["apply", "--pool"],
     ] {
         let done = node(words).await?;

@@ -282,6 +282,46 @@ async fn a_closed_machine_reaches_its_registry_and_little_else() -> Result<()> {
     Ok(())
 }
 
+/// What a stranger floods his slot's overlay with arrives at a manager: no faster than its rate, and
+/// his neighbours' overlays go on.
+#[tokio::test]
+async fn an_overlay_sends_no_faster_than_its_rate_and_slows_no_other() -> Result<()> {
+    /// Some 14 megabytes, which a machine sends within a second or two.
+    const FLOOD: u64 = 10_000;
+    let lab = Lab::new().await?;
+    lab.world
+        .must(
+            "nft 'table inet arrivals {
+              counter overlays { }
+              chain seen {
+                type filter hook input priority 0; policy accept;
+                udp dport 4789 counter name overlays drop
+              }
+            }'",
+        )
+        .await?;
+    let arrived = || counter_of(&lab.world, "arrivals", "overlays");
+    // A VXLAN header with the overlay's number, and 1,400 bytes.
+    let send = async |overlay: u8, packets: u64| {
+        let script = format!(
+            "{{ for ((i = 0; i < {packets}; i++)); do printf '\\x08\\0\\0\\0\\0\\0\\x{overlay:02x}\\0%01400d' 0; done; }} \
+             | dd bs=1408 iflag=fullblock status=none >/dev/udp/198.51.100.2/4789"
+        );
+        lab.node.must(&script).await
+    };
+    send(1, FLOOD).await?;
+    assert_eq!(arrived().await?, FLOOD, "the control: without the filter all arrive");
+
+    lab.apply("--nodes 198.51.100.2 --overlay-rate 1").await?;
+    send(1, FLOOD).await?;
+    let (first, dropped) = (arrived().await? - FLOOD, lab.counted("over_rate").await?);
+    assert_eq!(first + dropped, FLOOD);
+    ensure!(first < FLOOD / 2, "{first} of {FLOOD} arrived");
+    send(2, 100).await?;
+    assert_eq!(arrived().await? - FLOOD - first, 100, "another overlay's");
+    Ok(())
+}
+
 /// Whatever a stranger sends, the node's table of connections stays as it is.
 #[tokio::test]
 async fn a_strangers_flows_take_no_room_in_the_table_of_connections() -> Result<()> {

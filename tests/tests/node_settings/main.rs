@@ -6,5 +6,7 @@
 mod engine;
 mod files;
 mod filter;
+mod images;
 mod live;
+mod manager;
 mod space;

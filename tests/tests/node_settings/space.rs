@@ -39,6 +39,8 @@ set -e
 mkdir -p "$DIR/etc" "$DIR/sys"
 cp -a /etc/. "$DIR/etc"
 mount --bind "$DIR/etc" /etc
+# The machine's own systemd, where there is one, is not spoken to.
+[ ! -d /run/systemd ] || mount -t tmpfs space /run/systemd
 for folder in kernel user fs vm; do
   mkdir -p "$DIR/sys/$folder"
   for name in $(sed -nE "s/^-?($folder\.[a-z_.]+) *=.*/\1/p" "$NODES/sysctl.conf"); do

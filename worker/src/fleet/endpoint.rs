@@ -190,4 +190,4 @@ fn is_leaderless(error: &FleetError) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -43,6 +43,7 @@ mod endpoint;
 mod engine;
 pub mod error;
 pub mod facts;
+mod given_id;
 mod image_uses;
 pub mod labels;
 pub mod limits;
@@ -53,6 +54,7 @@ pub mod readback;
 pub mod request;
 pub mod seccomp;
 pub mod slot;
+mod start;
 pub mod subnet;
 mod swarm;
 pub mod sweep;
@@ -67,15 +69,17 @@ pub use labels::{Kind, LabelKey, Owner};
 pub use limits::{Limits, Profile};
 pub use nodes::{Availability, Node, Nodes};
 pub use request::{DiskThrottle, NodeSettings, RootQuota};
-pub use slot::{Slot, SlotHealth};
+pub use slot::{Slot, SlotHealth, SlotName};
 pub use subnet::SubnetPool;
-pub use swarm::{StartTimes, SwarmSettings};
+pub use swarm::{Processors, StartTimes, SwarmSettings};
 pub use sweep::{Found, Object, Removal, Sweep};
 pub use workload::{ContainerSpec, ContainerState, ImageDeclares, Phase, Role, Workload};
 
 use engine::EngineFleet;
+use given_id::GivenId;
 use labels::Tenant;
 use own_image::OwnImage;
+use start::Order;
 use swarm::SwarmFleet;
 
 use crate::probe::{client::ProberError, wire::DiskSpace};
@@ -142,10 +146,29 @@ impl Fleet {
     /// # Errors
     /// [`FleetError`]; what was made by then was removed, or is left to the reaper.
     pub async fn open_slot(&self, number: u32) -> Result<Slot, FleetError> {
+        self.open_slot_as(&self.slot_name(number)).await
+    }
+
+    /// The same under a name that is known before anything is made under it, for whoever must tell
+    /// what is being made from what was left behind.
+    ///
+    /// # Errors
+    /// As for [`Fleet::open_slot`].
+    pub async fn open_slot_as(&self, name: &SlotName) -> Result<Slot, FleetError> {
         match self {
-            Self::Engine(engine) => engine.open_slot(number).await,
-            Self::Swarm(node) => node.open_slot(number).await,
+            Self::Engine(engine) => engine.open_slot(name).await,
+            Self::Swarm(node) => node.open_slot(name).await,
         }
+    }
+
+    /// A name for a slot that is to be opened: no other slot has it, had it or gets it.
+    #[must_use]
+    pub fn slot_name(&self, number: u32) -> SlotName {
+        let worker = match self {
+            Self::Engine(engine) => engine.settings.worker,
+            Self::Swarm(node) => node.worker(),
+        };
+        SlotName::new(worker, number)
     }
 
     /// Whether the slot's network and prober are there and answer, and nothing else is in it.
@@ -263,11 +286,15 @@ impl Fleet {
         times: &StartTimes,
     ) -> Result<Workload, StartFailure> {
         let tenant = Tenant::Submission(*owner);
+        self.start_all(&Order { slot, tenant: &tenant, specs, times }).await
+    }
+
+    async fn start_all(&self, order: &Order<'_>) -> Result<Workload, StartFailure> {
         let members = match self {
-            Self::Engine(engine) => engine.start(slot, &tenant, specs).await?,
-            Self::Swarm(node) => node.start(slot, &tenant, specs, times).await?,
+            Self::Engine(engine) => start::start(&**engine, order).await?,
+            Self::Swarm(node) => start::start(&**node, order).await?,
         };
-        Ok(Workload::new(self.clone(), tenant, slot, members))
+        Ok(Workload::new(self.clone(), *order.tenant, order.slot, members))
     }
 
     /// How long [`Fleet::start_within`] may take with these times, before what it does is in vain.
@@ -277,6 +304,16 @@ impl Fleet {
             Self::Engine(_) => times.start,
             // Placing, fetching and starting, each within its own.
             Self::Swarm(_) => times.pull + times.start * 2,
+        }
+    }
+
+    /// What strangers may reserve of the processors of a node with so many slots; none where nothing
+    /// is reserved: on a plain engine they share what there is.
+    #[must_use]
+    pub fn processors(&self, node: &NodeFacts, slots: u32) -> Option<Processors> {
+        match self {
+            Self::Engine(_) => None,
+            Self::Swarm(_) => Some(Processors::of(node.cpus, slots)),
         }
     }
 
@@ -315,11 +352,8 @@ impl Fleet {
             profile,
             limits,
         }];
-        let members = match self {
-            Self::Engine(engine) => engine.start(slot, &tenant, &specs).await?,
-            Self::Swarm(node) => node.start(slot, &tenant, &specs, &USUAL_START).await?,
-        };
-        Ok(Workload::new(self.clone(), tenant, slot, members))
+        let times = &USUAL_START;
+        self.start_all(&Order { slot, tenant: &tenant, specs: &specs, times }).await
     }
 
     /// What the operator of the node decided for every container.
@@ -381,6 +415,16 @@ impl Fleet {
         }
     }
 
+    /// How long nothing was heard from the strangers' side of a slot, if that was too long at some
+    /// moment since then: what did not reach the prober meanwhile may have been lost on the way. On a
+    /// plain engine there is no way.
+    pub async fn silence(&self, slot: &Slot, since: Instant) -> Option<Duration> {
+        match self {
+            Self::Engine(_) => None,
+            Self::Swarm(node) => node.silence(slot, since).await,
+        }
+    }
+
     /// How full the disk is under the containers of a slot: the one that holds the engine's data.
     ///
     /// # Errors
@@ -431,7 +475,7 @@ impl Fleet {
         }
     }
 
-    async fn remove_containers(&self, ids: &[String]) -> Result<(), FleetError> {
+    async fn remove_containers(&self, ids: &[GivenId]) -> Result<(), FleetError> {
         match self {
             Self::Engine(engine) => engine.remove_containers(ids).await,
             Self::Swarm(node) => node.remove_services(ids).await,

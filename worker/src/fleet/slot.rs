@@ -11,6 +11,8 @@ use std::{
     },
 };
 
+use portcall_shared::domain::ids::WorkerId;
+
 use super::{facts::NodeFacts, subnet::Subnet, swarm::Far};
 use crate::probe::client::ProberClient;
 
@@ -26,6 +28,30 @@ pub struct Slot {
     pub(super) node: Arc<NodeFacts>,
     pub(super) tenancy: Tenancy,
     pub(super) side: Side,
+}
+
+/// The name of a slot's network, after which everything in the slot is named. It is drawn at random for
+/// each opening: two nodes of one worker have slots of the same number, and what already has such a name
+/// is one's own, made by a request whose answer was lost.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SlotName {
+    pub(super) number: u32,
+    network: String,
+}
+
+impl SlotName {
+    /// A new one. What is named after it may be a service, whose name has 63 letters at the most.
+    pub(super) fn new(worker: WorkerId, number: u32) -> Self {
+        let worker = worker.to_string().replace('-', "");
+        let drawn = rand::random::<u64>() >> 24;
+        Self { number, network: format!("portcall-{worker}-{number}-{drawn:010x}") }
+    }
+
+    /// The name of the network.
+    #[must_use]
+    pub fn network(&self) -> &str {
+        &self.network
+    }
 }
 
 /// Where the strangers' side of a slot is, as seen from its prober.
@@ -143,6 +169,17 @@ impl Tenancy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slots_of_the_same_number_have_names_of_their_own_that_services_can_be_named_after() {
+        let worker = WorkerId::new();
+        let names = [SlotName::new(worker, 999), SlotName::new(worker, 999)];
+        assert_ne!(names[0], names[1]);
+        for name in names {
+            assert!(name.network().starts_with("portcall-"), "{name:?}");
+            assert!(format!("{}-anchor", name.network()).len() <= 63, "{name:?}");
+        }
+    }
 
     #[test]
     fn only_reported_addresses_may_be_dialled() {

@@ -21,7 +21,7 @@
 //! through any other.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -35,6 +35,7 @@ use super::{
     engine::EngineFleet,
     error::FleetError,
     facts::NodeFacts,
+    given_id::GivenId,
     labels::LabelKey,
     own_image::OwnImage,
     request::{NodeSettings, RootQuota},
@@ -45,6 +46,7 @@ use crate::probe::anchor::Word;
 
 mod nodes;
 mod own;
+mod processors;
 mod readback;
 mod removal;
 mod request;
@@ -55,7 +57,7 @@ mod watch;
 mod workloads;
 
 use self::own::OwnImages;
-pub use self::tasks::StartTimes;
+pub use self::{processors::Processors, tasks::StartTimes};
 pub(super) use self::{slots::Far, watch::Watch};
 
 /// Reading what managers have in memory.
@@ -66,6 +68,9 @@ const WRITE: Duration = Duration::from_secs(10);
 const LOGS: Duration = Duration::from_secs(10);
 /// From a removal until it is seen to be done.
 const GONE: Duration = Duration::from_secs(30);
+/// The same for what was left behind: where its node or manager is down it stays for now, and is
+/// looked for again.
+const LEFT: Duration = Duration::from_secs(8);
 
 /// What a fleet on a swarm must know.
 #[derive(Clone, Debug)]
@@ -115,6 +120,8 @@ pub struct SwarmFleet {
     pub(super) settings: NodeSettings,
     /// What an anchor said last of it.
     told: Mutex<Option<Word>>,
+    /// Anchors that were to go and were not seen to be gone.
+    left: Mutex<BTreeSet<GivenId>>,
 }
 
 impl Swarm {
@@ -160,6 +167,7 @@ impl Swarm {
                     ..NodeSettings::default()
                 },
                 told: Mutex::default(),
+                left: Mutex::default(),
             })
         };
         Arc::clone(fleets.entry(node.to_owned()).or_insert_with(new))
@@ -170,7 +178,8 @@ impl SwarmFleet {
     /// What the swarm says of the node, and what an anchor said last.
     pub(super) async fn facts(&self) -> Result<NodeFacts, FleetError> {
         let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        NodeFacts::of_task_node(self.swarm.node(&self.node).await?, told)
+        let (node, name) = self.swarm.named_node(&self.node).await?;
+        NodeFacts::of_task_node(node, name, told)
     }
 
     fn tell(&self, word: Word) {
@@ -210,3 +219,6 @@ impl SwarmFleet {
         self.swarm.remove_found(found).await
     }
 }
+
+#[cfg(test)]
+mod tests;

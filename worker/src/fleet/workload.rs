@@ -8,7 +8,8 @@ use std::{
 
 use super::{
     Fleet,
-    error::{FleetError, StartFailure},
+    error::FleetError,
+    given_id::GivenId,
     labels::{Kind, Owner, Tenant},
     limits::{Limits, Profile},
     request::plain_path,
@@ -163,7 +164,7 @@ pub(super) struct Member {
     pub(super) index: usize,
     pub(super) alias: String,
     pub(super) name: String,
-    pub(super) id: String,
+    pub(super) id: GivenId,
     pub(super) address: Option<Ipv4Addr>,
     /// Of a task: who tells that its node is there.
     pub(super) watch: Option<Watch>,
@@ -172,7 +173,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(spec: &ContainerSpec, name: String, id: String) -> Self {
+    pub(super) fn new(spec: &ContainerSpec, name: String, id: GivenId) -> Self {
         Self {
             role: spec.role,
             index: spec.index,
@@ -205,22 +206,6 @@ pub(super) fn name(slot: &Slot, tenant: &Tenant, spec: &ContainerSpec) -> String
         Role::Image => format!("portcall-{submission}-{generation}-{}", spec.index),
         Role::Service => format!("portcall-{submission}-{generation}-s{}", spec.index),
     }
-}
-
-/// Looks whether these may be started in a slot, and marks it as in doubt: until it is known to be
-/// otherwise; so it also stays if whoever starts them is dropped.
-pub(super) fn occupy(slot: &Slot, specs: &[ContainerSpec]) -> Result<(), StartFailure> {
-    for (index, spec) in specs.iter().enumerate() {
-        if let Some(detail) = spec.declared.refusal() {
-            return Err(StartFailure::ConfigRefused { index, detail });
-        }
-    }
-    if slot.tenancy.is_doubted() {
-        let detail = format!("slot {} may hold something of another", slot.number);
-        return Err(FleetError::LeftOver { detail }.into());
-    }
-    slot.tenancy.doubt();
-    Ok(())
 }
 
 /// The running containers of one tenant of a slot. [`Workload::remove`] is its normal end; if it is
@@ -261,7 +246,7 @@ impl Workload {
     pub async fn remove(mut self) -> Result<(), FleetError> {
         self.tenancy.report([]);
         let names: Vec<String> = self.members.iter().map(|member| member.name.clone()).collect();
-        let ids: Vec<String> = self.members.iter().map(|member| member.id.clone()).collect();
+        let ids: Vec<GivenId> = self.members.iter().map(|member| member.id.clone()).collect();
         self.fleet.remove_containers(&ids).await.inspect_err(|error| {
             tracing::error!(
                 tenant = %self.tenant,

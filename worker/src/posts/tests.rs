@@ -99,6 +99,20 @@ fn a_plain_engine_has_the_slots_that_the_worker_was_told_unless_somebody_orders_
 }
 
 #[test]
+fn a_worker_has_that_part_of_a_node_which_is_its_share_of_the_slots() {
+    assert_eq!(one(&engine(), &known(&[])).part, Some(Part::WHOLE));
+    let mut two = known(&[]);
+    assert_eq!(one(&grader("g1", 6), &two).part, Some(Part { slots: 6, room: 6 }), "4 are wanted");
+    two.workers.insert(WorkerId::from(uuid::Uuid::from_u128(2)));
+    assert_eq!(one(&grader("g1", 6), &two).part, Some(Part { slots: 3, room: 6 }));
+    let fewer = NodeOrders { slots: Some(slots(2)), ..NodeOrders::default() };
+    let ordered = Known { workers: two.workers.clone(), ..known(&[("g1", fewer)]) };
+    assert_eq!(one(&grader("g1", 6), &ordered).part, Some(Part { slots: 1, room: 2 }));
+    // On a node that takes no work, what runs keeps what it has.
+    assert_eq!(one(&grader("g1", 6), &known(&[("g1", drained())])).part, None);
+}
+
+#[test]
 fn nothing_is_offered_before_it_is_known_what_is_wanted() {
     let unnamed = Sight { name: None, ..engine() };
     let unknown = Known { orders: None, ..known(&[]) };

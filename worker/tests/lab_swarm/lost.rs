@@ -1,11 +1,15 @@
 //! What goes away under a running task, and comes back: it is the platform's, never the stranger's, and
 //! what was left is found.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use portcall_tests::wait;
 use portcall_worker::fleet::{
-    Availability, ContainerState, Fleet, Object, Phase, Slot, SlotHealth, Workload,
+    Availability, ContainerState, Fleet, FleetError, Found, Object, Phase, Slot, SlotHealth,
+    Workload,
 };
+use tokio::time::{Instant, sleep};
 
 use crate::world::{SOON, World, ask};
 
@@ -80,6 +84,30 @@ async fn full_a_node_that_is_cut_off_is_noticed_and_comes_back_clean() -> Result
     world.end().await
 }
 
+/// It has a task and does nothing about it: each try would leave one more there, with its overlay.
+#[tokio::test]
+async fn full_a_node_that_does_not_end_what_it_began_gets_no_second_slot() -> Result<()> {
+    let world = World::of(1, 1).await?;
+    let fleet = world.fleet("g1").await?;
+    // The managers do not know it yet, and give it the anchor.
+    world.lab.cut("g1").await?;
+    let failed = fleet.open_slot(0).await.err().context("on a node that is cut off")?;
+    ensure!(matches!(failed, FleetError::Stuck { .. }), "{failed}");
+    let networks = |found: &[Found]| found.iter().filter(|it| it.object == Object::Network).count();
+    assert_eq!(networks(&world.nodes.sweep().await?.found), 1);
+    for _ in 0..2 {
+        let refused = fleet.open_slot(0).await.err().context("beside what is left")?;
+        ensure!(matches!(refused, FleetError::LeftOver { .. }), "{refused}");
+        assert_eq!(networks(&world.nodes.sweep().await?.found), 1, "no more than before");
+    }
+    world.lab.restore("g1").await?;
+    world.lab.await_state("g1", "ready", SOON).await?;
+    let slot = wait::until("a slot", SOON, || async { Ok(fleet.open_slot(0).await.ok()) }).await?;
+    fleet.close_slot(slot).await?;
+    clear(&world).await?;
+    world.end().await
+}
+
 #[tokio::test]
 async fn an_engine_that_is_restarted_takes_its_tasks_along_and_nobody_is_blamed() -> Result<()> {
     let world = World::of(1, 1).await?;
@@ -89,6 +117,17 @@ async fn an_engine_that_is_restarted_takes_its_tasks_along_and_nobody_is_blamed(
     let spec = world.spec(&fleet, "app", &image).await?;
     let workload = fleet.start(&slot, &world.owner(), &[spec]).await?;
     assert_eq!(ask(&slot, &workload, 0, "/").await?, "hello");
+    // A cut that nobody else notices: what was lost in it is not the stranger's either.
+    let asked = Instant::now();
+    assert_eq!(fleet.silence(&slot, asked).await, None, "the control");
+    world.lab.cut("g1").await?;
+    sleep(Duration::from_secs(5)).await;
+    world.lab.restore("g1").await?;
+    wait::until("the anchor to be heard again", SOON, || async {
+        Ok(fleet.disk(&slot).await.ok())
+    })
+    .await?;
+    ensure!(fleet.silence(&slot, asked).await >= Some(Duration::from_secs(3)));
     world.lab.restart("g1").await?;
     let ended = until_not_running(&fleet, &workload).await?;
     assert_eq!(ended.phase, Phase::Missing, "an engine's end is no stranger's");
@@ -102,7 +141,7 @@ async fn an_engine_that_is_restarted_takes_its_tasks_along_and_nobody_is_blamed(
 }
 
 #[tokio::test]
-async fn a_manager_that_dies_takes_its_prober_along_and_the_next_one_is_used() -> Result<()> {
+async fn full_a_manager_that_dies_takes_its_prober_along_and_the_next_one_is_used() -> Result<()> {
     let world = World::of(3, 1).await?;
     let fleet = world.fleet("g1").await?;
     let slot = fleet.open_slot(0).await?;

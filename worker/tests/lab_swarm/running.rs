@@ -2,6 +2,10 @@
 //! nobody else, every way to end, and the removal.
 
 use anyhow::{Context, Result, bail, ensure};
+use bollard::{
+    models::{Task, TaskState},
+    query_parameters::{ListContainersOptions, ListTasksOptions},
+};
 use portcall_tests::wait;
 use portcall_worker::fleet::{Phase, Profile, Role, SlotHealth, StartFailure};
 use serde_json::json;
@@ -13,9 +17,16 @@ use crate::world::{SOON, World, ask, bare, ended};
 async fn what_runs_as_it_should_on_one_swarm() -> Result<()> {
     let world = World::of(3, 2).await?;
     an_app_on_a_grader_node_is_asked_from_a_manager(&world).await.context("an app")?;
-    every_end_is_told_as_it_was(&world).await.context("every end")?;
+    half_a_workload_is_gone_once_its_failure_is_told(&world).await.context("half a workload")?;
     slots_are_apart_and_one_that_is_dropped_is_swept(&world).await.context("slots")?;
     many_slots_are_opened_at_once_on_subnets_of_their_own(&world).await.context("many slots")?;
+    world.end().await
+}
+
+#[tokio::test]
+async fn full_what_ends_is_told_as_it_was() -> Result<()> {
+    let world = World::of(1, 1).await?;
+    every_end_is_told_as_it_was(&world).await.context("every end")?;
     an_image_without_a_command_that_can_run_is_its_authors(&world).await.context("commands")?;
     world.end().await
 }
@@ -67,6 +78,55 @@ async fn an_app_on_a_grader_node_is_asked_from_a_manager(world: &World) -> Resul
     workload.remove().await?;
     fleet.close_slot(slot).await?;
     world.left_clean().await
+}
+
+/// Whoever is next in the slot meets nothing of it.
+async fn half_a_workload_is_gone_once_its_failure_is_told(world: &World) -> Result<()> {
+    let fleet = world.fleet("g1").await?;
+    let slot = fleet.open_slot(0).await?;
+    // The first process of its container: only what cannot be ignored ends it.
+    let stays = world.image(&["serve", "stays"]).await?;
+    let broken = json!({ "Entrypoint": ["/app"], "User": "nobody-here" });
+    let broken = world.image_with(broken).await?;
+    let mut specs =
+        vec![world.spec(&fleet, "app", &stays).await?, world.spec(&fleet, "bad", &broken).await?];
+    specs[1].index = 1;
+    for round in 0..3 {
+        match fleet.start(&slot, &world.owner(), &specs).await {
+            Err(StartFailure::StartFailed { index: 1, .. }) => {}
+            other => bail!("round {round}: {other:?}"),
+        }
+        // Now, and not soon: this is when the slot is given to the next one.
+        let (running, tasks) =
+            tokio::try_join!(running_on(world, "g1"), unfinished_tasks(world, "m1"))?;
+        assert_eq!(fleet.slot_alive(&slot).await, SlotHealth::Alive);
+        assert_eq!((running, tasks), (1, 1), "round {round}: the anchor alone");
+    }
+    // The control: the same looks find it when it runs.
+    let workload = fleet.start(&slot, &world.owner(), &specs[..1]).await?;
+    assert_eq!(ask(&slot, &workload, 0, "/").await?, "stays");
+    assert_eq!((running_on(world, "g1").await?, unfinished_tasks(world, "m1").await?), (2, 2));
+    workload.remove().await?;
+    fleet.close_slot(slot).await?;
+    world.left_clean().await
+}
+
+/// Containers that run on a host.
+async fn running_on(world: &World, host: &str) -> Result<usize> {
+    let options = None::<ListContainersOptions>;
+    Ok(world.lab.docker(host)?.list_containers(options).await?.len())
+}
+
+/// Services' tasks whose nodes have not told that they are over.
+async fn unfinished_tasks(world: &World, manager: &str) -> Result<usize> {
+    let tasks = world.lab.docker(manager)?.list_tasks(None::<ListTasksOptions>).await?;
+    let over = |task: &Task| {
+        let state = task.status.as_ref().and_then(|status| status.state);
+        let over =
+            [TaskState::COMPLETE, TaskState::FAILED, TaskState::REJECTED, TaskState::SHUTDOWN];
+        state.is_some_and(|state| over.contains(&state))
+    };
+    Ok(tasks.iter().filter(|task| task.service_id.is_some() && !over(task)).count())
 }
 
 /// Containers on a grader node.

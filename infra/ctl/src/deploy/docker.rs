@@ -1,6 +1,6 @@
 //! The docker client as a child process, spoken to one endpoint.
 
-use std::{collections::BTreeMap, io, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, io, iter, process::Stdio, time::Duration};
 
 use serde_json::Value;
 use tokio::process::Command;
@@ -10,6 +10,8 @@ use crate::failure::Failure;
 
 /// How long a question may take.
 const ASK: Duration = Duration::from_secs(60);
+/// How long an endpoint may take to say whether it is a manager: some addresses lead nowhere from here.
+const FIND: Duration = Duration::from_secs(20);
 /// How long it may take to do something, such as a push.
 const DO: Duration = Duration::from_secs(1800);
 
@@ -25,47 +27,59 @@ impl Docker {
         Self::default()
     }
 
-    /// For the first manager of a swarm that answers: the one that is given, or one of the workers'.
+    /// For an endpoint; over TLS with the certificates of this folder.
+    fn at(host: &str, certs: Option<&str>) -> Self {
+        let mut environment = BTreeMap::from([("DOCKER_HOST".to_owned(), host.to_owned())]);
+        if let Some(folder) = certs.filter(|_| host.starts_with("tcp://")) {
+            environment.insert("DOCKER_TLS_VERIFY".to_owned(), "1".to_owned());
+            environment.insert("DOCKER_CERT_PATH".to_owned(), folder.to_owned());
+        }
+        Self { environment }
+    }
+
+    /// For the first manager of a swarm that answers: the one that is given; or whom the client itself
+    /// takes, as in every other line that an operator types, and then the workers' managers, whose
+    /// addresses often lead nowhere from outside.
     pub(super) async fn manager(
         given: Option<&str>,
         variables: &Variables,
     ) -> Result<Self, Failure> {
-        let hosts = match given {
-            Some(host) => vec![host.to_owned()],
-            None => variables.managers(),
-        };
         let certs = variables.certs();
-        let mut told = Vec::new();
-        for host in &hosts {
-            let mut environment = BTreeMap::from([("DOCKER_HOST".to_owned(), host.clone())]);
-            if let Some(folder) = certs.filter(|_| host.starts_with("tcp://")) {
-                environment.insert("DOCKER_TLS_VERIFY".to_owned(), "1".to_owned());
-                environment.insert("DOCKER_CERT_PATH".to_owned(), folder.to_owned());
+        let all = match given {
+            Some(host) => vec![Self::at(host, certs)],
+            None => {
+                let others = variables.managers();
+                let others = others.iter().map(|host| Self::at(host, certs));
+                iter::once(Self::local()).chain(others).collect()
             }
-            let docker = Self { environment };
+        };
+        let mut told = Vec::new();
+        for docker in all {
+            let host = docker.environment.get("DOCKER_HOST");
+            let host = host.map_or("what the docker client takes", String::as_str).to_owned();
             match docker.manages().await {
-                Ok(()) => return Ok(docker),
+                Ok(name) => {
+                    say(&format!("the swarm is asked at its manager {name} ({host})"));
+                    return Ok(docker);
+                }
                 Err(Failure::Unavailable(why) | Failure::Failed(why)) => {
                     told.push(format!("{host}: {why}"));
                 }
                 Err(other) => return Err(other),
             }
         }
-        if hosts.is_empty() {
-            let docker = Self::local();
-            docker.manages().await?;
-            return Ok(docker);
-        }
         Err(Failure::Unavailable(told.join("\n")))
     }
 
-    async fn manages(&self) -> Result<(), Failure> {
-        let words = ["info", "--format", "{{.Swarm.ControlAvailable}} {{json .ServerErrors}}"];
-        let said = self.ask(&words).await?;
-        if said.starts_with("true") {
-            return Ok(());
+    /// The name of the machine, if it is a manager.
+    async fn manages(&self) -> Result<String, Failure> {
+        let format = "{{.Swarm.ControlAvailable}} {{.Name}} {{json .ServerErrors}}";
+        let (said, _) = self.run(&["info", "--format", format], FIND).await?;
+        let mut words = said.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("true"), Some(name)) => Ok(name.to_owned()),
+            _ => Err(Failure::Unavailable("no manager of a swarm answers there".to_owned())),
         }
-        Err(Failure::Unavailable("no manager of a swarm answers there".to_owned()))
     }
 
     /// The same with variables in its environment.

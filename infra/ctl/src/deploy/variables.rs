@@ -43,15 +43,21 @@ impl Variables {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// What the names of our images begin with.
-    pub(super) fn prefix(&self) -> &str {
-        self.get("PORTCALL_STACK_IMAGES").unwrap_or("portcall")
+    /// What the names of our images begin with. There is none that would do for everybody: without a
+    /// registry's name they would go to a stranger's folder on Docker Hub.
+    pub(super) fn prefix(&self) -> Result<&str, Failure> {
+        self.get("PORTCALL_STACK_IMAGES").ok_or_else(|| {
+            let message = "PORTCALL_STACK_IMAGES is not set: it names the registry that our images go to and \
+                that all trusted machines reach, such as registry.example/portcall (docker login it first)";
+            Failure::Usage(message.to_owned())
+        })
     }
 
     /// The names of our images in a version.
-    pub(super) fn images(&self, version: &Version) -> Vec<String> {
-        let name = |image: &&str| format!("{}/{image}:{}", self.prefix(), version.tag());
-        IMAGES.iter().map(name).collect()
+    pub(super) fn images(&self, version: &Version) -> Result<Vec<String>, Failure> {
+        let prefix = self.prefix()?;
+        let name = |image: &&str| format!("{prefix}/{image}:{}", version.tag());
+        Ok(IMAGES.iter().map(name).collect())
     }
 
     /// The swarm's managers, where the workers find them.
@@ -165,7 +171,21 @@ mod tests {
                 ("PORTCALL_STACK_IMAGES", "10.0.0.9:5000/portcall"),
             ]
         );
-        assert_eq!(variables.prefix(), "10.0.0.9:5000/portcall");
+        assert_eq!(variables.prefix().unwrap(), "10.0.0.9:5000/portcall");
+    }
+
+    #[test]
+    fn images_go_to_no_registry_that_nobody_named() {
+        for given in [BTreeMap::new(), [("PORTCALL_STACK_IMAGES".to_owned(), String::new())].into()]
+        {
+            let variables = Variables::read(None, &Reader::from_map(given)).unwrap();
+            let told = variables.images(&Version::given("1").unwrap());
+            assert!(matches!(told, Err(Failure::Usage(told)) if told.contains("STACK_IMAGES")));
+        }
+        let given = [("PORTCALL_STACK_IMAGES".to_owned(), "portcall".to_owned())].into();
+        let variables = Variables::read(None, &Reader::from_map(given)).unwrap();
+        let images = variables.images(&Version::given("1").unwrap()).unwrap();
+        assert_eq!(images[0], "portcall/api:1");
     }
 
     #[test]

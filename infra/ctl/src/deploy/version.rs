@@ -51,24 +51,52 @@ impl Version {
     /// What is checked out where the stack's file is.
     pub(super) async fn of_checkout(stack: &Path, dirt: Dirt) -> Result<Self, Failure> {
         let revision = git(stack, &["rev-parse", SHORT, "HEAD"]).await?;
-        let differs = git(stack, &["status", "--porcelain"]).await?;
-        let lines = differs.lines().count();
-        match (lines, dirt) {
-            (0, _) => Self::given(&revision),
-            (_, Dirt::Taken) => Self::given(&format!("{revision}-dirty")),
-            (_, Dirt::Refused) => {
-                let first = differs.lines().next().unwrap_or_default().trim();
-                Err(Failure::Failed(format!(
-                    "{lines} files are not as commit {revision} has them ({first} …): commit them, \
-                     or deploy them as they are with --dirty"
-                )))
-            }
+        let differs = git(stack, &["status", "--porcelain", "--untracked-files=all"]).await?;
+        match (differs.is_empty(), dirt) {
+            (true, _) => Self::given(&revision),
+            (false, Dirt::Taken) => Self::given(&format!("{revision}-dirty")),
+            (false, Dirt::Refused) => Err(Failure::Failed(uncommitted(&revision, &differs))),
         }
     }
 
     pub(super) fn tag(&self) -> &str {
         &self.0
     }
+}
+
+/// What is to be done about what `git status` lists. Nobody is told to commit a secret.
+fn uncommitted(revision: &str, differs: &str) -> String {
+    let path = |line: &str| line.get(3..).unwrap_or_default().trim_matches('"').to_owned();
+    // What is in a commit already is no secret any more: our own sources may be called so.
+    let new = |line: &str| line.starts_with("??") || line.starts_with('A');
+    let (secret, other): (Vec<&str>, Vec<&str>) =
+        differs.lines().partition(|line| new(line) && looks_secret(&path(line)));
+    let mut told = Vec::new();
+    if let Some(first) = secret.first() {
+        let (count, first) = (secret.len(), path(first));
+        told.push(format!(
+            "what looks like secrets lies in the checkout ({count}: {first} …): move it to where no \
+             commit takes it along, or have .gitignore name it"
+        ));
+    }
+    if let Some(first) = other.first() {
+        let (count, first) = (other.len(), first.trim());
+        told.push(format!(
+            "{count} files are not as commit {revision} has them ({first} …): commit them, or deploy \
+             them as they are with --dirty"
+        ));
+    }
+    told.join("\n")
+}
+
+/// Whether a file or a folder has the name of what nobody else is to read.
+fn looks_secret(path: &str) -> bool {
+    let words = ["secret", "passw", "token", "credential", "id_rsa", "id_ed25519"];
+    let ends = [".env", ".pem", ".key", ".p12", ".pfx", ".tfstate", ".tfvars", ".kdbx"];
+    path.split('/').any(|part| {
+        let part = part.to_ascii_lowercase();
+        words.iter().any(|word| part.contains(word)) || ends.iter().any(|end| part.ends_with(end))
+    })
 }
 
 async fn git(stack: &Path, words: &[&str]) -> Result<String, Failure> {
@@ -102,7 +130,7 @@ pub(super) async fn build(
     say(&format!("building {version}"));
     let script = std::path::absolute(&script).unwrap_or(script);
     let mut command = Command::new(&script);
-    command.args(["--images", variables.prefix(), "--tag", version.tag()]);
+    command.args(["--images", variables.prefix()?, "--tag", version.tag()]);
     if let Some(folder) = from {
         command.arg("--from").arg(folder);
     }
@@ -135,5 +163,21 @@ mod tests {
         ] {
             assert_eq!(Version::given(tag).is_ok(), good, "{tag}");
         }
+    }
+
+    #[test]
+    fn nobody_is_told_to_commit_a_secret() {
+        let secrets = ["secrets/", "secrets-2/api", "deploy.env", "infra/front.pem", "a/b.key"];
+        for path in secrets {
+            let told = uncommitted("0123", &format!("?? {path}"));
+            assert!(told.contains(path) && !told.contains("commit them"), "{told}");
+        }
+        for path in ["api/src/main.rs", "infra/mongo/secrets", "web/src/keyboard.ts"] {
+            let told = uncommitted("0123", &format!(" M {path}"));
+            assert!(told.contains(path) && told.contains("commit them"), "{told}");
+        }
+        let both = uncommitted("0123", " M a.rs\n?? secrets/\n?? b.rs");
+        let lines: Vec<&str> = both.lines().collect();
+        assert!(lines[0].contains("1: secrets/") && lines[1].starts_with("2 files"), "{both}");
     }
 }

@@ -133,9 +133,9 @@ fn outcome(service: &Service, tasks: &[Task], goal: &Goal) -> Option<Outcome> {
     match (service.state.as_str(), goal) {
         ("paused" | "rollback_paused", _) => Some(Outcome::Stuck(why())),
         ("updating" | "rollback_started", _) => None,
-        ("rollback_completed", Goal::Version(tag)) if service.tag() != tag => {
-            as_wanted().then(|| Outcome::TakenBack(why()))
-        }
+        // Of this change, also where only settings were to be others: the swarm forgets what an earlier
+        // one came to when a service is changed.
+        ("rollback_completed", Goal::Version(_)) => as_wanted().then(|| Outcome::TakenBack(why())),
         (_, Goal::Version(tag)) if service.tag() != tag => None,
         _ => as_wanted().then_some(Outcome::Reached),
     }

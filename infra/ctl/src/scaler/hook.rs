@@ -7,6 +7,9 @@
 //! | `SCALER_REMOVE` | names of nodes that nothing runs on and that may go, with spaces between them |
 //! | `SCALER_REASON` | why, in a few words |
 //!
+//! Only plain host names come to `SCALER_REMOVE`, each of one word: a node says itself what it is called,
+//! and one that was taken over may say what a shell or another machine would answer to.
+//!
 //! It removes nothing but what `SCALER_REMOVE` names: a node that is not seen for a while is not
 //! counted, and a command that only made the number true would take one away that works.
 //!
@@ -18,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use portcall_shared::retry::Policy;
+use portcall_shared::{domain::host_name::HostName, retry::Policy};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
@@ -34,12 +37,17 @@ pub(crate) struct Call {
     /// How many there are.
     pub(crate) present: u32,
     /// Which of them may go.
-    pub(crate) remove: Vec<String>,
+    pub(crate) remove: Vec<HostName>,
     /// Why.
     pub(crate) reason: String,
 }
 
 impl Call {
+    /// The names of those that may go, with spaces between them.
+    pub(crate) fn removes(&self) -> String {
+        self.remove.iter().map(HostName::as_str).collect::<Vec<_>>().join(" ")
+    }
+
     /// Whether there is anything to do for it.
     pub(crate) fn is_due(&self) -> bool {
         self.wanted > self.present || !self.remove.is_empty()
@@ -71,7 +79,7 @@ pub(crate) async fn run(command: &str, call: &Call, limit: Duration) -> Result<(
         .args(["-c", command])
         .env("SCALER_WANTED", call.wanted.to_string())
         .env("SCALER_PRESENT", call.present.to_string())
-        .env("SCALER_REMOVE", call.remove.join(" "))
+        .env("SCALER_REMOVE", call.removes())
         .env("SCALER_REASON", &call.reason)
         .stdin(Stdio::null())
         .stdout(Stdio::from(std::io::stderr()))
@@ -109,7 +117,7 @@ mod tests {
     use super::*;
 
     fn call(wanted: u32, remove: &[&str]) -> Call {
-        let remove = remove.iter().map(|name| (*name).to_owned()).collect();
+        let remove = remove.iter().map(|name| name.parse().unwrap()).collect();
         Call { wanted, present: 2, remove, reason: "a test's".to_owned() }
     }
 

@@ -21,10 +21,10 @@ use std::{
 
 use clap::Args;
 use portcall_shared::{
-    domain::event::Door,
+    domain::{event::Door, host_name::HostName},
     ops::{self, Readiness, Ready},
     retry::Pauses,
-    settings::{Common, Reader},
+    settings::Reader,
     shutdown,
     store::{Store, StoreError, orders::Orders, stats::Pace},
     telemetry,
@@ -39,7 +39,10 @@ use self::{
     nodes::{BY, Node, Orderly, Stands},
     plan::{Look, Past, Rules, Wanted},
 };
-use crate::failure::{Failure, chain};
+use crate::{
+    database::{For, with},
+    failure::{Failure, chain},
+};
 
 /// What the hook promised and did not come is asked for again after so long.
 const ASKED_ANEW: Duration = Duration::from_secs(1800);
@@ -111,12 +114,10 @@ pub(crate) async fn run(args: ScalerArgs, reader: Reader) -> Result<(), Failure>
     if args.min > args.max {
         return Err(Failure::Usage(format!("--min {} is more than --max {}", args.min, args.max)));
     }
-    let common = Common::read(&reader);
-    reader.finish().map_err(|e| Failure::Usage(e.to_string()))?;
-    telemetry::log(&common.log);
-    let store = Store::open(&common.mongodb_uri, &common.database, "portcall-scaler").await?;
-    store.migrate().await?;
-    let mut scaler = Scaler::new(args, store);
+    with(reader, For::Service, async |store| scale(Scaler::new(args, store)).await).await
+}
+
+async fn scale(mut scaler: Scaler<'_>) -> Result<(), Failure> {
     if scaler.args.once {
         scaler.look().await?;
         return match scaler.running.take() {
@@ -136,10 +137,10 @@ pub(crate) async fn run(args: ScalerArgs, reader: Reader) -> Result<(), Failure>
     Ok(())
 }
 
-struct Scaler {
+struct Scaler<'a> {
     args: ScalerArgs,
     rules: Rules,
-    store: Store,
+    store: &'a Store,
     began: Instant,
     past: Past,
     said: Option<(Wanted, Orderly)>,
@@ -151,8 +152,8 @@ struct Scaler {
     not_before: Option<Instant>,
 }
 
-impl Scaler {
-    fn new(args: ScalerArgs, store: Store) -> Self {
+impl<'a> Scaler<'a> {
+    fn new(args: ScalerArgs, store: &'a Store) -> Self {
         let rules = args.rules();
         Self {
             rules,
@@ -190,7 +191,6 @@ impl Scaler {
         {
             tracing::error!(%error, "the last call of the hook failed");
         }
-        self.store.close(Duration::from_secs(5)).await;
     }
 
     /// Looks, decides, orders, and calls the hook if it is due.
@@ -270,7 +270,7 @@ impl Scaler {
         tracing::info!(
             nodes.wanted = call.wanted,
             nodes.present = call.present,
-            nodes.remove = call.remove.join(" "),
+            nodes.remove = call.removes(),
             reason = call.reason,
             "calling the hook"
         );
@@ -308,13 +308,23 @@ impl Scaler {
             return;
         }
         self.said = said;
-        let drained: Vec<&str> = names(nodes, Stands::Drained);
+        let drained: Vec<&str> = may_go(nodes).map(HostName::as_str).collect();
         if self.args.json {
+            let call = call(nodes, orderly, wanted);
+            // What an operator's command would be told, where it is not ours to start.
+            let hook = call.is_due().then(|| {
+                let remove: Vec<&str> = call.remove.iter().map(HostName::as_str).collect();
+                json!({
+                    "wanted": call.wanted, "present": call.present, "remove": remove,
+                    "reason": call.reason,
+                })
+            });
             let line = json!({
                 "wanted": wanted.nodes, "why": wanted.why.as_str(), "serving": look.nodes,
                 "slots": look.slots, "waiting": look.waiting, "grading": look.grading,
                 "oldest_s": look.oldest.as_secs(), "open": look.open,
-                "drain": orderly.drain, "undrain": orderly.undrain, "drained": drained,
+                "drain": orderly.drain, "undrain": orderly.undrain, "forget": orderly.forget,
+                "drained": drained, "hook": hook,
             });
             println!("{line}");
             return;
@@ -329,7 +339,7 @@ impl Scaler {
         );
         for (what, which) in [("drain", &orderly.drain), ("undrain", &orderly.undrain)] {
             if !which.is_empty() {
-                println!("  {what} {}", which.join(" "));
+                println!("  {what} {}", which.join(" ").escape_debug());
             }
         }
         if !drained.is_empty() {
@@ -342,19 +352,21 @@ fn serves(node: &Node) -> bool {
     matches!(node.stands, Stands::Working | Stands::Coming)
 }
 
-fn names(nodes: &[Node], stands: Stands) -> Vec<&str> {
-    nodes.iter().filter(|n| n.stands == stands).map(|n| n.name.as_str()).collect()
+/// The machines of nodes that may go.
+fn may_go(nodes: &[Node]) -> impl Iterator<Item = &HostName> {
+    nodes.iter().filter(|n| n.stands == Stands::Drained).filter_map(|n| n.machine.as_ref())
 }
 
 /// What the operator's command is to know. Whatever is not drained yet counts as wanted: a command
-/// that makes the number true would otherwise remove what still runs.
+/// that makes the number true would otherwise remove what still runs. So does a node of which nobody can
+/// say which machine it is.
 fn call(nodes: &[Node], orderly: &Orderly, wanted: Wanted) -> Call {
     let back = |node: &&Node| orderly.undrain.contains(&node.name);
     let count = |some: usize| u32::try_from(some).unwrap_or(u32::MAX);
-    let remove: Vec<String> = nodes
+    let remove: Vec<HostName> = nodes
         .iter()
         .filter(|n| n.stands == Stands::Drained && !back(n))
-        .map(|n| n.name.clone())
+        .filter_map(|n| n.machine.clone())
         .collect();
     let kept = nodes.len() - remove.len();
     let useful = nodes.iter().filter(|n| serves(n) || back(n)).count();

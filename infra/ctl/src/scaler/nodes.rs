@@ -1,13 +1,17 @@
 //! The grader nodes as the scaler sees them, and which of them are to go.
 //!
 //! A node that an operator drained is the operator's: it counts for nothing here, and stays. A node that
-//! the scaler drained goes when every worker says that nothing runs on it any more.
+//! the scaler drained goes when every worker says that nothing runs on it any more, and if its name can be
+//! believed to be its machine's: a node called by its id has none.
 
 use std::collections::BTreeMap;
 
-use portcall_shared::store::{
-    nodes::{NodeDuty, NodeEntry, NodeState},
-    orders::Orders,
+use portcall_shared::{
+    domain::host_name::HostName,
+    store::{
+        nodes::{NodeDuty, NodeEntry, NodeState},
+        orders::Orders,
+    },
 };
 
 /// Who the scaler is in orders.
@@ -35,6 +39,8 @@ pub(crate) enum Stands {
 pub(crate) struct Node {
     /// Its name.
     pub(crate) name: String,
+    /// The machine that it is, if that can be told.
+    pub(crate) machine: Option<HostName>,
     /// How it stands.
     pub(crate) stands: Stands,
     /// Its slots for all workers together.
@@ -51,11 +57,18 @@ pub(crate) fn see(entries: &[NodeEntry], orders: &Orders) -> Vec<Node> {
     }
     let node = |(name, said): (&str, Vec<&NodeEntry>)| Node {
         name: name.to_owned(),
+        machine: machine(name, said.iter().map(|n| n.post.as_str())),
         stands: stands(name, &said, orders),
         slots: said.iter().find_map(|n| n.room).unwrap_or(said.iter().map(|n| n.slots).sum()),
         busy: said.iter().map(|n| n.busy).sum(),
     };
     by_name.into_iter().map(node).collect()
+}
+
+/// Workers call a node by the name of its machine, unless that is no plain one or another's too.
+fn machine<'a>(name: &str, mut ids: impl Iterator<Item = &'a str>) -> Option<HostName> {
+    let by_id = ids.any(|id| id == name);
+    name.parse().ok().filter(|_| !by_id)
 }
 
 fn stands(name: &str, said: &[&NodeEntry], orders: &Orders) -> Stands {
@@ -88,7 +101,7 @@ pub(crate) struct Orderly {
 
 /// Brings the nodes that work to so many, as far as draining does. `offered` are those that the
 /// operator's command was told that it may remove: they do not come back.
-pub(crate) fn bring(nodes: &[Node], orders: &Orders, wanted: u32, offered: &[String]) -> Orderly {
+pub(crate) fn bring(nodes: &[Node], orders: &Orders, wanted: u32, offered: &[HostName]) -> Orderly {
     let serving: Vec<&Node> = nodes
         .iter()
         .filter(|n| matches!(n.stands, Stands::Working | Stands::Coming | Stands::Unfit))
@@ -100,7 +113,7 @@ pub(crate) fn bring(nodes: &[Node], orders: &Orders, wanted: u32, offered: &[Str
         let back = nodes
             .iter()
             .filter(|n| matches!(n.stands, Stands::Draining | Stands::Drained))
-            .filter(|n| !offered.contains(&n.name));
+            .filter(|n| n.machine.as_ref().is_none_or(|machine| !offered.contains(machine)));
         orderly.undrain = back.map(|n| n.name.clone()).take((wanted - useful) as usize).collect();
         return orderly;
     }
@@ -133,7 +146,7 @@ mod tests {
     use super::*;
 
     fn node(name: &str, stands: Stands, busy: u32) -> Node {
-        Node { name: name.to_owned(), stands, slots: 2, busy }
+        Node { name: name.to_owned(), machine: name.parse().ok(), stands, slots: 2, busy }
     }
 
     fn drained(by: &str, names: &[&str]) -> Orders {
@@ -187,11 +200,24 @@ mod tests {
             (2, vec![], vec!["b"]),
             (3, vec![], vec!["b", "c"]),
             (9, vec![], vec!["b", "c", "d"]),
-            (9, vec!["c".to_owned()], vec!["b", "d"]),
+            (9, vec!["c".parse().unwrap()], vec!["b", "d"]),
         ] {
             let orderly = bring(&nodes, &orders, wanted, &offered);
             assert_eq!(orderly.undrain, back, "{wanted} wanted");
             assert!(orderly.drain.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_machine_is_told_by_a_plain_name_that_is_no_id() {
+        for (name, ids, told) in [
+            ("portcall-g1", &["n1", "n1"][..], true),
+            ("n1", &["n1"], false),
+            ("n1", &["n2", "n1"], false),
+            ("x portcall-g1", &["n1"], false),
+        ] {
+            let machine = machine(name, ids.iter().copied());
+            assert_eq!(machine.as_ref().map(HostName::as_str), told.then_some(name), "{name}");
         }
     }
 

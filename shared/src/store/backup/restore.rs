@@ -39,6 +39,8 @@ impl Store {
         for part in &manifest.collections {
             self.restore_collection(folder, part).await?;
         }
+        // A version that kept it elsewhere may have made the backup.
+        self.label_key().await?;
         self.unmark_restoring().await?;
         Ok(manifest)
     }

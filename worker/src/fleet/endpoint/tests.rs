@@ -1,90 +1,14 @@
 //! Addresses, versions and moving on, against small fakes that note what they were asked; that real
 //! engines speak so is shown by the suites that start some.
 
-use std::sync::{Mutex, PoisonError, atomic::AtomicU32};
+use std::sync::atomic::AtomicU32;
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
+use tokio::net::TcpListener;
 
+use self::fake::{Fake, Says, locked};
 use super::*;
 
-/// What a fake answers with to whatever it is asked but its version.
-#[derive(Clone, Copy)]
-enum Says {
-    Answer,
-    Refusal(u16, &'static str),
-    Silence,
-}
-
-/// A manager that stands in this process.
-struct Fake {
-    address: String,
-    asked: Arc<Mutex<Vec<String>>>,
-    says: Arc<Mutex<Says>>,
-}
-
-impl Fake {
-    async fn new(api: &'static str, oldest: &'static str, says: Says) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("tcp://{}", listener.local_addr().unwrap());
-        let asked = Arc::<Mutex<Vec<String>>>::default();
-        let says = Arc::new(Mutex::new(says));
-        let (noted, said) = (Arc::clone(&asked), Arc::clone(&says));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (noted, said) = (Arc::clone(&noted), *locked(&said));
-                tokio::spawn(async move {
-                    let _ = serve(stream, api, oldest, said, &noted).await;
-                });
-            }
-        });
-        Self { address, asked, says }
-    }
-
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut *locked(&self.asked))
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn serve(
-    mut stream: TcpStream,
-    api: &str,
-    oldest: &str,
-    says: Says,
-    noted: &Mutex<Vec<String>>,
-) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await?);
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    locked(noted).push(path.clone());
-    let (status, body) = if path.ends_with("/version") {
-        let body = format!(
-            "{{\"Version\":\"x\",\"ApiVersion\":\"{api}\",\"MinAPIVersion\":\"{oldest}\"}}"
-        );
-        (200, body)
-    } else {
-        match says {
-            Says::Answer => (200, "{\"Name\":\"answer\"}".to_owned()),
-            Says::Refusal(status, words) => (status, format!("{{\"message\":\"{words}\"}}")),
-            Says::Silence => return std::future::pending().await,
-        }
-    };
-    let length = body.len();
-    let answer = format!(
-        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n{body}"
-    );
-    stream.write_all(answer.as_bytes()).await
-}
+pub(in crate::fleet) mod fake;
 
 fn endpoint(fakes: &[&Fake]) -> Endpoint {
     let hosts: Vec<String> = fakes.iter().map(|fake| fake.address.clone()).collect();

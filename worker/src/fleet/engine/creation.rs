@@ -9,7 +9,7 @@ use bollard::{
 };
 
 use super::{CREATE, EngineFleet, READ, START, given};
-use crate::fleet::{endpoint::within, error::FleetError, readback};
+use crate::fleet::{endpoint::within, error::FleetError, given_id::GivenId, readback};
 
 /// How often a container is asked for: once, again after a lost answer, and once more after an
 /// older one with its name was removed.
@@ -117,7 +117,7 @@ impl EngineFleet {
         for name in names {
             match self.inspect(name).await {
                 Ok(there) if self.settings.key.verify(&labels(&there)).is_some() => {
-                    ids.extend(there.id);
+                    ids.extend(there.id.map(GivenId::of));
                 }
                 Ok(_) => {}
                 Err(error) if error.is_not_found() => {}

@@ -146,7 +146,7 @@ impl EngineFleet {
 impl EngineFleet {
     /// Refuses what may not be started here: of our own images, a canary is started as a canary and
     /// in no other way.
-    pub(super) fn require_startable(&self, image: &str, tenant: &Tenant) -> Result<(), FleetError> {
+    pub(super) fn check_startable(&self, image: &str, tenant: &Tenant) -> Result<(), FleetError> {
         match tenant {
             Tenant::Submission(_) => require_startable(image, self.settings.images),
             Tenant::Canary(_) if self.canary_tag.get().is_some_and(|own| own == image) => Ok(()),

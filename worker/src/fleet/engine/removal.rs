@@ -16,6 +16,7 @@ use super::{EngineFleet, READ, REMOVE};
 use crate::fleet::{
     endpoint::within,
     error::FleetError,
+    given_id::GivenId,
     labels::MAC,
     sweep::{Found, Object, Removal, Sweep},
 };
@@ -24,16 +25,16 @@ use crate::fleet::{
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl EngineFleet {
-    /// Kills and removes containers by id or name, at the same time, and looks that they are gone.
+    /// Kills and removes containers, at the same time, and looks that they are gone.
     pub(in crate::fleet) async fn remove_containers(
         &self,
-        names: &[String],
+        ids: &[GivenId],
     ) -> Result<(), FleetError> {
-        let removals = join_all(names.iter().map(|name| self.remove_container(name))).await;
-        let left: Vec<String> = names
+        let removals = ids.iter().map(|id| self.remove_container(id.as_str()));
+        let left: Vec<String> = ids
             .iter()
-            .zip(removals)
-            .filter_map(|(name, removal)| removal.err().map(|error| format!("{name}: {error}")))
+            .zip(join_all(removals).await)
+            .filter_map(|(id, removal)| removal.err().map(|error| format!("{id}: {error}")))
             .collect();
         if left.is_empty() {
             return Ok(());
@@ -41,6 +42,7 @@ impl EngineFleet {
         Err(FleetError::LeftOver { detail: left.join("; ") })
     }
 
+    /// The same for one, by id or name.
     pub(in crate::fleet) async fn remove_container(
         &self,
         name: &str,

@@ -16,7 +16,7 @@ use crate::fleet::{
     labels::{Identity, Kind},
     own_image::OwnImage,
     readback, request,
-    slot::{FIRST_PROBER_UID, FIRST_STRICT_UID, Side, Slot, SlotHealth, UIDS},
+    slot::{FIRST_PROBER_UID, FIRST_STRICT_UID, Side, Slot, SlotHealth, SlotName, UIDS},
     subnet::Subnet,
 };
 
@@ -32,10 +32,10 @@ struct Network {
 }
 
 impl EngineFleet {
-    pub(in crate::fleet) async fn open_slot(&self, number: u32) -> Result<Slot, FleetError> {
+    pub(in crate::fleet) async fn open_slot(&self, slot: &SlotName) -> Result<Slot, FleetError> {
         let node = Arc::new(self.facts().await?);
         let image = self.own_image(OwnImage::Prober, &node).await?;
-        let (network, request) = self.make_network(number, &node).await?;
+        let (network, request) = self.make_network(slot.network(), &node).await?;
         let name = format!("{}-prober", network.name);
         let furnished = async {
             self.check_network(&network, &request).await?;
@@ -53,7 +53,7 @@ impl EngineFleet {
         match furnished.await {
             Ok((prober_id, prober, tenancy)) => Ok(Slot {
                 side: Side::Near,
-                number,
+                number: slot.number,
                 uid: FIRST_STRICT_UID + network.place % UIDS,
                 subnet: network.subnet,
                 network: network.id,
@@ -119,7 +119,7 @@ impl EngineFleet {
     /// pool, so that workers rarely meet, and a subnet is not soon used again.
     async fn make_network(
         &self,
-        number: u32,
+        name: &str,
         node: &NodeFacts,
     ) -> Result<(Network, NetworkCreateRequest), FleetError> {
         let (pool, worker) = (self.settings.pool, self.settings.worker);
@@ -129,11 +129,13 @@ impl EngineFleet {
         let labels = self.settings.key.sign(&Identity::of_slot(Kind::Slot, worker));
         for place in pool.free(first, &used).take(SUBNET_TRIES) {
             let subnet = pool.nth(place);
-            let name = format!("portcall-{worker}-slot{number}-{place}");
-            let request = request::network(&name, &subnet, node, labels.clone());
+            let request = request::network(name, &subnet, node, labels.clone());
             let call = docker.create_network(request.clone());
             match within(CREATE, "making a network", call).await {
-                Ok(made) => return Ok((Network { place, subnet, id: made.id, name }, request)),
+                Ok(made) => {
+                    let (id, name) = (made.id, name.to_owned());
+                    return Ok((Network { place, subnet, id, name }, request));
+                }
                 Err(error) if is_overlap(&error) => {}
                 Err(error) => return Err(error),
             }

@@ -13,81 +13,59 @@ use super::{COUNT, EngineFleet, LOGS, creation::CreateFailure};
 use crate::fleet::{
     endpoint::within,
     error::{FleetError, StartFailure},
+    given_id::GivenId,
     labels::Tenant,
     log::{self, LINES},
     request::{self, Place},
-    slot::Slot,
+    start::{Ground, Order},
     words::{WHY_BYTES, sort, why_not_executed},
-    workload::{ContainerSpec, ContainerState, Member, Phase, Role, Workload, name, occupy},
+    workload::{ContainerSpec, ContainerState, Member, Phase, Role, Workload, name},
 };
 
-impl EngineFleet {
-    pub(in crate::fleet) async fn start(
-        &self,
-        slot: &Slot,
-        tenant: &Tenant,
-        specs: &[ContainerSpec],
-    ) -> Result<Vec<Member>, StartFailure> {
-        for spec in specs {
-            self.require_startable(&spec.image, tenant)?;
-        }
-        occupy(slot, specs)?;
-        match self.bring_up(slot, tenant, specs).await {
-            Ok(members) => {
-                slot.tenancy.trust();
-                Ok(members)
-            }
-            Err(failure) => {
-                let names: Vec<String> =
-                    specs.iter().map(|spec| name(slot, tenant, spec)).collect();
-                let lost = matches!(&failure, StartFailure::Engine(e) if e.is_answer_lost());
-                match self.remove_ours(&names).await {
-                    // What was asked for without an answer may still appear.
-                    Ok(()) if !lost => slot.tenancy.trust(),
-                    Ok(()) => {}
-                    Err(error) => {
-                        tracing::error!(%tenant, error = %error, "half a workload is left to the reaper");
-                    }
-                }
-                Err(failure)
-            }
-        }
+impl Ground for EngineFleet {
+    async fn require_startable(&self, image: &str, tenant: &Tenant) -> Result<(), FleetError> {
+        self.check_startable(image, tenant)
     }
 
-    /// Everything is made and read back before anything is started.
     async fn bring_up(
         &self,
-        slot: &Slot,
-        tenant: &Tenant,
-        specs: &[ContainerSpec],
-    ) -> Result<Vec<Member>, StartFailure> {
-        let mut members = Vec::with_capacity(specs.len());
-        for (index, spec) in specs.iter().enumerate() {
-            members.push(self.make_member(slot, tenant, spec, index).await?);
+        order: &Order<'_>,
+        made: &mut Vec<Member>,
+    ) -> Result<(), StartFailure> {
+        for (index, spec) in order.specs.iter().enumerate() {
+            made.push(self.make_member(order, spec, index).await?);
         }
         // What the event provides is there before what relies on it.
         let (services, images): (Vec<_>, Vec<_>) =
-            members.iter().enumerate().partition(|(_, member)| member.role == Role::Service);
+            made.iter().enumerate().partition(|(_, member)| member.role == Role::Service);
         for (index, member) in services.into_iter().chain(images) {
-            self.start_container(&member.id).await.map_err(|error| sort(error, index))?;
+            let id = member.id.as_str();
+            self.start_container(id).await.map_err(|error| sort(error, index))?;
         }
-        for (index, member) in members.iter_mut().enumerate() {
-            let seen = self.inspect(&member.id).await?;
-            member.address = address(&seen, &slot.network);
+        for (index, member) in made.iter_mut().enumerate() {
+            let seen = self.inspect(member.id.as_str()).await?;
+            member.address = address(&seen, &order.slot.network);
             if let Phase::NotStarted { detail, .. } = self.phase(&seen).await? {
                 return Err(StartFailure::StartFailed { index, detail });
             }
         }
-        Ok(members)
+        Ok(())
     }
 
+    async fn take_away(&self, names: &[String], _: &[Member]) -> Result<(), FleetError> {
+        // A container has its name for as long as it is there.
+        self.remove_ours(names).await
+    }
+}
+
+impl EngineFleet {
     async fn make_member(
         &self,
-        slot: &Slot,
-        tenant: &Tenant,
+        order: &Order<'_>,
         spec: &ContainerSpec,
         index: usize,
     ) -> Result<Member, StartFailure> {
+        let Order { slot, tenant, .. } = *order;
         let place = Place {
             network: &slot.network,
             uid: slot.uid,
@@ -101,7 +79,7 @@ impl EngineFleet {
             CreateFailure::Differs(fields) => StartFailure::LimitDropped { fields },
             CreateFailure::Engine(error) => sort(error, index),
         })?;
-        Ok(Member::new(spec, name, id))
+        Ok(Member::new(spec, name, GivenId::of(id)))
     }
 
     pub(in crate::fleet) async fn states(
@@ -113,7 +91,7 @@ impl EngineFleet {
     }
 
     async fn state(&self, member: &Member, network: &str) -> Result<ContainerState, FleetError> {
-        let (phase, seen) = match self.inspect(&member.id).await {
+        let (phase, seen) = match self.inspect(member.id.as_str()).await {
             Ok(seen) => (self.phase(&seen).await?, seen),
             Err(error) if error.is_not_found() => (Phase::Missing, Default::default()),
             Err(error) => return Err(error),
@@ -160,7 +138,7 @@ impl EngineFleet {
         max_bytes: usize,
     ) -> Result<String, FleetError> {
         match workload.members().get(index) {
-            Some(member) => self.log(&member.id, max_bytes).await,
+            Some(member) => self.log(member.id.as_str(), max_bytes).await,
             None => Ok(String::new()),
         }
     }
@@ -179,7 +157,7 @@ impl EngineFleet {
         let docker = self.docker()?;
         let looks = workload.members().iter().map(|member| {
             let options = InspectContainerOptionsBuilder::new().size(true).build();
-            let look = docker.inspect_container(&member.id, Some(options));
+            let look = docker.inspect_container(member.id.as_str(), Some(options));
             within(COUNT, "counting what a container wrote", look)
         });
         let seen = try_join_all(looks).await?;

@@ -5,18 +5,25 @@ use bollard::models::Node;
 
 use super::{CgroupVersion, Component, NodeFacts, Requests};
 use crate::{
-    fleet::{endpoint::version, error::FleetError},
+    fleet::{
+        endpoint::version,
+        error::{FleetError, cut},
+    },
     probe::anchor::{Cgroup, Users, Word},
 };
 
 /// The label by which an operator says which runtime the node's containers get (`runsc`), where it is
 /// not the usual one: a service cannot ask for one, and managers do not know it.
 const RUNTIME: &str = "portcall.runtime";
+/// The longest version of an engine, system or architecture.
+const LONGEST_WORD: usize = 64;
 
 impl NodeFacts {
-    /// Reads what a manager says of a node, and what its anchor said last.
+    /// Reads what a manager says of a node, what it is called if not by its id, and what its anchor
+    /// said last. The node's own words are not believed beyond what they can be.
     pub(in crate::fleet) fn of_task_node(
         node: Node,
+        name: Option<String>,
         told: Option<Word>,
     ) -> Result<Self, FleetError> {
         let missing = |what: &str| FleetError::Answer {
@@ -26,7 +33,7 @@ impl NodeFacts {
         let id = node.id.ok_or_else(|| missing("id"))?;
         let description = node.description.ok_or_else(|| missing("description"))?;
         let engine = description.engine.and_then(|engine| engine.engine_version);
-        let engine = engine.ok_or_else(|| missing("engine's version"))?;
+        let engine = word(engine.ok_or_else(|| missing("engine's version"))?)?;
         let api = version::of_engine(&engine).ok_or_else(|| {
             FleetError::Unfit(format!("its engine is {engine}, at least 20.10 is needed"))
         })?;
@@ -36,7 +43,7 @@ impl NodeFacts {
         let labels = node.spec.and_then(|spec| spec.labels).unwrap_or_default();
         let cpus = positive(resources.nano_cpus).unwrap_or(0) / 1_000_000_000;
         let facts = Self {
-            name: description.hostname.unwrap_or_else(|| id.clone()),
+            name: name.unwrap_or_else(|| id.clone()),
             id,
             components: vec![Component {
                 name: "Engine".to_owned(),
@@ -45,8 +52,10 @@ impl NodeFacts {
             }],
             engine,
             api,
-            os: platform.os.ok_or_else(|| missing("system"))?,
-            arch: architecture(&platform.architecture.ok_or_else(|| missing("architecture"))?),
+            os: word(platform.os.ok_or_else(|| missing("system"))?)?,
+            arch: architecture(&word(
+                platform.architecture.ok_or_else(|| missing("architecture"))?,
+            )?),
             cpus: u32::try_from(cpus).unwrap_or(1024).clamp(1, 1024),
             memory: positive(resources.memory_bytes).unwrap_or(0),
             cgroup: CgroupVersion::V1,
@@ -74,6 +83,14 @@ impl NodeFacts {
         };
         facts
     }
+}
+
+/// A word that a node says of itself: short, and nothing but a word.
+fn word(said: String) -> Result<String, FleetError> {
+    if said.len() <= LONGEST_WORD && said.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(said);
+    }
+    Err(FleetError::Unfit(format!("it says of itself {}", cut(&said))))
 }
 
 /// As in images' configurations; managers use the kernel's words.
@@ -106,7 +123,8 @@ mod tests {
     }
 
     fn read(document: Value) -> Result<NodeFacts, FleetError> {
-        NodeFacts::of_task_node(serde_json::from_value(document).unwrap(), None)
+        let name = Some("g1".to_owned());
+        NodeFacts::of_task_node(serde_json::from_value(document).unwrap(), name, None)
     }
 
     #[test]
@@ -123,6 +141,29 @@ mod tests {
         assert!(told.remaps_users());
         assert_eq!((told.cgroup, node.swap, told.swap), (CgroupVersion::V2, None, Some(5)));
         assert!(!told.with(Word { users: Users::Initial, ..word }).remaps_users());
+    }
+
+    #[test]
+    fn a_node_without_a_name_of_its_own_is_called_by_its_id() {
+        // What it says itself was looked at already, beside what the others say.
+        let node = serde_json::from_value(document()).unwrap();
+        assert_eq!(NodeFacts::of_task_node(node, None, None).unwrap().name, "n1");
+    }
+
+    #[test]
+    fn a_node_that_says_more_than_a_word_is_not_used() {
+        for field in ["/Engine/EngineVersion", "/Platform/OS", "/Platform/Architecture"] {
+            let read_with = |said: String| {
+                let mut with = document();
+                *with.pointer_mut(&format!("/Description{field}")).unwrap() = json!(said);
+                read(with)
+            };
+            assert!(read_with(format!("20.10.{}", "1".repeat(58))).is_ok(), "{field}");
+            for said in ["1".repeat(59), " x".to_owned(), "\u{1b}[2J".to_owned()] {
+                let refused = read_with(format!("20.10.{said}"));
+                assert!(matches!(refused, Err(FleetError::Unfit(_))), "{field}: {said:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,4 +1,9 @@
 //! Which nodes a swarm has for strangers' containers, and what it says of them.
+//!
+//! What a node is called it says itself, and one that was taken over may say anything: another's name, so
+//! that orders for that one are its, or what ends an operator's terminal. So a name counts only if it is a
+//! plain one and no other node's; a node without such a name is called by its id, which the managers gave
+//! it.
 
 use std::sync::Arc;
 
@@ -6,6 +11,7 @@ use bollard::{
     models::{Node as Stored, NodeSpec, NodeSpecAvailabilityEnum, NodeSpecRoleEnum, NodeState},
     query_parameters::{ListNodesOptions, UpdateNodeOptionsBuilder},
 };
+use portcall_shared::domain::host_name::HostName;
 
 use super::{READ, Swarm, WRITE, request::GRADER};
 use crate::fleet::{
@@ -26,21 +32,16 @@ const TRIES: u32 = 3;
 impl Swarm {
     /// The grader nodes: workers of the swarm that wear our label.
     pub(in crate::fleet) async fn list(self: &Arc<Self>) -> Result<Vec<Node>, FleetError> {
-        let doing = "listing nodes";
-        let list = |docker: bollard::Docker| async move {
-            docker.list_nodes(None::<ListNodesOptions>).await
-        };
-        let nodes = self.endpoint.ask(READ, doing, list).await?;
+        let nodes = self.all_nodes().await?;
         let mut found: Vec<Node> = nodes
-            .into_iter()
-            .filter(is_grader)
+            .iter()
+            .filter(|node| is_grader(node))
             .filter_map(|node| {
                 let id = node.id.clone()?;
-                let description = node.description.as_ref();
                 Some(Node {
-                    name: description.and_then(|it| it.hostname.clone()),
-                    slots: Some(slots(&node)),
-                    availability: availability(&node),
+                    name: Some(name(node, &nodes).unwrap_or_else(|| id.clone())),
+                    slots: Some(slots(node)),
+                    availability: availability(node),
                     fleet: Fleet::Swarm(self.fleet(&id)),
                     id,
                 })
@@ -48,6 +49,31 @@ impl Swarm {
             .collect();
         found.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
         Ok(found)
+    }
+
+    /// Every node of the swarm as it is stored, managers too.
+    pub(super) async fn all_nodes(&self) -> Result<Vec<Stored>, FleetError> {
+        let list = |docker: bollard::Docker| async move {
+            docker.list_nodes(None::<ListNodesOptions>).await
+        };
+        self.endpoint.ask(READ, "listing nodes", list).await
+    }
+
+    /// A node as it is stored, and its name among all of them; none if it is called by its id.
+    pub(super) async fn named_node(
+        &self,
+        id: &str,
+    ) -> Result<(Stored, Option<String>), FleetError> {
+        let nodes = self.all_nodes().await?;
+        let Some(node) = nodes.iter().find(|node| node.id.as_deref() == Some(id)) else {
+            return Err(FleetError::Refused {
+                doing: "looking at a node",
+                status: 404,
+                message: format!("node {id} not found"),
+            });
+        };
+        let name = name(node, &nodes);
+        Ok((node.clone(), name))
     }
 
     /// A node as it is stored.
@@ -92,6 +118,22 @@ impl Swarm {
 /// "update out of sequence": somebody else was faster, or it was ourselves, and the answer was lost.
 pub(super) fn is_out_of_sequence(error: &FleetError) -> bool {
     matches!(error, FleetError::Refused { message, .. } if message.contains("out of sequence"))
+}
+
+/// What a node calls itself, if that is a plain name, and none or the id of any other of these.
+fn name(node: &Stored, all: &[Stored]) -> Option<String> {
+    let said = told_name(node)?.parse::<HostName>().ok()?;
+    let same = |told: &str| told.eq_ignore_ascii_case(said.as_str());
+    let another = |other: &&Stored| other.id != node.id;
+    let taken = all
+        .iter()
+        .filter(another)
+        .any(|other| told_name(other).is_some_and(same) || other.id.as_deref().is_some_and(same));
+    (!taken).then(|| said.to_string())
+}
+
+fn told_name(node: &Stored) -> Option<&str> {
+    node.description.as_ref()?.hostname.as_deref()
 }
 
 fn is_grader(node: &Stored) -> bool {
@@ -157,10 +199,60 @@ mod tests {
             "Status": { "State": "ready", "Addr": "10.0.0.1" },
         });
         for (path, value) in changes {
-            let (parent, name) = path.rsplit_once('/').unwrap();
-            document.pointer_mut(parent).unwrap()[name] = value.clone();
+            let (parent, field) = path.rsplit_once('/').unwrap();
+            document.pointer_mut(parent).unwrap()[field] = value.clone();
         }
         serde_json::from_value(document).unwrap()
+    }
+
+    fn called(id: &str, hostname: Value) -> Stored {
+        node(&[("/ID", json!(id)), ("/Description/Hostname", hostname)])
+    }
+
+    fn names(nodes: &[Stored]) -> Vec<Option<String>> {
+        nodes.iter().map(|node| name(node, nodes)).collect()
+    }
+
+    #[test]
+    fn a_node_has_the_name_that_it_says_if_it_is_a_plain_one() {
+        let longest = "g".repeat(63);
+        for said in ["g1", "portcall-g1.example.test", &longest] {
+            assert_eq!(names(&[called("n1", json!(said))]), [Some(said.to_owned())]);
+        }
+        for said in [
+            json!(""),
+            json!(null),
+            json!("x portcall-g1 portcall-g2"),
+            json!("-g1"),
+            json!(".g1"),
+            json!("g1\u{1b}[2J"),
+            json!("g".repeat(64)),
+            json!("g".repeat(1 << 20)),
+        ] {
+            assert_eq!(names(&[called("n1", said.clone())]), [None], "{said:.40}");
+        }
+    }
+
+    #[test]
+    fn no_node_has_the_name_of_another_or_its_id() {
+        let managers = called("n0", json!("m1"));
+        let manager = Stored {
+            spec: Some(NodeSpec { role: Some(NodeSpecRoleEnum::MANAGER), ..NodeSpec::default() }),
+            ..managers
+        };
+        let own = |name: &str| Some(name.to_owned());
+        for (second, third, named) in [
+            ("g1", "g2", [own("m1"), own("g1"), own("g2")]),
+            ("g1", "g1", [own("m1"), None, None]),
+            ("g1", "G1", [own("m1"), None, None]),
+            ("g1", "m1", [None, own("g1"), None]),
+            ("g1", "n1", [own("m1"), own("g1"), None]),
+            // Its own id is no other's.
+            ("g1", "n2", [own("m1"), own("g1"), own("n2")]),
+        ] {
+            let nodes = [manager.clone(), called("n1", json!(second)), called("n2", json!(third))];
+            assert_eq!(names(&nodes), named, "{second}, {third}");
+        }
     }
 
     #[test]

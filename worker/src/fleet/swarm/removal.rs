@@ -1,7 +1,10 @@
 //! Taking away, and looking that it is gone; and finding what was left behind, at every manager that
 //! answers. Idempotent: what is not there counts as removed.
+//!
+//! A service is gone when its tasks are over, which the store of the managers tells; how it tells that
+//! of one which is not there any more is in [`ending`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use bollard::{
     Docker,
@@ -9,89 +12,51 @@ use bollard::{
         InspectNetworkOptions, ListNetworksOptionsBuilder, ListServicesOptionsBuilder,
     },
 };
-use futures::future::join_all;
 use serde_json::Value;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::{GONE, READ, Swarm, SwarmFleet, WRITE, services::filter};
+use super::{GONE, LEFT, READ, Swarm, SwarmFleet, WRITE};
 use crate::fleet::{
     error::FleetError,
+    given_id::GivenId,
     labels::MAC,
     sweep::{Found, Object, Removal, Sweep},
 };
 
+mod ending;
+
 /// Between two looks whether something is gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// For what was left behind: where its node or manager is down it stays for now, and is found again.
-const LEFT: Duration = Duration::from_secs(8);
-
 impl SwarmFleet {
-    /// Removes services by id, and looks that their tasks are over.
-    pub(in crate::fleet) async fn remove_services(&self, ids: &[String]) -> Result<(), FleetError> {
+    /// Removes services, and looks that their tasks are over.
+    pub(in crate::fleet) async fn remove_services(
+        &self,
+        ids: &[GivenId],
+    ) -> Result<(), FleetError> {
         self.swarm.remove_services(ids, Some(&self.node)).await
     }
 }
 
 impl Swarm {
-    /// Removes services by id, at the same time, and looks that their tasks are over: on one node, if
-    /// it is known which.
+    /// Removes services, at the same time, and looks that their tasks are over: on one node, if it is
+    /// known which.
     pub(super) async fn remove_services(
         &self,
-        ids: &[String],
+        ids: &[GivenId],
         node: Option<&str>,
     ) -> Result<(), FleetError> {
-        let removals = join_all(ids.iter().map(|id| self.delete_service(id))).await;
-        let failed = ids.iter().zip(removals).filter_map(|(id, removal)| {
-            let error = removal.err()?;
-            Some(format!("{id}: {error}"))
-        });
-        let left: Vec<String> = failed.collect();
-        if !left.is_empty() {
-            return Err(FleetError::LeftOver { detail: left.join("; ") });
-        }
-        self.until_no_task_of(ids, node, GONE).await
+        self.end_services(ids, node, GONE).await.map(drop)
     }
 
     /// Takes a service away; its task ends after that.
-    pub(super) async fn delete_service(&self, id: &str) -> Result<Removal, FleetError> {
+    pub(super) async fn delete_service(&self, id: &GivenId) -> Result<Removal, FleetError> {
+        let id = id.as_str();
         let delete = |docker: Docker| async move { docker.delete_service(id).await };
         match self.endpoint.ask(WRITE, "removing a service", delete).await {
             Ok(()) => Ok(Removal::Removed),
             Err(error) if error.is_not_found() => Ok(Removal::AlreadyGone),
             Err(error) => Err(error),
-        }
-    }
-
-    async fn until_no_task_of(
-        &self,
-        ids: &[String],
-        node: Option<&str>,
-        within: Duration,
-    ) -> Result<(), FleetError> {
-        let path = match node {
-            Some(node) => format!("/tasks?filters={}", filter("node", node)),
-            None => "/tasks".to_owned(),
-        };
-        let until = Instant::now() + within;
-        loop {
-            let tasks = self.endpoint.read(READ, "looking for removed tasks", &path).await?;
-            let left: Vec<&str> = tasks
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter(|task| task["ServiceID"].as_str().is_some_and(|of| is_in(ids, of)))
-                .filter(|task| !is_over(task))
-                .filter_map(|task| task["ID"].as_str())
-                .collect();
-            if left.is_empty() {
-                return Ok(());
-            }
-            if Instant::now() >= until {
-                let detail = format!("tasks {} are still there", left.join(", "));
-                return Err(FleetError::LeftOver { detail });
-            }
-            sleep(LOOK_AGAIN).await;
         }
     }
 
@@ -222,9 +187,8 @@ impl Swarm {
     ) -> Result<Removal, FleetError> {
         match (found.object, found.manager) {
             (Object::Service, _) => {
-                let removal = self.delete_service(&found.id).await?;
-                self.until_no_task_of(std::slice::from_ref(&found.id), None, LEFT).await?;
-                Ok(removal)
+                let id = GivenId::of(found.id.clone());
+                self.end_services(std::slice::from_ref(&id), None, LEFT).await
             }
             (Object::Network, _) => self.remove_network_within(&found.id, LEFT).await,
             (Object::Container, Some(which)) => match self.managers.get(which) {
@@ -250,17 +214,6 @@ impl Swarm {
         let all = services.as_array().into_iter().flatten().filter(inside);
         Ok(all.filter_map(|it| Some(it.pointer("/Spec/Name")?.as_str()?.to_owned())).collect())
     }
-}
-
-/// Whether a task's container was stopped: the swarm then takes it away by itself, since its service
-/// is gone.
-fn is_over(task: &Value) -> bool {
-    let state = task.pointer("/Status/State").and_then(Value::as_str);
-    matches!(state, Some("complete" | "failed" | "rejected" | "shutdown"))
-}
-
-fn is_in(ids: &[String], id: &str) -> bool {
-    ids.iter().map(String::as_str).collect::<HashSet<_>>().contains(id)
 }
 
 /// "network … is in use by task …", "… by service …", "has active endpoints".

@@ -15,7 +15,7 @@ use super::{
     request::with_its_task,
     tasks::{Stage, StartTimes, Task},
 };
-use crate::fleet::{engine::creation::CreateFailure, error::FleetError};
+use crate::fleet::{engine::creation::CreateFailure, error::FleetError, given_id::GivenId};
 
 /// How often a service is asked for: once, again after a lost answer, and once more after an older
 /// one with its name was removed.
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// A service as it is stored.
 struct Stored {
-    id: String,
+    id: GivenId,
     /// The version that the next change must name.
     version: u64,
     spec: Value,
@@ -33,7 +33,7 @@ struct Stored {
 
 impl Swarm {
     /// Makes a service without a task, and reads it back; gives its id.
-    pub(super) async fn make_service(&self, spec: &ServiceSpec) -> Result<String, CreateFailure> {
+    pub(super) async fn make_service(&self, spec: &ServiceSpec) -> Result<GivenId, CreateFailure> {
         let name = spec.name.as_deref().unwrap_or_default();
         let mut last = None;
         for _ in 0..TRIES {
@@ -43,7 +43,7 @@ impl Swarm {
             };
             let doing = "making a service";
             let id = match self.endpoint.ask(WRITE, doing, create).await {
-                Ok(created) => created.id.unwrap_or_default(),
+                Ok(created) => GivenId::of(created.id.unwrap_or_default()),
                 Err(error @ FleetError::Refused { status: 409, .. }) => {
                     match self.take_over(name, spec).await? {
                         Some(id) => id,
@@ -55,7 +55,7 @@ impl Swarm {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let differing = readback::differences(spec, &self.stored(&id).await?.spec);
+            let differing = readback::differences(spec, &self.stored(id.as_str()).await?.spec);
             if differing.is_empty() {
                 return Ok(id);
             }
@@ -72,7 +72,7 @@ impl Swarm {
         &self,
         name: &str,
         spec: &ServiceSpec,
-    ) -> Result<Option<String>, FleetError> {
+    ) -> Result<Option<GivenId>, FleetError> {
         let there = match self.stored(name).await {
             Err(error) if error.is_not_found() => return Ok(None),
             answer => answer?,
@@ -90,8 +90,29 @@ impl Swarm {
         Ok(None)
     }
 
+    /// The ids of services by their names, of those that are there and ours.
+    pub(super) async fn ours_named(&self, names: &[String]) -> Result<Vec<GivenId>, FleetError> {
+        let mut ids = Vec::new();
+        for name in names {
+            match self.stored(name).await {
+                Ok(there) if self.settings.key.verify(&labels(&there.spec)).is_some() => {
+                    ids.push(there.id);
+                }
+                Ok(_) => {}
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ids)
+    }
+
     /// Gives a service its one task.
-    pub(super) async fn give_task(&self, id: &str, spec: &ServiceSpec) -> Result<(), FleetError> {
+    pub(super) async fn give_task(
+        &self,
+        id: &GivenId,
+        spec: &ServiceSpec,
+    ) -> Result<(), FleetError> {
+        let id = id.as_str();
         let doing = "giving a service its task";
         let mut last = None;
         for _ in 0..TRIES {
@@ -119,7 +140,7 @@ impl Swarm {
     /// Waits until a service's task runs, or is over.
     pub(super) async fn until_it_runs(
         &self,
-        id: &str,
+        id: &GivenId,
         name: &str,
         times: &StartTimes,
     ) -> Result<Task, FleetError> {
@@ -142,8 +163,8 @@ impl Swarm {
     }
 
     /// A service's task: the last one, should there ever have been several.
-    pub(super) async fn task_of(&self, service: &str) -> Result<Option<Task>, FleetError> {
-        let path = format!("/tasks?filters={}", filter("service", service));
+    pub(super) async fn task_of(&self, service: &GivenId) -> Result<Option<Task>, FleetError> {
+        let path = format!("/tasks?filters={}", filter("service", service.as_str()));
         match self.endpoint.read(READ, "looking at a task", &path).await {
             Ok(tasks) => Ok(latest(&tasks)),
             Err(error) if error.is_not_found() => Ok(None),
@@ -155,7 +176,7 @@ impl Swarm {
         let doing = "looking at a service";
         let mut document = self.endpoint.read(READ, doing, &format!("/services/{name}")).await?;
         let missing = || FleetError::Answer { doing, detail: "no id or version in it".to_owned() };
-        let id = document["ID"].as_str().ok_or_else(missing)?.to_owned();
+        let id = GivenId::of(document["ID"].as_str().ok_or_else(missing)?.to_owned());
         let version = document.pointer("/Version/Index").and_then(Value::as_u64);
         Ok(Stored { id, version: version.ok_or_else(missing)?, spec: document["Spec"].take() })
     }

@@ -1,7 +1,11 @@
 //! Slots on a swarm: an internal overlay on a subnet of our own, a prober on a manager, and an anchor on
 //! the grader node.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use bollard::{
     Docker,
@@ -11,7 +15,7 @@ use bollard::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    READ, Swarm, SwarmFleet, WRITE, Watch, request,
+    LEFT, READ, Swarm, SwarmFleet, WRITE, Watch, request,
     tasks::{Stage, StartTimes},
     watch::FRESH,
 };
@@ -20,11 +24,14 @@ use crate::{
         engine::{creation::CreateFailure, prober::Post},
         error::FleetError,
         facts::NodeFacts,
+        given_id::GivenId,
         labels::{Identity, Kind},
         own_image::OwnImage,
         readback,
         request::NodeSettings,
-        slot::{FIRST_PROBER_UID, FIRST_STRICT_UID, Side, Slot, SlotHealth, Tenancy, UIDS},
+        slot::{
+            FIRST_PROBER_UID, FIRST_STRICT_UID, Side, Slot, SlotHealth, SlotName, Tenancy, UIDS,
+        },
         subnet::Subnet,
     },
     probe::{anchor::Word, client::ProberClient},
@@ -49,7 +56,7 @@ pub(in crate::fleet) struct Far {
     /// On which manager the prober is.
     manager: usize,
     /// The anchor's service.
-    anchor: String,
+    anchor: GivenId,
     anchor_name: String,
     pub(in crate::fleet) watch: Watch,
 }
@@ -66,6 +73,8 @@ struct Network {
     subnet: Subnet,
     id: String,
     name: String,
+    /// The anchor in it, once there is one.
+    anchor: OnceLock<GivenId>,
 }
 
 /// What was put into it.
@@ -78,7 +87,8 @@ struct Furniture {
 }
 
 impl SwarmFleet {
-    pub(in crate::fleet) async fn open_slot(&self, number: u32) -> Result<Slot, FleetError> {
+    pub(in crate::fleet) async fn open_slot(&self, slot: &SlotName) -> Result<Slot, FleetError> {
+        self.require_cleared().await?;
         let node = self.facts().await?;
         let swarm = &self.swarm;
         swarm.endpoint.answering().await?;
@@ -86,7 +96,7 @@ impl SwarmFleet {
         let there = swarm.managers[manager].facts().await?;
         let prober = swarm.managers[manager].own_image(OwnImage::Prober, &there).await?;
         let anchor = swarm.own.put(OwnImage::Prober, &node.os, &node.arch).await?;
-        let network = self.make_network(number).await?;
+        let network = self.make_network(slot.network()).await?;
         let furnished = async {
             let (prober, far) = tokio::try_join!(
                 self.make_prober(manager, &prober, &network, &there),
@@ -102,7 +112,7 @@ impl SwarmFleet {
             Ok(Furniture { prober_id, prober, tenancy, far, word }) => {
                 self.tell(word);
                 Ok(Slot {
-                    number,
+                    number: slot.number,
                     uid: FIRST_STRICT_UID + network.place % UIDS,
                     subnet: network.subnet,
                     network: network.id,
@@ -168,7 +178,7 @@ impl SwarmFleet {
         drop(slot);
         let (prober, anchor) = tokio::join!(
             self.swarm.managers[manager].remove_container(&prober_id),
-            self.remove_services(std::slice::from_ref(&anchor)),
+            self.remove_anchor(anchor),
         );
         prober?;
         anchor?;
@@ -178,15 +188,46 @@ impl SwarmFleet {
 
     /// Takes away what there is of a slot that could not be opened.
     async fn clear(&self, manager: usize, network: &Network) -> Result<(), FleetError> {
-        let (prober, anchor) = (prober_name(&network.name), anchor_name(&network.name));
+        let prober = prober_name(&network.name);
         let manager = &self.swarm.managers[manager];
-        let (containers, services) = tokio::join!(
+        let (prober, anchor) = tokio::join!(
             manager.remove_ours(std::slice::from_ref(&prober)),
-            self.remove_services(std::slice::from_ref(&anchor)),
+            self.clear_anchor(network),
         );
-        containers?;
-        services?;
+        prober?;
+        anchor?;
         self.swarm.remove_network(&network.id).await?;
+        Ok(())
+    }
+
+    async fn clear_anchor(&self, network: &Network) -> Result<(), FleetError> {
+        if let Some(anchor) = network.anchor.get() {
+            return self.remove_anchor(anchor.clone()).await;
+        }
+        // The answer that it was made may be lost.
+        for anchor in self.swarm.ours_named(&[anchor_name(&network.name)]).await? {
+            self.remove_anchor(anchor).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes an anchor, and remembers one that could not be seen to be gone.
+    async fn remove_anchor(&self, anchor: GivenId) -> Result<(), FleetError> {
+        let removed = self.remove_services(std::slice::from_ref(&anchor)).await;
+        if removed.is_err() {
+            self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(anchor);
+        }
+        removed
+    }
+
+    /// Refuses a new slot while an anchor of an earlier one may be left on the node: there each try
+    /// would leave one more, and its overlay with it.
+    async fn require_cleared(&self) -> Result<(), FleetError> {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let left: Vec<GivenId> = left.into_iter().collect();
+        self.swarm.end_services(&left, Some(&self.node), LEFT).await?;
+        let mut still = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        still.retain(|anchor| !left.contains(anchor));
         Ok(())
     }
 
@@ -215,7 +256,7 @@ impl SwarmFleet {
         image: &str,
         network: &Network,
         node: &NodeFacts,
-    ) -> Result<((String, Watch), Word), FleetError> {
+    ) -> Result<((GivenId, Watch), Word), FleetError> {
         let swarm = &self.swarm;
         let name = anchor_name(&network.name);
         let place = request::Place {
@@ -233,14 +274,15 @@ impl SwarmFleet {
                 fields.join(", ")
             )),
         })?;
-        swarm.give_task(&service, &spec).await?;
-        let task = swarm.until_it_runs(&service, &name, &ANCHOR).await?;
+        let service = network.anchor.get_or_init(|| service);
+        swarm.give_task(service, &spec).await?;
+        let task = swarm.until_it_runs(service, &name, &ANCHOR).await?;
         if task.stage != Stage::Running {
             return Err(task.stage.instead(&name, &task.words));
         }
-        let watch = Watch::follow(Arc::clone(swarm), service.clone());
+        let watch = Watch::follow(Arc::clone(swarm), service.to_string());
         match watch.next(FIRST_WORD).await {
-            Some(word) => Ok(((service, watch), word)),
+            Some(word) => Ok(((service.clone(), watch), word)),
             None => {
                 let detail = watch.word().err().unwrap_or_default();
                 Err(FleetError::Answer { doing: "listening to the anchor", detail })
@@ -256,7 +298,7 @@ impl SwarmFleet {
 
     /// A network on a subnet that nothing in the swarm uses. It begins at a random place of the pool,
     /// so that workers rarely meet, and a subnet is not soon used again.
-    async fn make_network(&self, number: u32) -> Result<Network, FleetError> {
+    async fn make_network(&self, name: &str) -> Result<Network, FleetError> {
         let swarm = &self.swarm;
         let (pool, worker) = (swarm.settings.pool, swarm.settings.worker);
         let used: Vec<Subnet> = swarm.subnets().await?.into_iter().map(|(_, it)| it).collect();
@@ -264,13 +306,13 @@ impl SwarmFleet {
         let labels = swarm.settings.key.sign(&Identity::of_slot(Kind::Slot, worker));
         for place in pool.free(first, &used).take(SUBNET_TRIES) {
             let subnet = pool.nth(place);
-            // What is named after it is the name of a service, which may have 63 letters.
-            let short = worker.to_string().replace('-', "");
-            let name = format!("portcall-{short}-{number}-{place}");
-            let request = request::network(&name, &subnet, labels.clone());
-            let id = swarm.create_network(&name, &request).await?;
+            let request = request::network(name, &subnet, labels.clone());
+            let id = swarm.create_network(name, &request).await?;
             match swarm.check_network(&id, &subnet, &request).await {
-                Ok(Claim::Ours) => return Ok(Network { place, subnet, id, name }),
+                Ok(Claim::Ours) => {
+                    let (name, anchor) = (name.to_owned(), OnceLock::new());
+                    return Ok(Network { place, subnet, id, name, anchor });
+                }
                 Ok(Claim::Anothers) => {
                     swarm.remove_network(&id).await?;
                 }
@@ -294,7 +336,8 @@ enum Claim {
 }
 
 impl Swarm {
-    /// Makes a network; one of that name whose answer was lost is ours, since the name is.
+    /// Makes a network. One that has its name already is ours, made when an answer was lost: the name
+    /// was drawn for this one slot.
     async fn create_network(
         &self,
         name: &str,
@@ -393,6 +436,14 @@ impl SwarmFleet {
         match &slot.side {
             Side::Far(far) => far.watch.next(FRESH).await.is_some(),
             Side::Near => false,
+        }
+    }
+
+    /// How long the anchor said nothing, if too long at some moment since then.
+    pub(in crate::fleet) async fn silence(&self, slot: &Slot, since: Instant) -> Option<Duration> {
+        match &slot.side {
+            Side::Far(far) => far.watch.silence(since).await,
+            Side::Near => None,
         }
     }
 }

@@ -8,72 +8,52 @@ use futures::future::{join_all, try_join_all};
 
 use super::{
     LOGS, SwarmFleet, request,
-    tasks::{Stage, StartTimes, Task},
+    tasks::{Stage, Task},
 };
 use crate::fleet::{
     engine::creation::CreateFailure,
     error::{FleetError, StartFailure},
+    given_id::GivenId,
     labels::Tenant,
     log::{self, LINES},
     own_image::OwnImage,
-    slot::{Side, Slot},
+    slot::Side,
+    start::{Ground, Order},
     words::{WHY_BYTES, sort, why_not_executed},
-    workload::{ContainerSpec, ContainerState, Member, Phase, Role, Workload, name, occupy},
+    workload::{ContainerState, Member, Phase, Role, Workload, name},
 };
 
 /// How long a node has to show that it is there, after it told that a container ended. Its anchor
 /// speaks every second.
 const STILL_THERE: Duration = Duration::from_secs(5);
 
-impl SwarmFleet {
-    pub(in crate::fleet) async fn start(
-        &self,
-        slot: &Slot,
-        tenant: &Tenant,
-        specs: &[ContainerSpec],
-        times: &StartTimes,
-    ) -> Result<Vec<Member>, StartFailure> {
-        for spec in specs {
-            self.require_startable(&spec.image, tenant).await?;
-        }
-        occupy(slot, specs)?;
-        match self.bring_up(slot, tenant, specs, times).await {
-            Ok(members) => {
-                slot.tenancy.trust();
-                Ok(members)
-            }
-            Err(failure) => {
-                let names: Vec<String> =
-                    specs.iter().map(|spec| name(slot, tenant, spec)).collect();
-                let lost = matches!(&failure, StartFailure::Engine(e) if e.is_answer_lost());
-                match self.remove_services(&names).await {
-                    // What was asked for without an answer may still appear.
-                    Ok(()) if !lost => slot.tenancy.trust(),
-                    Ok(()) => {}
-                    Err(error) => {
-                        tracing::error!(%tenant, error = %error, "half a workload is left to the reaper");
-                    }
-                }
-                Err(failure)
-            }
-        }
+impl Ground for SwarmFleet {
+    /// Only what is pinned in the platform's own registry is startable, and our own canary as a
+    /// canary only.
+    async fn require_startable(&self, image: &str, tenant: &Tenant) -> Result<(), FleetError> {
+        let is_canary = self.swarm.own.is(OwnImage::Canary, image).await;
+        let host = self.swarm.settings.quarantine.as_str();
+        let of_ours = image.strip_prefix(host).is_some_and(|rest| rest.starts_with('/'));
+        let startable = match tenant {
+            Tenant::Submission(_) => of_ours && !is_canary && image.contains("@sha256:"),
+            Tenant::Canary(_) => is_canary,
+        };
+        if startable { Ok(()) } else { Err(FleetError::NotPinned(image.to_owned())) }
     }
 
-    /// Everything is made and read back before anything is started.
     async fn bring_up(
         &self,
-        slot: &Slot,
-        tenant: &Tenant,
-        specs: &[ContainerSpec],
-        times: &StartTimes,
-    ) -> Result<Vec<Member>, StartFailure> {
+        order: &Order<'_>,
+        made: &mut Vec<Member>,
+    ) -> Result<(), StartFailure> {
+        let Order { slot, tenant, specs, times } = *order;
         let place = request::Place {
             network: &slot.network,
             uid: slot.uid,
             node: &self.node,
             api: self.api(&slot.node),
         };
-        let mut made = Vec::with_capacity(specs.len());
+        let mut services = Vec::with_capacity(specs.len());
         for (index, spec) in specs.iter().enumerate() {
             let name = name(slot, tenant, spec);
             let labels = self.swarm.settings.key.sign(&tenant.identity(spec.role.kind()));
@@ -86,23 +66,37 @@ impl SwarmFleet {
             if let Side::Far(far) = &slot.side {
                 member.watch = Some(far.watch.clone());
             }
-            made.push((index, member, service));
+            made.push(member);
+            services.push(service);
         }
         // What the event provides is there before what relies on it.
         for role in [Role::Service, Role::Image] {
-            let mine = made.iter_mut().filter(|(_, member, _)| member.role == role);
-            let started = mine.map(|(index, member, service)| async move {
+            let all = made.iter_mut().zip(&services).enumerate();
+            let mine = all.filter(|(_, (member, _))| member.role == role);
+            let started = mine.map(|(index, (member, service))| async move {
                 self.swarm.give_task(&member.id, service).await?;
                 let task = self.swarm.until_it_runs(&member.id, &member.name, times).await?;
                 member.address = task.address(&slot.network);
-                self.started(member, &task, *index).await
+                self.started(member, &task, index).await
             });
             // All of them are waited for: which failed is told by the first in the list.
             join_all(started).await.into_iter().collect::<Result<(), StartFailure>>()?;
         }
-        Ok(made.into_iter().map(|(_, member, _)| member).collect())
+        Ok(())
     }
 
+    /// Tasks know the id of their service alone, also when its name is gone with it.
+    async fn take_away(&self, names: &[String], made: &[Member]) -> Result<(), FleetError> {
+        let mut ids: Vec<GivenId> = made.iter().map(|member| member.id.clone()).collect();
+        let named = self.swarm.ours_named(names).await;
+        let others = named.as_ref().map(Vec::as_slice).unwrap_or_default();
+        ids.extend(others.iter().filter(|id| made.iter().all(|it| it.id != **id)).cloned());
+        self.remove_services(&ids).await?;
+        named.map(drop)
+    }
+}
+
+impl SwarmFleet {
     /// Whether a task that is not on its way any more was started.
     async fn started(
         &self,
@@ -183,23 +177,10 @@ impl SwarmFleet {
     }
 
     /// The end of a task's output.
-    async fn log(&self, id: &str, max_bytes: usize) -> Result<String, FleetError> {
+    async fn log(&self, id: &GivenId, max_bytes: usize) -> Result<String, FleetError> {
         let docker: Docker = self.swarm.endpoint.answering().await?;
         let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(LINES).build();
-        log::end_of(docker.service_logs(id, Some(options)), LOGS, max_bytes).await
-    }
-
-    /// Refuses what may not be started here: only what is pinned in the platform's own registry is,
-    /// and our own canary as a canary only.
-    async fn require_startable(&self, image: &str, tenant: &Tenant) -> Result<(), FleetError> {
-        let is_canary = self.swarm.own.is(OwnImage::Canary, image).await;
-        let host = self.swarm.settings.quarantine.as_str();
-        let of_ours = image.strip_prefix(host).is_some_and(|rest| rest.starts_with('/'));
-        let startable = match tenant {
-            Tenant::Submission(_) => of_ours && !is_canary && image.contains("@sha256:"),
-            Tenant::Canary(_) => is_canary,
-        };
-        if startable { Ok(()) } else { Err(FleetError::NotPinned(image.to_owned())) }
+        log::end_of(docker.service_logs(id.as_str(), Some(options)), LOGS, max_bytes).await
     }
 }
 

@@ -66,7 +66,9 @@ fn what_is_taken_back_says_why() {
     let silent = [task(1, "a", true, "Running"), task(2, "a", true, "Running")];
     let back = "it was not ready in time (what the swarm says)";
     let back = Outcome::TakenBack(back.to_owned());
-    assert_eq!(outcome(&service("a", "rollback_completed"), &silent, &to("b")), Some(back));
+    assert_eq!(outcome(&service("a", "rollback_completed"), &silent, &to("b")), Some(back.clone()));
+    // Only settings or secrets were to be others.
+    assert_eq!(outcome(&service("a", "rollback_completed"), &silent, &to("a")), Some(back));
 }
 
 #[test]
