@@ -16,7 +16,7 @@ SUITES=(
   "web|quick|the page: types and lints, its tests, its build"
   "unit|quick|shared, api, worker, portcall: what needs no server"
   "architecture|quick|who may import what, module headers, documented settings"
-  "fuzz|quick|the fuzz targets, each for 10 seconds"
+  "fuzz|quick|the fuzz targets, each for 5 seconds"
   "store|server|the store on a real MongoDB"
   "system|server|the whole system on a real engine, registry and MongoDB"
   "corpus|server|hostile submissions on the whole system: each its reason, nobody harmed (-- A01 X03: these rows)"
@@ -32,7 +32,9 @@ FEATURES=(--workspace --features portcall-worker/faults)
 ARCHITECTURE_TESTS='package(portcall-tests) & binary(architecture)'
 STORE_TESTS='binary(/^store/)'
 CORPUS_TESTS='package(portcall-tests) & binary(/^corpus/)'
-LAB_TESTS='binary(/^lab/)'
+# What an event's visitors notice of it belongs to the same story, and takes what the system takes.
+FRONT_STORY='binary(front) & test(/^full_/)'
+LAB_TESTS="binary(/^lab/) | ($FRONT_STORY)"
 SYSTEM_TESTS="(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/) - ($CORPUS_TESTS) - ($LAB_TESTS)"
 UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS) - ($CORPUS_TESTS) - ($LAB_TESTS)"
 
@@ -119,6 +121,7 @@ suite_corpus() {
 suite_lab() {
   once need_basics && once need_lab && once need_mongod && once build_tests && once build_static &&
     once use_test_network || return
+  if [[ $PROFILE == full ]]; then once use_test_parts && once need_balancer || return; fi
   export PORTCALL_TEST_MONGOD=$MONGOD PORTCALL_TEST_BIN=$BIN PORTCALL_TEST_STATIC_BIN=$STATIC_BIN
   rust_tests "$LAB_TESTS"
 }

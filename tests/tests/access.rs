@@ -261,7 +261,7 @@ async fn the_key_of_the_labels_is_not_for_the_api() -> Result<()> {
 }
 
 #[tokio::test]
-async fn without_key_password_or_tls_nobody_comes_in() -> Result<()> {
+async fn full_without_key_password_or_tls_nobody_comes_in() -> Result<()> {
     let set = Set::start().await?;
     let (ended, said) = set.prepare("mongo-key").await?;
     ensure!(ended == Ended::Code(0), "{said}");

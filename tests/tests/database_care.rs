@@ -125,7 +125,7 @@ async fn of_member(address: SocketAddr, name: &str) -> Result<usize> {
 
 /// A member is lost with its disk: another takes its place, and then the set can lose one more.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_member_is_replaced_and_then_one_more_may_be_lost() -> Result<()> {
+async fn full_a_lost_member_is_replaced_and_then_one_more_may_be_lost() -> Result<()> {
     let mut set = ReplicaSet::start(3).await?;
     let uri = set.uri();
     let world = World::of(Event::config()).database(&uri).start().await?;
@@ -175,7 +175,7 @@ async fn a_lost_member_is_replaced_and_then_one_more_may_be_lost() -> Result<()>
 
 /// Two of three are lost for good: the one that is left is made a set of its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_quorum_is_recovered_from_the_member_that_is_left() -> Result<()> {
+async fn full_a_lost_quorum_is_recovered_from_the_member_that_is_left() -> Result<()> {
     let mut set = ReplicaSet::start(3).await?;
     let uri = set.uri();
     let world = World::of(Event::config()).database(&uri).start().await?;

@@ -207,7 +207,7 @@ async fn with_a_canary_that_fails_nothing_is_claimed() -> Result<()> {
 
 /// A node that turns bad in the middle: what it saw is not believed, and nobody is charged.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_graded_while_a_canary_fails_is_given_back() -> Result<()> {
+async fn full_what_is_graded_while_a_canary_fails_is_given_back() -> Result<()> {
     let event = Event::config().limits("ready_s = 15\nrequest_s = 20");
     let mut world = World::of(event).workers(0).start().await?;
     let name = format!("{}-turning", world.name);
@@ -278,7 +278,7 @@ async fn a_canary_that_somebody_wants_is_run_at_once_and_told() -> Result<()> {
 
 /// An order outlives the worker that followed it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_starts_on_a_drained_node_takes_nothing() -> Result<()> {
+async fn full_a_worker_that_starts_on_a_drained_node_takes_nothing() -> Result<()> {
     let mut world = World::of(Event::config().limits("ready_s = 15")).start().await?;
     let known = wait_node(&world, world.workers[0].process.name(), "fit").await?;
     let host = known["node"]["name"].as_str().context("a name")?.to_owned();

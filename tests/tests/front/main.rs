@@ -102,7 +102,7 @@ impl Front {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_fails_while_apis_are_replaced_and_killed_and_a_primary_dies() -> Result<()> {
+async fn full_nothing_fails_while_apis_are_replaced_and_killed_and_a_primary_dies() -> Result<()> {
     let silent = Silent::start().await?;
     let mut set = ReplicaSet::start(3).await?;
     let settings = [("PORTCALL_ADMISSION_BUDGET_MS", ADMISSION_MS)];

@@ -117,7 +117,7 @@ async fn a_command_runs_once_inside_the_stack() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_folder_is_handed_in() -> Result<()> {
+async fn full_a_folder_is_handed_in() -> Result<()> {
     let swarm = Swarm::start().await?;
     // Named from where the operator is, and with what docker's own option would stumble over.
     let name = "b,a\"c k";
@@ -149,7 +149,7 @@ async fn a_folder_is_handed_in() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_swarm_cannot_run_is_told() -> Result<()> {
+async fn full_what_the_swarm_cannot_run_is_told() -> Result<()> {
     let swarm = Swarm::start().await?;
     for (words, why) in [
         (["--stack", "nope", "status"], "it has no stack nope"),
@@ -186,7 +186,7 @@ async fn what_the_swarm_cannot_run_is_told() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_that_is_ended_is_gone() -> Result<()> {
+async fn full_a_command_that_is_ended_is_gone() -> Result<()> {
     let swarm = Swarm::start().await?;
     for (end, code) in [("INT", 130), ("TERM", 143)] {
         let mut command = swarm.begin(&ENDLESS)?;

@@ -28,7 +28,7 @@ async fn failure(
 }
 
 #[tokio::test]
-async fn what_is_not_started_on_one_swarm() -> Result<()> {
+async fn full_what_is_not_started_on_one_swarm() -> Result<()> {
     let world = World::of(1, 1).await?;
     nothing_is_asked_of_the_swarm_for_what_may_not_be_started(&world).await.context("nothing")?;
     what_a_node_or_the_scheduler_cannot_do_is_the_platforms_in_their_words(&world).await?;
