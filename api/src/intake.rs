@@ -8,7 +8,7 @@ use portcall_shared::{
         ids::{EventSlug, SubmissionId},
         place::Place,
         state::Lifecycle,
-        submission::{Submission, SubmittedImage},
+        submission::{Marks, Submission, SubmittedImage},
     },
     gazetteer::{self, Found, Located},
     store::{
@@ -149,6 +149,7 @@ fn submission(wish: Wish, event: &EventVersion, images: Vec<SubmittedImage>) -> 
         delay: None,
         attempts: Vec::new(),
         verdict: None,
+        marks: Marks::default(),
     }
 }
 

@@ -6,12 +6,14 @@
 //! and the live streams from the store's changes.
 
 pub mod admission;
+pub mod auth;
 pub mod cache;
 pub mod extract;
 pub mod intake;
 pub mod layers;
 pub mod live;
 pub mod map;
+pub mod peer;
 pub mod problem;
 pub mod reply;
 pub mod router;

@@ -126,6 +126,12 @@ pub enum ApiError {
     /// It is not the participant's secret.
     #[error("the secret is not the one of this submission")]
     SecretWrong,
+    /// An organiser's token is needed, and none that is good came.
+    #[error("a token is needed")]
+    TokenNeeded,
+    /// The token does not extend to that.
+    #[error("the token does not extend to that")]
+    NotYours,
     /// It has ended already.
     #[error("the submission has ended already")]
     AlreadyFinal,
@@ -188,8 +194,8 @@ impl ApiError {
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::NotYetOpen(_) | Self::Closed(_) | Self::AlreadyFinal => StatusCode::CONFLICT,
             Self::TooManyPending => StatusCode::TOO_MANY_REQUESTS,
-            Self::SecretNeeded => StatusCode::UNAUTHORIZED,
-            Self::SecretWrong => StatusCode::FORBIDDEN,
+            Self::SecretNeeded | Self::TokenNeeded => StatusCode::UNAUTHORIZED,
+            Self::SecretWrong | Self::NotYours => StatusCode::FORBIDDEN,
             Self::TooManyStreams | Self::Unavailable(_) | Self::Held(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -216,6 +222,8 @@ impl ApiError {
             Self::KeyInvalid => "idempotency_key_invalid".into(),
             Self::SecretNeeded => "secret_needed".into(),
             Self::SecretWrong => "secret_wrong".into(),
+            Self::TokenNeeded => "token_needed".into(),
+            Self::NotYours => "not_yours".into(),
             Self::AlreadyFinal => "already_final".into(),
             Self::TooManyStreams => "too_many_streams".into(),
             Self::Unavailable(_) | Self::Held(_) => "unavailable".into(),
@@ -256,6 +264,10 @@ impl ApiError {
                                    `Authorization: Bearer <secret>`."
                 .into(),
             Self::SecretWrong => "The secret is not the one of this submission.".into(),
+            Self::TokenNeeded => "Send an organiser's token that is good: `Authorization: Bearer \
+                                  <token>`. `portcall token create` makes one."
+                .into(),
+            Self::NotYours => "This token is for another event.".into(),
             Self::AlreadyFinal => {
                 "The submission has its verdict; nothing is left to cancel.".into()
             }
@@ -363,7 +375,7 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         match self {
-            Self::SecretNeeded | Self::SecretWrong => {
+            Self::SecretNeeded | Self::SecretWrong | Self::TokenNeeded => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             // What was not read would be taken for the next request.

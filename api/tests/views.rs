@@ -27,7 +27,7 @@ use portcall_shared::{
         place::{LatLng, Place},
         state::{Lifecycle, State, Step},
         submission::{
-            Attempt, AttemptOutcome, Delay, Participant, Pinned, StepTime, Submission,
+            Attempt, AttemptOutcome, Delay, Marks, Participant, Pinned, StepTime, Submission,
             SubmittedImage,
         },
         text::{defused, defused_line, is_hidden},
@@ -128,6 +128,7 @@ fn queued() -> Submission {
         delay: None,
         attempts: Vec::new(),
         verdict: None,
+        marks: Marks::default(),
     }
 }
 

@@ -4,7 +4,7 @@
 # instrumented and the libraries as the other suites have them, and runs each for a while.
 
 # Seconds for each target; PORTCALL_TEST_FUZZ_S says otherwise.
-FUZZ_S=5 FULL_FUZZ_S=60
+FUZZ_S=10 FULL_FUZZ_S=60
 
 suite_fuzz() {
   local seconds=$FUZZ_S seed=${PORTCALL_TEST_FUZZ_SEED:-$((RANDOM * 32768 + RANDOM + 1))}

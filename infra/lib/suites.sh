@@ -16,8 +16,9 @@ SUITES=(
   "web|quick|the page: types and lints, its tests, its build"
   "unit|quick|shared, api, worker, portcall: what needs no server"
   "architecture|quick|who may import what, module headers, documented settings"
-  "fuzz|quick|the fuzz targets, each for 5 seconds"
+  "fuzz|quick|the fuzz targets, each for 10 seconds"
   "store|server|the store on a real MongoDB"
+  "edge|server|what the public side bears: abuse by row, TLS, ACME, streams, organisers; apis alone, without an engine"
   "system|server|the whole system on a real engine, registry and MongoDB"
   "corpus|server|hostile submissions on the whole system: each its reason, nobody harmed (-- A01 X03: these rows)"
   "lab|server|many machines in namespaces of their own: a swarm, its graders, a replica set"
@@ -32,11 +33,13 @@ FEATURES=(--workspace --features portcall-worker/faults)
 ARCHITECTURE_TESTS='package(portcall-tests) & binary(architecture)'
 STORE_TESTS='binary(/^store/)'
 CORPUS_TESTS='package(portcall-tests) & binary(/^corpus/)'
+# Apis alone, on a database: no engine, no worker.
+EDGE_TESTS='package(portcall-tests) & binary(/^edge/)'
 # What an event's visitors notice of it belongs to the same story, and takes what the system takes.
 FRONT_STORY='binary(front) & test(/^full_/)'
 LAB_TESTS="binary(/^lab/) | ($FRONT_STORY)"
-SYSTEM_TESTS="(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/) - ($CORPUS_TESTS) - ($LAB_TESTS)"
-UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS) - ($CORPUS_TESTS) - ($LAB_TESTS)"
+SYSTEM_TESTS="(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/) - ($CORPUS_TESTS) - ($EDGE_TESTS) - ($LAB_TESTS)"
+UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS) - ($CORPUS_TESTS) - ($EDGE_TESTS) - ($LAB_TESTS)"
 
 GIVEN_ENGINE=${PORTCALL_TEST_DOCKER_HOST:-}
 
@@ -81,6 +84,16 @@ suite_architecture() { rust_tests "$ARCHITECTURE_TESTS"; }
 suite_store() {
   once need_basics && once build_tests && once need_mongod && once use_test_network && once use_test_mongod || return
   rust_tests "$STORE_TESTS"
+}
+
+# suite_edge: what it needs beside a database is a balancer, an ACME server and a client that tries
+# every operation of /openapi.json.
+suite_edge() {
+  once need_basics && once build_tests && once need_mongod && once need_balancer && once need_pebble &&
+    once need_schemathesis && once use_test_network && once use_test_mongod || return
+  export PORTCALL_TEST_BIN=$BIN PORTCALL_TEST_STATIC_BIN=$STATIC_BIN
+  export PORTCALL_TEST_SCHEMATHESIS=$SCHEMATHESIS
+  rust_tests "$EDGE_TESTS"
 }
 
 suite_system() {

@@ -6,6 +6,7 @@ pub mod health;
 pub mod ops;
 pub mod registry;
 pub mod retry;
+pub mod seal;
 pub mod settings;
 pub mod shutdown;
 pub mod store;

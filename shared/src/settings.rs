@@ -35,6 +35,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("PORTCALL_WEB_DIR", "web/dist"),
     ("PORTCALL_COMPETITION_EVENT", "birthday-3"),
     ("PORTCALL_ADMISSION_BUDGET_MS", "2000"),
+    ("PORTCALL_SEAL_KEY_FILE", ""),
     ("PORTCALL_API_DRAIN_MS", "5000"),
     ("PORTCALL_API_GRACE_MS", "25000"),
     ("PORTCALL_DOCKER_HOST", "unix:///var/run/docker.sock"),

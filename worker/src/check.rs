@@ -11,7 +11,7 @@ use portcall_shared::{
         image::{ImageRef, RegistryHost},
         place::Place,
         state::{Event as Change, Lifecycle, Step},
-        submission::{Participant, Submission, SubmittedImage},
+        submission::{Marks, Participant, Submission, SubmittedImage},
         text::Answer,
         verdict::{Fault, PlatformCode, PlatformFault},
     },
@@ -189,5 +189,6 @@ fn submission(request: &CheckRequest, worker: WorkerId) -> Submission {
         delay: None,
         attempts: Vec::new(),
         verdict: None,
+        marks: Marks::default(),
     }
 }

@@ -1,11 +1,11 @@
 //! `DELETE /api/v1/submissions/{id}`: a participant takes a submission back.
 
 use axum::extract::State;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use portcall_shared::{domain::ids::SubmissionId, store::queue::Write};
 
 use super::status;
-use crate::{extract::Id, problem::ApiError, state::AppState};
+use crate::{auth::bearer, extract::Id, problem::ApiError, state::AppState};
 
 /// Cancels a submission that has no verdict yet, for whoever has its secret.
 ///
@@ -26,32 +26,5 @@ pub async fn cancel(
         Write::Applied => Ok(StatusCode::NO_CONTENT),
         Write::Stale => Err(ApiError::AlreadyFinal),
         Write::Missing => Err(ApiError::NotFound("submission")),
-    }
-}
-
-/// The token of `Authorization: Bearer …`.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && (1..=256).contains(&token.len())).then_some(token)
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn bearer_tokens() {
-        let read = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
-            bearer(&headers).map(str::to_owned)
-        };
-        assert_eq!(read("Bearer abc").as_deref(), Some("abc"));
-        assert_eq!(read("bearer  abc").as_deref(), Some("abc"));
-        assert_eq!((read("Basic abc"), read("Bearer "), read("abc")), (None, None, None));
     }
 }

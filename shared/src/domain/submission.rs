@@ -150,6 +150,20 @@ pub struct Delay {
     pub next_try: OffsetDateTime,
 }
 
+/// What was decided about a submission beside its verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// An organiser took its pin off the map.
+    pub hidden: bool,
+    /// The participant took it back and had what is personal in it erased.
+    pub erased_at: Option<OffsetDateTime>,
+    /// It is the trial of a re-grade: nobody's submission, graded like one, of the one named here.
+    pub trial_of: Option<SubmissionId>,
+    /// The `traceparent` of the request that brought it (W3C Trace Context), for the spans of its
+    /// grading.
+    pub trace: Option<String>,
+}
+
 /// A submission, whole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Submission {
@@ -183,6 +197,8 @@ pub struct Submission {
     pub attempts: Vec<Attempt>,
     /// How it ended.
     pub verdict: Option<Verdict>,
+    /// What was decided about it beside that.
+    pub marks: Marks,
 }
 
 #[cfg(test)]

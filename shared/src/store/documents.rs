@@ -19,7 +19,8 @@ use crate::domain::{
     place::{LatLng, Place},
     state::{State, Step},
     submission::{
-        Attempt, AttemptOutcome, Delay, Participant, Pinned, StepTime, Submission, SubmittedImage,
+        Attempt, AttemptOutcome, Delay, Marks, Participant, Pinned, StepTime, Submission,
+        SubmittedImage,
     },
     verdict::{Outcome, Reason, Verdict},
 };
@@ -69,6 +70,17 @@ pub(super) struct SubmissionDoc {
     pub(super) secret: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) idempotency: Option<IdempotencyDoc>,
+    /// There if an organiser took its pin off the map: when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hidden_at: Option<DateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) erased_at: Option<DateTime>,
+    /// There in the trials of re-grades.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trial_of: Option<Uuid>,
+    /// The `traceparent` of the request that brought it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -166,6 +178,10 @@ impl From<WorkerId> for uuid::Uuid {
     }
 }
 
+pub(super) fn submission_id(id: Uuid) -> SubmissionId {
+    SubmissionId::from(uuid::Uuid::from_bytes(id.bytes()))
+}
+
 pub(super) fn worker_id(id: Uuid) -> WorkerId {
     WorkerId::from(uuid::Uuid::from_bytes(id.bytes()))
 }
@@ -222,6 +238,10 @@ impl SubmissionDoc {
             verdict: submission.verdict.as_ref().map(verdict_doc),
             secret,
             idempotency: None,
+            hidden_at: submission.marks.hidden.then(|| stored(submission.updated_at)),
+            erased_at: submission.marks.erased_at.map(stored),
+            trial_of: submission.marks.trial_of.map(uuid),
+            trace: submission.marks.trace.clone(),
         }
     }
 
@@ -230,7 +250,7 @@ impl SubmissionDoc {
         let (id, schema) = (self.id, self.schema);
         let bad = |what: &'static str| corrupt(id, schema, what);
         Ok(Submission {
-            id: SubmissionId::from(uuid::Uuid::from_bytes(self.id.bytes())),
+            id: submission_id(self.id),
             event: self.event.parse().map_err(|_| bad("event"))?,
             event_version: self.event_version,
             participant: Participant {
@@ -266,6 +286,12 @@ impl SubmissionDoc {
             delay: self.delay.map(|d| Delay { reason: d.reason, next_try: restored(d.next_try) }),
             attempts: self.attempts.into_iter().map(attempt_from).collect(),
             verdict: self.verdict.map(verdict_from),
+            marks: Marks {
+                hidden: self.hidden_at.is_some(),
+                erased_at: self.erased_at.map(restored),
+                trial_of: self.trial_of.map(submission_id),
+                trace: self.trace,
+            },
         })
     }
 }

@@ -24,7 +24,7 @@ use crate::retry;
 pub const TAKE_OVER: Duration = Duration::from_secs(60);
 
 /// The version that this build needs: the number of the last migration.
-pub const VERSION: i32 = 3;
+pub const VERSION: i32 = 4;
 
 /// What whoever prepares may do in every collection.
 const RIGHTS: [&str; 3] = ["createIndex", "insert", "update"];
@@ -177,7 +177,8 @@ async fn apply(database: Database, number: i32) -> Result<(), DriverError> {
     match number {
         1 => indexes_of_submissions(database).await,
         2 => indexes_of_events(database).await,
-        _ => indexes_of_quarantine(database).await,
+        3 => indexes_of_quarantine(database).await,
+        _ => indexes_of_edge(database).await,
     }
 }
 
@@ -233,6 +234,34 @@ async fn indexes_of_submissions(database: Database) -> Result<(), DriverError> {
 async fn indexes_of_quarantine(database: Database) -> Result<(), DriverError> {
     let indexes = [index("used", doc! { "kind": 1, "used_at": 1 })];
     database.collection::<Document>("quarantine").create_indexes(indexes).await.map(drop)
+}
+
+/// For what organisers ask, what is delivered to them, and what a participant sent before.
+async fn indexes_of_edge(database: Database) -> Result<(), DriverError> {
+    let all = [
+        ("audit", index("event", doc! { "event": 1, "_id": -1 })),
+        ("regrades", index("event", doc! { "event": 1, "_id": -1 })),
+        ("webhooks", index("event", doc! { "event": 1, "_id": 1 })),
+        ("deliveries", index("webhook", doc! { "webhook": 1, "_id": -1 })),
+        (
+            "deliveries",
+            partial(
+                "due",
+                doc! { "due_at": 1 },
+                doc! { "due_at": { "$exists": true } },
+                Unique::No,
+            ),
+        ),
+        (
+            "submissions",
+            index("participant", doc! { "event": 1, "participant.key": 1, "created_at": -1 }),
+        ),
+        ("submissions", index("changed", doc! { "event": 1, "updated_at": 1 })),
+    ];
+    for (collection, index) in all {
+        database.collection::<Document>(collection).create_index(index).await?;
+    }
+    Ok(())
 }
 
 async fn indexes_of_events(database: Database) -> Result<(), DriverError> {

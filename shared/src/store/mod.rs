@@ -30,6 +30,7 @@
 //!   idempotent and is tried again by the policies of [`crate::retry`].
 
 pub mod access;
+pub mod audit;
 pub mod backup;
 pub mod contract;
 mod documents;
@@ -50,6 +51,7 @@ pub mod queue;
 pub mod replica_set;
 pub mod stats;
 pub mod submissions;
+pub mod tokens;
 mod withheld;
 pub mod workers;
 
@@ -261,6 +263,13 @@ pub struct Store {
     meta: Collection<Document>,
     keys: Collection<Document>,
     processes: Collection<Document>,
+    tokens: Collection<Document>,
+    audit: Collection<Document>,
+    regrades: Collection<Document>,
+    doors: Collection<Document>,
+    webhooks: Collection<Document>,
+    deliveries: Collection<Document>,
+    certificates: Collection<Document>,
     schema: i32,
     calls: TaskTracker,
 }
@@ -299,6 +308,13 @@ impl Store {
             meta: database.collection("meta"),
             keys: database.collection("keys"),
             processes: database.collection("processes"),
+            tokens: database.collection("tokens"),
+            audit: database.collection("audit"),
+            regrades: database.collection("regrades"),
+            doors: database.collection("doors"),
+            webhooks: database.collection("webhooks"),
+            deliveries: database.collection("deliveries"),
+            certificates: database.collection("certificates"),
             schema: SCHEMA,
             calls: TaskTracker::new(),
             database,

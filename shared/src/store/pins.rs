@@ -9,7 +9,7 @@ use crate::{
         ids::{EventSlug, SubmissionId},
         place::LatLng,
         state::State,
-        submission::Submission,
+        submission::{Marks, Submission},
     },
     retry,
 };
@@ -38,10 +38,13 @@ pub struct Pin {
 }
 
 impl Pin {
-    /// The pin of a submission, if it is one: it passed and its place is known.
+    /// The pin of a submission, if it is one: it passed, its place is known, and nobody took it off
+    /// the map.
     #[must_use]
     pub fn of(submission: &Submission) -> Option<Self> {
-        if submission.life.state != State::Passed {
+        let Marks { hidden, erased_at, trial_of, trace: _ } = &submission.marks;
+        let taken_off = *hidden || erased_at.is_some() || trial_of.is_some();
+        if submission.life.state != State::Passed || taken_off {
             return None;
         }
         Some(Self {

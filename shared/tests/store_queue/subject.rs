@@ -7,7 +7,7 @@ use portcall_shared::{
         ids::{EventSlug, SubmissionId},
         place::{LatLng, Place},
         state::Lifecycle,
-        submission::{Participant, Submission, SubmittedImage},
+        submission::{Marks, Participant, Submission, SubmittedImage},
     },
     store::{
         Store,
@@ -52,6 +52,7 @@ pub(crate) fn submission(name: &str, at: OffsetDateTime) -> Submission {
         delay: None,
         attempts: Vec::new(),
         verdict: None,
+        marks: Marks::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use portcall_shared::domain::{
     ids::SubmissionId,
     place::Place,
     state::Lifecycle,
-    submission::{Participant, SubmittedImage},
+    submission::{Marks, Participant, SubmittedImage},
 };
 use rstest::rstest;
 use time::OffsetDateTime;
@@ -42,6 +42,7 @@ fn submission() -> Submission {
         delay: None,
         attempts: Vec::new(),
         verdict: None,
+        marks: Marks::default(),
     }
 }
 

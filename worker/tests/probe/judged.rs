@@ -14,7 +14,7 @@ use portcall_shared::domain::{
     ids::SubmissionId,
     place::Place,
     state::Lifecycle,
-    submission::{Participant, Submission, SubmittedImage},
+    submission::{Marks, Participant, Submission, SubmittedImage},
     verdict::Fault,
 };
 use portcall_worker::{
@@ -76,6 +76,7 @@ pub(crate) fn submission() -> Submission {
         delay: None,
         attempts: Vec::new(),
         verdict: None,
+        marks: Marks::default(),
     }
 }
 
