@@ -6,10 +6,12 @@ use portcall_shared::{
     domain::ids::{EventSlug, SubmissionId},
     store::{audit::Act, tokens::Token},
 };
+use uuid::Uuid;
 
 use crate::{
-    problem::{ApiError, REQUEST_ID},
-    state::AppState,
+    peer::Client,
+    problem::{ApiError, REQUEST_ID, chain},
+    state::{AppState, Shared},
 };
 
 /// Whoever holds a good token.
@@ -20,9 +22,49 @@ impl FromRequestParts<AppState> for Organiser {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
-        let text = bearer(&parts.headers).ok_or(ApiError::TokenNeeded)?;
-        app.store.token(text).await?.map(Self).ok_or(ApiError::TokenNeeded)
+        let client = parts.extensions.get::<Client>().copied().unwrap_or_default();
+        let recognised = recognise(parts, app, client).await;
+        if let Err(error) = &recognised
+            && error.status().is_client_error()
+        {
+            note_failure(client, &error.code());
+        }
+        recognised
     }
+}
+
+async fn recognise(parts: &Parts, app: &AppState, client: Client) -> Result<Organiser, ApiError> {
+    // Addresses are logged along the way, remembered and passed on; a token that came in one may be
+    // good, and must not be taken for something that works.
+    if parts.uri.query().is_some_and(has_token) {
+        return Err(ApiError::TokenInQuery);
+    }
+    if !parts.headers.contains_key(header::AUTHORIZATION) {
+        return Err(ApiError::TokenNeeded);
+    }
+    app.rates.failures.check(client)?;
+    let found = match bearer(&parts.headers) {
+        Some(text) => app.store.token(text).await?,
+        None => None,
+    };
+    found.map(Organiser).ok_or_else(|| {
+        app.rates.failures.record(client);
+        ApiError::TokenNeeded
+    })
+}
+
+/// One line for each attempt that came to nothing, with nothing of what was sent.
+fn note_failure(client: Client, code: &str) {
+    let request = REQUEST_ID.try_with(Uuid::to_string).unwrap_or_default();
+    let address = client.0;
+    tracing::warn!(request.id = request, client.address = %address, code, "no token was accepted");
+}
+
+/// Whether a query has a parameter that is meant for a token.
+fn has_token(query: &str) -> bool {
+    let names = ["token", "access_token"];
+    url::form_urlencoded::parse(query.as_bytes())
+        .any(|(name, _)| names.iter().any(|token| name.eq_ignore_ascii_case(token)))
 }
 
 impl Organiser {
@@ -32,6 +74,22 @@ impl Organiser {
     /// When it does not.
     pub fn of(&self, event: &EventSlug) -> Result<(), ApiError> {
         if self.0.role.covers(event) { Ok(()) } else { Err(ApiError::NotYours) }
+    }
+
+    /// That an act is within what the token extends to. One that is not is noted in the audit log of
+    /// its event.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn may(&self, app: &Shared, act: &Act<'_>) -> Result<(), ApiError> {
+        let Err(refusal) = self.of(act.event) else { return Ok(()) };
+        // Lines are written of events that there are.
+        if app.is_event(act.event).await.is_ok()
+            && let Err(error) = app.store.refused_act(act).await
+        {
+            tracing::error!(error = chain(&error), "cannot note an act that was refused");
+        }
+        Err(refusal)
     }
 
     /// An act of theirs, for the audit log.
@@ -49,10 +107,11 @@ impl Organiser {
     }
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750 §2.1).
+/// The token of `Authorization: Bearer …` (RFC 6750 §2.1), if that stands there once.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let value = all.next().filter(|_| all.next().is_none())?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && (1..=256).contains(&token.len())).then_some(token)
@@ -74,5 +133,20 @@ mod tests {
         assert_eq!(read("Bearer abc").as_deref(), Some("abc"));
         assert_eq!(read("bearer  abc").as_deref(), Some("abc"));
         assert_eq!((read("Basic abc"), read("Bearer "), read("abc")), (None, None, None));
+        let mut twice = HeaderMap::new();
+        twice.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer abc"));
+        assert_eq!(bearer(&twice), Some("abc"));
+        twice.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer abc"));
+        assert_eq!(bearer(&twice), None);
+    }
+
+    #[test]
+    fn tokens_in_queries_are_seen() {
+        for query in ["token=a", "q=x&access_token=", "%74oken=a", "Token=a", "a&token"] {
+            assert!(has_token(query), "{query}");
+        }
+        for query in ["", "q=token", "tokens=1", "x=access_token"] {
+            assert!(!has_token(query), "{query}");
+        }
     }
 }

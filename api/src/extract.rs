@@ -8,15 +8,15 @@ use std::{str::FromStr, time::Duration};
 
 use axum::{
     RequestPartsExt,
-    body::Body,
     extract::{FromRequest, FromRequestParts, RawPathParams, Request},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError};
 use portcall_shared::store::submissions::sha256_hex;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use validator::{Validate, ValidationErrors, ValidationErrorsKind};
 
 use crate::{
@@ -26,8 +26,23 @@ use crate::{
 
 /// Largest body that is read, in bytes.
 pub const BODY_LIMIT: usize = 16 * 1024;
+/// How many bytes of a request's body are read. The layer that holds bodies to it puts it into the
+/// extensions of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyLimit(pub usize);
+
+impl Default for BodyLimit {
+    fn default() -> Self {
+        Self(BODY_LIMIT)
+    }
+}
+
 /// Until the whole body must have come.
 const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long a body may take to begin to come as fast as it must.
+const BODY_START: Duration = Duration::from_secs(5);
+/// The slowest that it may come, in bytes each second.
+const BODY_RATE: f64 = 1024.0;
 
 /// A JSON body, checked.
 #[derive(Debug)]
@@ -45,7 +60,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Validate> FromRequest<S> for ValidJso
         if media_type(request.headers())? != MediaType::Json {
             return Err(ApiError::MediaType);
         }
-        let bytes = read(request.into_body()).await?;
+        let bytes = read(request).await?;
         let value = from_json(&bytes)?;
         Ok(Self { value, digest: sha256_hex(&bytes) })
     }
@@ -61,7 +76,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Validate> FromRequest<S> for ValidFor
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let media_type = media_type(request.headers())?;
-        let bytes = read(request.into_body()).await?;
+        let bytes = read(request).await?;
         match media_type {
             MediaType::Json => from_json(&bytes).map(Self),
             MediaType::Form => {
@@ -116,6 +131,10 @@ impl Named for portcall_shared::domain::ids::SubmissionId {
     const WHAT: &'static str = "submission";
 }
 
+impl Named for portcall_shared::domain::ids::WebhookId {
+    const WHAT: &'static str = "webhook";
+}
+
 impl Named for portcall_shared::domain::ids::EventSlug {
     const WHAT: &'static str = "event";
 }
@@ -139,11 +158,13 @@ enum MediaType {
 
 /// Which of the types that are read here the body is of; in UTF-8 and not compressed.
 fn media_type(headers: &HeaderMap) -> Result<MediaType, ApiError> {
-    let text = |name| headers.get(name).and_then(|v| v.to_str().ok());
-    if text(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+    // Said twice, somebody before or behind here may have believed the other one.
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(only), None) = (types.next(), types.next()) else { return Err(ApiError::MediaType) };
+    if headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
         return Err(ApiError::MediaType);
     }
-    let full = text(header::CONTENT_TYPE).ok_or(ApiError::MediaType)?.to_ascii_lowercase();
+    let full = only.to_str().map_err(|_| ApiError::MediaType)?.to_ascii_lowercase();
     let mut parts = full.split(';').map(str::trim);
     let media_type = match parts.next() {
         Some("application/json") => MediaType::Json,
@@ -157,21 +178,32 @@ fn media_type(headers: &HeaderMap) -> Result<MediaType, ApiError> {
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, ApiError> {
-    match tokio::time::timeout(BODY_TIME, body.collect()).await {
-        Err(_) => Err(ApiError::BodyTooSlow),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) => {
-            let mut source: Option<&dyn std::error::Error> = Some(&error);
-            while let Some(error) = source {
-                if error.is::<LengthLimitError>() {
-                    return Err(ApiError::BodyTooLarge { limit: BODY_LIMIT });
-                }
-                source = error.source();
-            }
-            Err(ApiError::BodyBroken)
+/// Reads a body, as long as it comes at [`BODY_RATE`] after a start of [`BODY_START`].
+async fn read(request: Request) -> Result<Bytes, ApiError> {
+    let BodyLimit(limit) = request.extensions().get().copied().unwrap_or_default();
+    let (mut body, begun) = (request.into_body(), Instant::now());
+    let mut bytes = BytesMut::new();
+    loop {
+        let earned = Duration::from_secs_f64(bytes.len() as f64 / BODY_RATE);
+        let until = begun + BODY_TIME.min(BODY_START + earned);
+        let frame = tokio::time::timeout_at(until, body.frame()).await;
+        match frame.map_err(|_| ApiError::BodyTooSlow)? {
+            None => return Ok(bytes.freeze()),
+            Some(Ok(frame)) => bytes.extend(frame.into_data().ok()),
+            Some(Err(error)) => return Err(broken(&error, limit)),
         }
     }
+}
+
+fn broken(error: &axum::Error, limit: usize) -> ApiError {
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = source {
+        if error.is::<LengthLimitError>() {
+            return ApiError::BodyTooLarge { limit };
+        }
+        source = error.source();
+    }
+    ApiError::BodyBroken
 }
 
 fn from_json<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, ApiError> {
@@ -258,6 +290,7 @@ fn collect(errors: &ValidationErrors, at: &str, found: &mut Vec<FieldError>) {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
     use rstest::rstest;
     use serde::Deserialize;
 
@@ -348,6 +381,31 @@ mod tests {
             ("/", "required"),
         ] {
             assert_eq!(query(uri).await.unwrap_err().code(), code, "{uri}");
+        }
+    }
+
+    #[rstest]
+    #[case(1, 1000, false)]
+    #[case(900, 1000, true)]
+    #[case(700, 1000, false)]
+    #[case(4000, 4450, true)]
+    #[case(4000, 4460, false)]
+    #[case(8000, 4990, true)]
+    #[case(8000, 5010, false)]
+    #[tokio::test(start_paused = true)]
+    async fn a_body_comes_at_a_rate(#[case] size: usize, #[case] every: u64, #[case] good: bool) {
+        // Eight thousand bytes: nine parts of 900 come within ten seconds, of 700 they do not.
+        let parts = futures::stream::unfold(0, move |sent: usize| async move {
+            let size = size.min(8000 - sent);
+            (size > 0).then_some(())?;
+            tokio::time::sleep(Duration::from_millis(every)).await;
+            let part = Bytes::from(vec![b' '; size]);
+            Some((Ok::<_, std::convert::Infallible>(part), sent + size))
+        });
+        let read = read(Request::new(Body::from_stream(parts))).await;
+        assert_eq!(read.is_ok(), good, "{read:?}");
+        if let Err(error) = read {
+            assert_eq!(error.code(), "body_too_slow");
         }
     }
 }

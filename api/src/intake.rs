@@ -15,10 +15,12 @@ use portcall_shared::{
         events::EventVersion,
         submissions::{Idempotency, NewSubmission, Taken},
     },
+    telemetry::traces,
 };
 use rand::RngCore as _;
 use time::OffsetDateTime;
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::{
     admission,
@@ -41,6 +43,31 @@ pub struct Incoming<'a> {
     pub body: &'a NewSubmissionBody,
     /// The key under which it may have come before.
     pub idempotency: Option<Idempotency>,
+    /// What to do if the same was sent before.
+    pub same: Same,
+}
+
+/// What to do with a submission of which the same was sent before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Same {
+    /// Show the earlier one.
+    Show,
+    /// Grade it again.
+    Again,
+}
+
+/// Where what is answered comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was taken in just now. With it goes the participant's secret.
+    New {
+        /// The secret.
+        secret: String,
+    },
+    /// It came before under the same key.
+    Replayed,
+    /// It is an earlier one that is the same.
+    Earlier,
 }
 
 /// What became of it.
@@ -50,8 +77,8 @@ pub struct TakenIn {
     pub submission: Submission,
     /// The version of the event that it is graded by.
     pub event: Option<EventVersion>,
-    /// The participant's secret; none if the submission was taken in before.
-    pub secret: Option<String>,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 /// Checks, admits and stores a submission; or finds that it has been.
@@ -63,12 +90,16 @@ pub async fn take_in(app: &Shared, incoming: Incoming<'_>) -> Result<TakenIn, Ap
         Instant::now() + app.settings.admission_budget * (KEPT_FOR_STORING - 1) / KEPT_FOR_STORING;
     let result = story(app, incoming, until).await;
     let outcome = match &result {
-        Ok(taken) if taken.secret.is_none() => "replayed",
+        Ok(TakenIn { origin: Origin::Replayed, .. }) => "replayed",
+        Ok(TakenIn { origin: Origin::Earlier, .. }) => "duplicate",
         Ok(taken) if taken.submission.images.iter().all(|i| i.pinned.is_some()) => "accepted",
         Ok(_) => "accepted_unpinned",
         Err(error) if error.status().is_server_error() => "error",
         Err(ApiError::TooManyPending) => "too_many_pending",
-        Err(ApiError::NotYetOpen(_) | ApiError::Closed(_)) => "not_open",
+        Err(ApiError::TooManyRequests(_)) => "too_many_requests",
+        Err(ApiError::NotYetOpen(_) | ApiError::Closed(_) | ApiError::ClosedByOrganisers(_)) => {
+            "not_open"
+        }
         Err(_) => "refused",
     };
     metrics::counter!("portcall_admissions_total", "outcome" => outcome).increment(1);
@@ -82,9 +113,13 @@ async fn story(app: &Shared, incoming: Incoming<'_>, until: Instant) -> Result<T
         && let Some(taken) =
             app.store.replay(incoming.event, &participant.key(), idempotency).await?
     {
-        return settled(app, taken, None, None).await;
+        return told_again(app, taken).await;
     }
-    let event = app.event(incoming.event).await?;
+    let (event, closing) =
+        tokio::try_join!(app.event(incoming.event), app.closing(incoming.event))?;
+    if let Some(closing) = closing {
+        return Err(ApiError::ClosedByOrganisers(closing.at));
+    }
     let now = OffsetDateTime::now_utc();
     match event.event.door(now) {
         Door::Open => {}
@@ -92,26 +127,25 @@ async fn story(app: &Shared, incoming: Incoming<'_>, until: Instant) -> Result<T
         Door::Closed(closed) => return Err(ApiError::Closed(closed)),
     }
     let mut wish = incoming.body.wish(&event.event).map_err(ApiError::Invalid)?;
+    let participant = wish.participant.key();
+    // Looked at before registries are asked; only what is taken in counts.
+    app.rates.may_submit(incoming.event, &participant)?;
     let images = std::mem::take(&mut wish.images);
     let admitted = admission::pin(&app.registry, &event.event, images, until).await;
     let images = admitted.map_err(ApiError::Invalid)?;
-    let secret = fresh_secret();
     let submission = submission(wish, &event, images);
+    if incoming.same == Same::Show
+        && let Some(earlier) = app.store.same_before(&submission).await?
+    {
+        return shown(app, earlier, &participant, incoming.idempotency).await;
+    }
+    let secret = fresh_secret();
     let idempotency = incoming.idempotency;
     let new =
         NewSubmission { submission, secret: secret.clone(), idempotency, schema: event.schema };
-    let taken = app.store.take(new).await?;
-    settled(app, taken, Some(event), Some(secret)).await
-}
-
-async fn settled(
-    app: &Shared,
-    taken: Taken,
-    event: Option<EventVersion>,
-    secret: Option<String>,
-) -> Result<TakenIn, ApiError> {
-    match taken {
+    match app.store.take(new).await? {
         Taken::Stored(submission) => {
+            app.rates.submitted(&submission.event, &participant);
             tracing::info!(
                 submission.id = %submission.id,
                 event.slug = %submission.event,
@@ -119,12 +153,37 @@ async fn settled(
                 images = submission.images.len(),
                 "taken in"
             );
-            Ok(TakenIn { submission: *submission, event, secret })
+            let (origin, event) = (Origin::New { secret }, Some(event));
+            Ok(TakenIn { submission: *submission, event, origin })
         }
-        Taken::Replayed(submission) => {
+        other => told_again(app, other).await,
+    }
+}
+
+/// What was found of the same. If it is what came under the very same key a moment ago, this is its
+/// replay.
+async fn shown(
+    app: &Shared,
+    earlier: Submission,
+    participant: &str,
+    idempotency: Option<Idempotency>,
+) -> Result<TakenIn, ApiError> {
+    if let Some(idempotency) = idempotency
+        && let Some(taken) = app.store.replay(&earlier.event, participant, &idempotency).await?
+    {
+        return told_again(app, taken).await;
+    }
+    let event = app.event_version(&earlier.event, earlier.event_version).await?;
+    Ok(TakenIn { submission: earlier, event, origin: Origin::Earlier })
+}
+
+/// What is answered where nothing new was stored.
+async fn told_again(app: &Shared, taken: Taken) -> Result<TakenIn, ApiError> {
+    match taken {
+        Taken::Stored(submission) | Taken::Replayed(submission) => {
             let version = submission.event_version;
             let event = app.event_version(&submission.event, version).await?;
-            Ok(TakenIn { submission: *submission, event, secret: None })
+            Ok(TakenIn { submission: *submission, event, origin: Origin::Replayed })
         }
         Taken::KeyReused => Err(ApiError::KeyReused),
         Taken::TooManyPending => Err(ApiError::TooManyPending),
@@ -149,7 +208,7 @@ fn submission(wish: Wish, event: &EventVersion, images: Vec<SubmittedImage>) -> 
         delay: None,
         attempts: Vec::new(),
         verdict: None,
-        marks: Marks::default(),
+        marks: Marks { trace: traces::traceparent(&Span::current()), ..Marks::default() },
     }
 }
 

@@ -13,11 +13,14 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::Limited;
+use portcall_shared::telemetry::{TRACE_ONLY, traces};
+use tracing::{Instrument as _, Span, field};
 use uuid::Uuid;
 
 use crate::{
-    extract::BODY_LIMIT,
+    extract::BodyLimit,
     problem::{ApiError, Logged, REQUEST_ID},
+    routes::admin::rules,
     state::AppState,
 };
 
@@ -79,8 +82,13 @@ pub async fn observe(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.unwrap_or_else(|| "unmatched".to_owned());
     let method = request.method().clone();
-    let mut response = REQUEST_ID.scope(id, next.run(request)).await;
+    let span = span(&request, id, &route);
+    let mut response = REQUEST_ID.scope(id, next.run(request).instrument(span.clone())).await;
     let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     let took = started.elapsed();
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(REQUEST_ID_HEADER, value);
@@ -89,12 +97,37 @@ pub async fn observe(request: Request, next: Next) -> Response {
     metrics::counter!("portcall_http_requests_total", &labels).increment(1);
     metrics::histogram!("portcall_http_request_duration_seconds", "route" => route.clone())
         .record(took);
-    log(&Line { id, method: &method, route: &route, status, ms: took.as_millis() }, &response);
+    let trace = traces::trace_id(&span);
+    let ms = took.as_millis();
+    log(&Line { id, trace, method: &method, route: &route, status, ms }, &response);
     response
+}
+
+/// What traces show of a request that changes something (the names are those of OpenTelemetry's
+/// semantic conventions); reading leaves none.
+fn span(request: &Request, id: Uuid, route: &str) -> Span {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Span::none();
+    }
+    let span = tracing::info_span!(
+        target: TRACE_ONLY,
+        "request",
+        otel.name = format!("{} {route}", request.method()),
+        otel.kind = "server",
+        otel.status_code = field::Empty,
+        http.request.method = %request.method(),
+        http.route = route,
+        http.response.status_code = field::Empty,
+        request.id = %id,
+    );
+    let given = request.headers().get(traces::TRACEPARENT).and_then(|value| value.to_str().ok());
+    traces::continue_from(&span, given);
+    span
 }
 
 struct Line<'a> {
     id: Uuid,
+    trace: String,
     method: &'a Method,
     route: &'a str,
     status: StatusCode,
@@ -106,13 +139,14 @@ fn log(line: &Line<'_>, response: &Response) {
     let logged = response.extensions().get::<Logged>();
     let code = logged.map(|l| l.code.as_ref());
     let cause = logged.and_then(|l| l.cause.as_deref());
-    let Line { id, method, route, status, ms } = line;
+    let Line { id, trace, method, route, status, ms } = line;
+    let trace = (!trace.is_empty()).then_some(trace);
     let (status, ms) = (status.as_u16(), u64::try_from(*ms).unwrap_or(u64::MAX));
     // Method and route are ours or plain ASCII tokens; nothing a stranger wrote stands in the line.
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
-                request.id = %id, http.method = %method, http.route = *route,
+                request.id = %id, trace.id = trace, http.method = %method, http.route = *route,
                 http.status = status, duration_ms = ms, problem.code = code, cause, "request"
             )
         };
@@ -140,8 +174,20 @@ pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
 pub async fn limit_body(request: Request, next: Next) -> Response {
     let declared = request.headers().get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > BODY_LIMIT as u64) {
-        return ApiError::BodyTooLarge { limit: BODY_LIMIT }.into_response();
+    let limit = body_limit(&request);
+    if declared.is_some_and(|length| length > limit.0 as u64) {
+        return ApiError::BodyTooLarge { limit: limit.0 }.into_response();
     }
-    next.run(request.map(|body| Body::new(Limited::new(body, BODY_LIMIT)))).await
+    let mut request = request.map(|body| Body::new(Limited::new(body, limit.0)));
+    request.extensions_mut().insert(limit);
+    next.run(request).await
+}
+
+/// How much of a body is read: an event file is longer than what participants send.
+fn body_limit(request: &Request) -> BodyLimit {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    match (request.method(), route) {
+        (&Method::PUT, Some(rules::ADDRESS)) => BodyLimit(rules::BODY_LIMIT),
+        _ => BodyLimit::default(),
+    }
 }

@@ -1,10 +1,11 @@
 //! The api's process.
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 
 use portcall_api::{
+    certificates::Certificates,
     problem::chain,
-    serve::{self, Reached},
+    serve::{self, Doors, Reached},
     settings::Settings,
     state::AppState,
 };
@@ -16,6 +17,7 @@ use portcall_shared::{
     store::Store,
     telemetry, tls, usage,
 };
+use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
 const HELP: &str = "portcall-api: the public side of Portcall
@@ -35,9 +37,12 @@ async fn main() -> ExitCode {
         Ok(read) => read,
         Err(mistakes) => return usage::told(&mistakes.to_string(), EXIT_USAGE),
     };
-    telemetry::log(&settings.common.log);
+    let common = &settings.common;
+    let traces = telemetry::start("portcall-api", &common.log, &common.traces);
     tracing::info!(settings = ?shown, "starting");
-    run(settings).await.unwrap_or_else(|(error, code)| {
+    let ended = run(settings).await;
+    traces.close().await;
+    ended.unwrap_or_else(|(error, code)| {
         tracing::error!(error = chain(&*error), "stopped");
         ExitCode::from(code)
     })
@@ -45,13 +50,16 @@ async fn main() -> ExitCode {
 
 type Failure = (Box<dyn std::error::Error + Send + Sync>, u8);
 
+fn take(addr: SocketAddr) -> Result<TcpSocket, Failure> {
+    serve::take(addr).map_err(|e| (format!("{addr}: {e}").into(), EXIT_UNAVAILABLE))
+}
+
 async fn run(settings: Settings) -> Result<ExitCode, Failure> {
     let stop = Stop::on_signals().map_err(|e| (e.into(), EXIT_SOFTWARE))?;
     let ready = Ready::default();
     let metrics = telemetry::metrics();
-    let socket = serve::take(settings.addr);
-    let socket =
-        socket.map_err(|e| (format!("{}: {e}", settings.addr).into(), EXIT_UNAVAILABLE))?;
+    let public = take(settings.addr)?;
+    let plain = settings.plain_addr.map(take).transpose()?;
     // Operators, and balancers with them, are answered to the very end.
     let never = CancellationToken::new();
     let ops = ops::serve(settings.ops_addr, metrics, ready.clone(), never).await;
@@ -60,12 +68,15 @@ async fn run(settings: Settings) -> Result<ExitCode, Failure> {
     let common = &settings.common;
     let store = Store::open(&common.mongodb_uri, &common.database, "portcall-api").await;
     let store = store.map_err(|e| (e.into(), EXIT_USAGE))?;
+    let certificates = Certificates::open(&settings, store.clone());
+    let certificates = certificates.map_err(|e| (e.into(), EXIT_USAGE))?;
+    let doors = Doors { public, plain, certificates };
     let reached = serve::migrate(&store, &ready, &stop.told).await;
     if reached.map_err(|e| (e.into(), EXIT_SOFTWARE))? == Reached::Stopped {
         return Ok(ExitCode::SUCCESS);
     }
     let app = AppState::new(settings, store, stop);
-    match serve::serve(socket, app, ready).await.map_err(|e| (e.into(), EXIT_SOFTWARE))? {
+    match serve::serve(doors, app, ready).await.map_err(|e| (e.into(), EXIT_SOFTWARE))? {
         Drained::InTime => tracing::info!("stopped"),
         Drained::CutShort => tracing::warn!("stopped with requests unanswered"),
     }

@@ -9,12 +9,24 @@ use std::{borrow::Cow, error::Error as StdError, time::Duration};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use portcall_shared::{
-    domain::verdict::{Limit, ParticipantFault},
-    store::{StoreError, submissions::MAX_PENDING},
+    domain::{
+        regrade::RegradeState,
+        verdict::{Limit, ParticipantFault},
+    },
+    store::{StoreError, submissions::MAX_PENDING, webhooks::MOST},
 };
 use serde::Serialize;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::{
+    listen::heads::{COUNT, FIELDS, PATH},
+    rates::{Refused, Whose},
+    views::schemas::LimitSchema,
+};
+
+mod words;
 
 tokio::task_local! {
     /// The id of the request that this task answers.
@@ -25,27 +37,30 @@ tokio::task_local! {
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// One field of what was sent, and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Where: a JSON pointer into the body; for a query, `/` and the parameter's name.
     pub pointer: String,
     /// The stable code.
+    #[schema(value_type = String, example = "required")]
     pub code: Cow<'static, str>,
     /// One plain sentence.
     pub detail: String,
     /// What helps to mend it.
     #[serde(flatten)]
+    #[schema(value_type = Option<Help>)]
     pub help: Option<Box<Help>>,
 }
 
 /// What helps to mend a field.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Help {
     /// What to try next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// The limit that was hit.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<LimitSchema>)]
     pub limit: Option<Limit>,
 }
 
@@ -99,6 +114,18 @@ pub enum ApiError {
         /// What is read, in bytes.
         limit: usize,
     },
+    /// The path is longer than is read.
+    #[error("the path is longer than {PATH} bytes")]
+    PathTooLong,
+    /// The head of the request is larger than is read.
+    #[error("the head of the request is too large")]
+    HeadTooLarge,
+    /// What was sent is not HTTP.
+    #[error("it is not HTTP")]
+    NotHttp,
+    /// What was asked for is not told in plain HTTP.
+    #[error("HTTPS is required")]
+    HttpsRequired,
     /// The body did not come in time.
     #[error("the body did not come in time")]
     BodyTooSlow,
@@ -114,6 +141,9 @@ pub enum ApiError {
     /// The participant has as many unfinished submissions as one may have.
     #[error("the participant has too many pending submissions")]
     TooManyPending,
+    /// More than one may ask in a while.
+    #[error("there are too many {}", .0.whose.what())]
+    TooManyRequests(Refused),
     /// An idempotency key came again with another body.
     #[error("the idempotency key came before with another body")]
     KeyReused,
@@ -129,15 +159,39 @@ pub enum ApiError {
     /// An organiser's token is needed, and none that is good came.
     #[error("a token is needed")]
     TokenNeeded,
+    /// A token came in the address, where it does not belong.
+    #[error("a token came in the query")]
+    TokenInQuery,
     /// The token does not extend to that.
     #[error("the token does not extend to that")]
     NotYours,
+    /// The organisers closed the event.
+    #[error("the organisers closed the event")]
+    ClosedByOrganisers(OffsetDateTime),
+    /// Only what nobody could determine is tried again.
+    #[error("the submission is not undetermined")]
+    NotUndetermined,
+    /// There is no key to seal secrets with.
+    #[error("there is no key to seal secrets with")]
+    SealKeyMissing,
+    /// The event has as many webhooks as one may have.
+    #[error("the event has too many webhooks")]
+    TooManyWebhooks,
+    /// The webhook is told nothing any more.
+    #[error("the webhook is told nothing any more")]
+    WebhookDisabled,
+    /// A re-grade is not where that could be done to it.
+    #[error("the re-grade is {}", .0.as_str())]
+    RegradeIs(RegradeState),
     /// It has ended already.
     #[error("the submission has ended already")]
     AlreadyFinal,
     /// As many streams are open as may be.
     #[error("too many live streams are open")]
     TooManyStreams,
+    /// As many streams are open from one address as may be.
+    #[error("too many live streams are open from this address")]
+    TooManyStreamsHere,
     /// The store did not answer.
     #[error("the store did not answer")]
     Unavailable(#[source] StoreError),
@@ -185,15 +239,29 @@ impl ApiError {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Malformed(_) | Self::BodyBroken | Self::KeyInvalid => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::BodyBroken | Self::KeyInvalid | Self::TokenInQuery => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Invalid(_) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::NotYetOpen(_) | Self::Closed(_) | Self::AlreadyFinal => StatusCode::CONFLICT,
-            Self::TooManyPending => StatusCode::TOO_MANY_REQUESTS,
+            Self::PathTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::NotHttp => StatusCode::BAD_REQUEST,
+            Self::HttpsRequired => StatusCode::FORBIDDEN,
+            Self::ClosedByOrganisers(_) | Self::NotUndetermined => StatusCode::CONFLICT,
+            Self::SealKeyMissing | Self::TooManyWebhooks | Self::WebhookDisabled => {
+                StatusCode::CONFLICT
+            }
+            Self::NotYetOpen(_) | Self::Closed(_) | Self::RegradeIs(_) | Self::AlreadyFinal => {
+                StatusCode::CONFLICT
+            }
+            Self::TooManyPending | Self::TooManyRequests(_) | Self::TooManyStreamsHere => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::SecretNeeded | Self::TokenNeeded => StatusCode::UNAUTHORIZED,
             Self::SecretWrong | Self::NotYours => StatusCode::FORBIDDEN,
             Self::TooManyStreams | Self::Unavailable(_) | Self::Held(_) => {
@@ -214,72 +282,32 @@ impl ApiError {
             Self::MediaType => "media_type_unsupported".into(),
             Self::BodyTooLarge { .. } => "body_too_large".into(),
             Self::BodyTooSlow => "body_too_slow".into(),
+            Self::PathTooLong => "path_too_long".into(),
+            Self::HeadTooLarge => "head_too_large".into(),
+            Self::NotHttp => "not_http".into(),
+            Self::HttpsRequired => "https_required".into(),
             Self::BodyBroken => "body_incomplete".into(),
             Self::NotYetOpen(_) => "event_not_open".into(),
-            Self::Closed(_) => "event_closed".into(),
+            Self::Closed(_) | Self::ClosedByOrganisers(_) => "event_closed".into(),
             Self::TooManyPending => "too_many_pending".into(),
+            Self::TooManyRequests(_) => "too_many_requests".into(),
             Self::KeyReused => "idempotency_key_reused".into(),
             Self::KeyInvalid => "idempotency_key_invalid".into(),
             Self::SecretNeeded => "secret_needed".into(),
             Self::SecretWrong => "secret_wrong".into(),
             Self::TokenNeeded => "token_needed".into(),
+            Self::TokenInQuery => "token_in_query".into(),
             Self::NotYours => "not_yours".into(),
+            Self::NotUndetermined => "not_undetermined".into(),
+            Self::SealKeyMissing => "seal_key_missing".into(),
+            Self::TooManyWebhooks => "too_many_webhooks".into(),
+            Self::WebhookDisabled => "webhook_disabled".into(),
+            Self::RegradeIs(_) => "regrade_state".into(),
             Self::AlreadyFinal => "already_final".into(),
             Self::TooManyStreams => "too_many_streams".into(),
+            Self::TooManyStreamsHere => "too_many_streams_here".into(),
             Self::Unavailable(_) | Self::Held(_) => "unavailable".into(),
             Self::Internal(..) => "internal".into(),
-        }
-    }
-
-    /// What happened and what to do, for people.
-    fn detail(&self) -> String {
-        match self {
-            Self::Malformed(errors) | Self::Invalid(errors) => match errors.as_slice() {
-                [one] => one.detail.clone(),
-                all => format!("{} fields have to be mended; `errors` names each.", all.len()),
-            },
-            Self::NotFound(what) => format!("There is no such {what} here."),
-            Self::MethodNotAllowed => {
-                "The `Allow` header lists the methods that this address answers.".into()
-            }
-            Self::MediaType => {
-                "Send the body as `Content-Type: application/json`, in UTF-8, not compressed."
-                    .into()
-            }
-            Self::BodyTooLarge { limit } => format!("At most {limit} bytes of body are read."),
-            Self::BodyTooSlow => "Send the whole body within 10 seconds.".into(),
-            Self::BodyBroken => "The connection broke before the body was complete.".into(),
-            Self::NotYetOpen(opens) => format!("The event opens at {}.", moment(*opens)),
-            Self::Closed(closed) => format!("The event closed at {}.", moment(*closed)),
-            Self::TooManyPending => format!(
-                "{MAX_PENDING} submissions of this participant are not graded yet. Wait for one."
-            ),
-            Self::KeyReused => "This Idempotency-Key came before with another body. Use a new key \
-                                for a new submission."
-                .into(),
-            Self::KeyInvalid => {
-                "An Idempotency-Key has 1 to 64 visible ASCII characters, once.".into()
-            }
-            Self::SecretNeeded => "Send the secret that came with the answer to the submission: \
-                                   `Authorization: Bearer <secret>`."
-                .into(),
-            Self::SecretWrong => "The secret is not the one of this submission.".into(),
-            Self::TokenNeeded => "Send an organiser's token that is good: `Authorization: Bearer \
-                                  <token>`. `portcall token create` makes one."
-                .into(),
-            Self::NotYours => "This token is for another event.".into(),
-            Self::AlreadyFinal => {
-                "The submission has its verdict; nothing is left to cancel.".into()
-            }
-            Self::TooManyStreams => {
-                "Too many live streams are open here. Ask again later, or poll the document.".into()
-            }
-            Self::Unavailable(_) | Self::Held(_) => {
-                "Portcall cannot reach its store right now. Nothing is lost; try again.".into()
-            }
-            Self::Internal(..) => {
-                "Something went wrong on our side. It is in the log under the request id.".into()
-            }
         }
     }
 
@@ -292,6 +320,12 @@ impl ApiError {
                 let error = FieldError::new("/participant", "too_many_pending", self.detail());
                 Cow::Owned(vec![error.limited(limit)])
             }
+            Self::TooManyRequests(Refused { whose, per_minute, .. }) => {
+                let limit = Limit::new(whose.what(), u64::from(*per_minute), "a minute");
+                let pointer = if *whose == Whose::Participant { "/participant" } else { "" };
+                let error = FieldError::new(pointer, whose.code(), self.detail());
+                Cow::Owned(vec![error.limited(limit)])
+            }
             _ => Cow::Borrowed(&[]),
         }
     }
@@ -299,7 +333,11 @@ impl ApiError {
     /// When to try again, in seconds, if that is worth saying.
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::TooManyPending | Self::TooManyStreams => Some(10),
+            Self::TooManyPending | Self::TooManyStreams | Self::TooManyStreamsHere => Some(10),
+            // Whole seconds, rounded up: whoever comes back then is let through.
+            Self::TooManyRequests(Refused { wait, .. }) => {
+                Some(u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1))
+            }
             Self::Unavailable(_) | Self::Held(_) => Some(5),
             _ => None,
         }
@@ -318,10 +356,6 @@ impl ApiError {
 fn only_code(errors: &[FieldError]) -> Option<Cow<'static, str>> {
     let (first, rest) = errors.split_first()?;
     rest.iter().all(|e| e.code == first.code).then(|| first.code.clone())
-}
-
-fn moment(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }
 
 /// An error with its sources, as one line.
@@ -343,14 +377,27 @@ pub(crate) struct Logged {
     pub(crate) cause: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// Why a request is not done (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Document<'a> {
+    /// The code as a URI.
+    #[schema(example = "urn:portcall:problem:not_found")]
     r#type: String,
+    /// The status in words.
     title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// The stable code. Programs decide by it.
+    #[schema(pattern = "^[a-z_]+(:.+)?$", example = "not_found")]
     code: &'a str,
+    /// What happened and what to do, in a sentence for people.
     detail: String,
+    /// Every field that has to be mended.
+    #[schema(value_type = Vec<FieldError>)]
     errors: Cow<'a, [FieldError]>,
+    /// The id of the request, as in `X-Request-Id`; the log has it too.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<Uuid>,
 }
@@ -397,6 +444,10 @@ mod tests {
 
     use super::*;
 
+    fn refused(whose: Whose, wait: Duration) -> Refused {
+        Refused { whose, per_minute: 6, wait }
+    }
+
     fn every() -> Vec<ApiError> {
         let field =
             |pointer: &str, code: &'static str| FieldError::new(pointer, code, "A sentence.");
@@ -412,16 +463,32 @@ mod tests {
             ApiError::MediaType,
             ApiError::BodyTooLarge { limit: 16384 },
             ApiError::BodyTooSlow,
+            ApiError::PathTooLong,
+            ApiError::HeadTooLarge,
+            ApiError::NotHttp,
+            ApiError::HttpsRequired,
             ApiError::BodyBroken,
             ApiError::NotYetOpen(datetime!(2026-03-20 0:00 UTC)),
             ApiError::Closed(datetime!(2026-03-27 0:00 UTC)),
             ApiError::TooManyPending,
+            ApiError::TooManyRequests(refused(Whose::Address, Duration::from_millis(1))),
+            ApiError::TooManyRequests(refused(Whose::Participant, Duration::from_millis(9_001))),
             ApiError::KeyReused,
             ApiError::KeyInvalid,
             ApiError::SecretNeeded,
             ApiError::SecretWrong,
+            ApiError::TokenNeeded,
+            ApiError::TokenInQuery,
+            ApiError::NotYours,
+            ApiError::ClosedByOrganisers(datetime!(2026-03-21 0:00 UTC)),
+            ApiError::NotUndetermined,
+            ApiError::SealKeyMissing,
+            ApiError::TooManyWebhooks,
+            ApiError::WebhookDisabled,
+            ApiError::RegradeIs(RegradeState::Grading),
             ApiError::AlreadyFinal,
             ApiError::TooManyStreams,
+            ApiError::TooManyStreamsHere,
             ApiError::Unavailable(StoreError::Timeout { doing: "read a submission" }),
             ApiError::Held(Duration::from_secs(20)),
             ApiError::Internal("a secret thing".into(), None),
@@ -458,16 +525,32 @@ mod tests {
             (415, "media_type_unsupported"),
             (413, "body_too_large"),
             (408, "body_too_slow"),
+            (414, "path_too_long"),
+            (431, "head_too_large"),
+            (400, "not_http"),
+            (403, "https_required"),
             (400, "body_incomplete"),
             (409, "event_not_open"),
             (409, "event_closed"),
             (429, "too_many_pending"),
+            (429, "too_many_requests"),
+            (429, "too_many_requests"),
             (422, "idempotency_key_reused"),
             (400, "idempotency_key_invalid"),
             (401, "secret_needed"),
             (403, "secret_wrong"),
+            (401, "token_needed"),
+            (400, "token_in_query"),
+            (403, "not_yours"),
+            (409, "event_closed"),
+            (409, "not_undetermined"),
+            (409, "seal_key_missing"),
+            (409, "too_many_webhooks"),
+            (409, "webhook_disabled"),
+            (409, "regrade_state"),
             (409, "already_final"),
             (503, "too_many_streams"),
+            (429, "too_many_streams_here"),
             (503, "unavailable"),
             (503, "unavailable"),
             (500, "internal"),

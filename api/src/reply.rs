@@ -1,10 +1,10 @@
 //! JSON answers.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::problem::ApiError;
+use crate::{etag, problem::ApiError};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const GEO_JSON: HeaderValue = HeaderValue::from_static("application/geo+json; charset=utf-8");
@@ -23,6 +23,11 @@ impl<T: Serialize> Reply<T> {
         Self { status: StatusCode::OK, media_type: JSON, value }
     }
 
+    /// With status 201.
+    pub fn created(value: T) -> Self {
+        Self { status: StatusCode::CREATED, media_type: JSON, value }
+    }
+
     /// With status 202.
     pub fn accepted(value: T) -> Self {
         Self { status: StatusCode::ACCEPTED, media_type: JSON, value }
@@ -31,6 +36,16 @@ impl<T: Serialize> Reply<T> {
     /// GeoJSON (RFC 7946), with status 200.
     pub fn geo(value: T) -> Self {
         Self { status: StatusCode::OK, media_type: GEO_JSON, value }
+    }
+
+    /// With a tag made of what is in it; 304 if the client has it.
+    pub fn tagged(self, headers: &HeaderMap) -> Response {
+        let Ok(body) = serde_json::to_vec(&self.value) else { return self.into_response() };
+        let tag = etag::of(&body);
+        if etag::matches(headers, &tag) {
+            return etag::unchanged(&tag);
+        }
+        etag::tagged(&tag, (self.status, [(header::CONTENT_TYPE, self.media_type)], body))
     }
 }
 

@@ -9,13 +9,11 @@
 //! ```
 
 use std::{
-    future::IntoFuture as _,
     io,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use axum::serve::ListenerExt as _;
 use portcall_shared::{
     gazetteer,
     ops::{Readiness, Ready},
@@ -26,13 +24,26 @@ use portcall_shared::{
         processes::{Listed, Process},
     },
 };
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
-use crate::{layers::HELD, map::follow, problem::chain, router::router, state::AppState};
+use crate::{
+    certificates::Certificates,
+    layers::HELD,
+    listen::{self, Side, Tls, Way, accept, plain},
+    map::follow,
+    problem::chain,
+    router::router,
+    state::AppState,
+    webhooks,
+};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
+/// What the system keeps of an answer that was not acknowledged, in bytes; it takes twice as much.
+const SEND_BUFFER: u32 = 128 * 1024;
+/// What it keeps of what was not read, likewise.
+const RECEIVE_BUFFER: u32 = 64 * 1024;
 /// How often it is looked whether the store answers.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long the store may take to answer that.
@@ -93,15 +104,51 @@ pub enum Reached {
 pub fn take(addr: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    // What the system keeps for one connection; by itself it would keep megabytes.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(addr)?;
     Ok(socket)
+}
+
+/// The ways in of the public side.
+#[derive(Debug)]
+pub struct Doors {
+    /// Its address.
+    pub public: TcpSocket,
+    /// Its address for plain HTTP beside TLS.
+    pub plain: Option<TcpSocket>,
+    /// Its certificate, where it speaks TLS.
+    pub certificates: Option<Certificates>,
+}
+
+/// Accepts connections at all of them, and ends when those that were open have ended.
+async fn open(
+    public: TcpListener,
+    plain: Option<TcpListener>,
+    app: &AppState,
+    certificates: Option<Certificates>,
+) {
+    let (settings, stop) = (&app.settings, &app.stop);
+    let tls = certificates.as_ref().map(|all| Tls::new(all.server_config()));
+    let side = Side::Public { router: router(app.clone()), tls };
+    let public = listen::serve(public, Way::new(side, settings, stop.clone()));
+    let plain = async {
+        if let Some(listener) = plain {
+            let router = plain::router(&settings.public_url, certificates);
+            let way = Way::new(Side::Plain { router }, settings, stop.clone());
+            listen::serve(listener, way).await;
+        }
+    };
+    tokio::join!(public, plain);
 }
 
 /// Serves until the process is told to stop, then lets open requests end.
 ///
 /// # Errors
 /// When the socket cannot listen, or the database is no longer for this version.
-pub async fn serve(socket: TcpSocket, app: AppState, ready: Ready) -> io::Result<Drained> {
+pub async fn serve(doors: Doors, app: AppState, ready: Ready) -> io::Result<Drained> {
+    let Doors { public, plain, certificates } = doors;
     let (stop, store, grace) = (app.stop.clone(), app.store.clone(), app.settings.grace);
     let listed = tokio::select! {
         listed = start(&app) => listed.map_err(io::Error::other)?,
@@ -111,33 +158,27 @@ pub async fn serve(socket: TcpSocket, app: AppState, ready: Ready) -> io::Result
         }
     };
     let places = tokio::task::spawn_blocking(gazetteer::warm).await.unwrap_or_default();
-    let listener = socket.listen(BACKLOG)?;
+    accept::make_room(app.settings.connections);
+    let listener = public.listen(BACKLOG)?;
+    let plain = plain.map(|socket| socket.listen(BACKLOG)).transpose()?;
     let addr = listener.local_addr()?;
     tracing::info!(%addr, places, pins = app.map.total(), "listening");
     let follower = tokio::spawn(follow::run(app.clone()));
-    let watcher = tokio::spawn(watch(app.clone(), ready));
-    let listener = listener.tap_io(|io| {
-        // Live news are small and must not wait for more to send.
-        if let Err(error) = io.set_nodelay(true) {
-            tracing::debug!(%error, "cannot switch off delays");
-        }
-    });
-    let serving = axum::serve(listener, router(app))
-        .with_graceful_shutdown(stop.closing.clone().cancelled_owned())
-        .into_future();
-    let mut result = Ok(());
-    let work = async { result = serving.await };
+    let watcher = tokio::spawn(watch(app.clone(), certificates.clone(), ready));
+    let teller = tokio::spawn(webhooks::run(app.clone()));
+    let work = open(listener, plain, &app, certificates.clone());
+    let keeper = certificates.map(|all| tokio::spawn(all.keep(stop.told.clone())));
     let drained = shutdown::drain(work, stop.closing.clone(), grace).await;
     stop.told.cancel();
     stop.closing.cancel();
-    for task in [follower, watcher] {
+    for task in [follower, watcher, teller].into_iter().chain(keeper) {
         if let Err(error) = task.await {
             tracing::error!(%error, "a task ended early");
         }
     }
     listed.leave().await;
     store.close(ANSWER).await;
-    result.map(|()| drained)
+    Ok(drained)
 }
 
 /// Lists the process and reads all pins, however long that takes.
@@ -151,7 +192,7 @@ async fn start(app: &AppState) -> Result<Listed, StoreError> {
 
 /// Keeps the readiness in line with the store until the process is told to stop; then it is not
 /// ready at once, and closes when whoever sends to it has had the time to see that.
-async fn watch(app: AppState, ready: Ready) {
+async fn watch(app: AppState, certificates: Option<Certificates>, ready: Ready) {
     let told = &app.stop.told;
     let mut answered = None;
     loop {
@@ -161,7 +202,8 @@ async fn watch(app: AppState, ready: Ready) {
         };
         if let Ok(Ok(())) = answer {
             answered = Some(Instant::now());
-            ready.set(Readiness::Ready);
+            let obstacle = certificates.as_ref().and_then(Certificates::obstacle);
+            ready.set(obstacle.map_or(Readiness::Ready, Readiness::NotReady));
         } else if answered.is_none_or(|at| at.elapsed() >= SILENCE) {
             ready.set(Readiness::NotReady("the database does not answer".to_owned()));
         }

@@ -8,17 +8,23 @@ use portcall_shared::{
     shutdown::Stop,
     store::{
         Store, StoreError,
+        doors::Closing,
         events::EventVersion,
-        stats::{Pace, Stats},
+        stats::{Pace, Stats, StepTimes},
     },
 };
 
-use crate::{cache::Brief, live::Hub, map::index::MapIndex, problem::ApiError, settings::Settings};
+use crate::{
+    cache::Brief, client::Proxies, live::Hub, map::index::MapIndex, problem::ApiError,
+    queue::Queue, rates::Rates, settings::Settings, webhooks::Webhooks,
+};
 
 /// How long the numbers of an event stay good.
 const STATS_GOOD: Duration = Duration::from_secs(1);
 /// How long the pace of the machinery stays good.
 const PACE_GOOD: Duration = Duration::from_secs(2);
+/// How long the step times of an event stay good.
+const STEP_TIMES_GOOD: Duration = Duration::from_secs(10);
 /// How long a version of an event stays in memory; it never changes.
 const VERSION_GOOD: Duration = Duration::from_secs(600);
 
@@ -39,10 +45,19 @@ pub struct Shared {
     pub map: MapIndex,
     /// Who follows what.
     pub hub: Hub,
+    /// Who waits for a turn.
+    pub queue: Queue,
+    /// Tells organisers' own addresses.
+    pub webhooks: Webhooks,
+    /// How much one may ask.
+    pub rates: Rates,
+    /// Whom it believes about who asks.
+    pub proxies: Proxies,
     /// The end of the process.
     pub stop: Stop,
     stats: Brief<EventSlug, Arc<Stats>>,
     pace: Brief<(), Arc<Pace>>,
+    step_times: Brief<EventSlug, Arc<[StepTimes]>>,
     versions: Brief<(EventSlug, i32), Option<EventVersion>>,
     seen: Brief<EventSlug, ()>,
 }
@@ -63,15 +78,23 @@ impl AppState {
         let (plain, private) = (common.http_registries.clone(), common.private_registries.clone());
         let registry = Registry::with_private(plain, private);
         let started = time::OffsetDateTime::now_utc().unix_timestamp() * 1000;
+        let rates = Rates::new(&settings.rates);
+        let proxies = Proxies::new(settings.trusted_proxies.clone());
+        let hub = Hub::new(stop.closing.clone(), settings.streams);
         Self(Arc::new(Shared {
             settings,
             store,
             registry,
             map: MapIndex::counting_from(started.unsigned_abs()),
-            hub: Hub::new(stop.closing.clone()),
+            hub,
+            webhooks: Webhooks::default(),
+            queue: Queue::default(),
+            rates,
+            proxies,
             stop,
             stats: Brief::new(STATS_GOOD),
             pace: Brief::new(PACE_GOOD),
+            step_times: Brief::new(STEP_TIMES_GOOD),
             versions: Brief::new(VERSION_GOOD),
             seen: Brief::new(VERSION_GOOD),
         }))
@@ -113,6 +136,14 @@ impl Shared {
         self.event(slug).await.map(drop)
     }
 
+    /// Whether an event is closed by its organisers.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn closing(&self, slug: &EventSlug) -> Result<Option<Closing>, ApiError> {
+        Ok(self.store.event_closing(slug).await?)
+    }
+
     /// The version of an event that a submission is graded by.
     ///
     /// # Errors
@@ -140,6 +171,15 @@ impl Shared {
     /// When the store cannot say.
     pub async fn stats_now(&self, event: &EventSlug) -> Result<Arc<Stats>, StoreError> {
         self.stats.renew(event, async { self.store.stats(event).await.map(Arc::new) }).await
+    }
+
+    /// How long the steps of an event's gradings take, at most ten seconds old.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn step_times(&self, event: &EventSlug) -> Result<Arc<[StepTimes]>, StoreError> {
+        let read = async { self.store.step_times(event).await.map(Arc::from) };
+        self.step_times.get(event, read).await
     }
 
     /// The pace of the machinery, at most two seconds old.

@@ -63,7 +63,7 @@ pub(crate) fn step(key: &str) -> String {
 }
 
 /// A struct that is written as an object: serde by itself would also take a list of its fields.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -178,6 +178,25 @@ mod tests {
         assert_eq!(range, Some((Flaw::NumberRange, "/place/lat".to_owned())));
         for bad in ["", "{", "nul", "{} {}", "NaN", "{\"a\":NaN}", "\u{feff}{}", "{'a':1}"] {
             assert!(matches!(flaw(bad), Some((Flaw::NotJson, _))), "{bad}");
+        }
+    }
+
+    /// What 16 KiB that are made to be dear take; it is shown and not judged, since machines differ.
+    #[test]
+    fn what_a_body_costs() {
+        let keys: String = (0..1_600).map(|n| format!("\"k{n}\":1,")).collect();
+        let nested = "[".repeat(120) + &"1,".repeat(7_900) + "1" + &"]".repeat(120);
+        for (name, text) in [
+            ("deep", "[".repeat(16_000)),
+            ("long", format!("[{}1]", "1,".repeat(8_000))),
+            ("keys", format!("{{{keys}\"z\":1}}")),
+            ("both", nested),
+            ("escapes", format!("\"{}\"", "\\u0061".repeat(2_700))),
+        ] {
+            assert!(text.len() <= crate::extract::BODY_LIMIT, "{name}: {}", text.len());
+            let began = std::time::Instant::now();
+            let read = check(text.as_bytes()).is_ok();
+            println!("{name}: read {read} in {:?}", began.elapsed());
         }
     }
 

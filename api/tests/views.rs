@@ -37,9 +37,10 @@ use portcall_shared::{
         },
     },
     store::{
+        doors::Closing,
         events::EventVersion,
         pins::Pin,
-        stats::{Pace, Quantiles, Stats},
+        stats::{Pace, Quantiles, Stats, StepTimes},
     },
 };
 use time::{OffsetDateTime, macros::datetime};
@@ -210,10 +211,11 @@ fn failed() -> Submission {
 #[test]
 fn a_submission_that_was_just_accepted() {
     let event = event();
-    let queue = QueueView { position: 3, eta: Some(EtaView { p50_s: 12, p90_s: 40 }) };
+    let queue =
+        QueueView { at_least: false, position: 3, eta: Some(EtaView { p50_s: 12, p90_s: 40 }) };
     let url = "https://portcall.example";
     let submission = SubmissionView::of(&queued(), Some(&event.event), Some(queue), url);
-    let accepted = AcceptedView { submission, secret: Some("s3cr3t".to_owned()) };
+    let accepted = AcceptedView { submission, secret: Some("s3cr3t".to_owned()), note: None };
     let text = serde_json::to_string(&accepted).unwrap();
     assert!(!text.contains("example.test"), "the contact is never public");
     insta::assert_json_snapshot!(accepted);
@@ -275,7 +277,7 @@ fn a_submission_that_is_delayed_or_graded() {
 
 #[test]
 fn an_event_with_its_rules() {
-    insta::assert_json_snapshot!(EventView::of(&event(), NOW));
+    insta::assert_json_snapshot!(EventView::of(&event(), None, NOW));
 }
 
 #[test]
@@ -291,10 +293,21 @@ fn events_are_listed_open_ones_first() {
         version("old", "opens = 2026-03-02T00:00:00Z"),
         version("soon", "opens = 2026-04-01T00:00:00Z"),
     ];
-    let view = EventsView::of(&events, NOW);
-    let slugs: Vec<&str> = view.events.iter().map(|e| e.slug.as_str()).collect();
-    assert_eq!(slugs, ["new", "old", "soon", "closed"]);
+    let slugs = |view: &EventsView| {
+        let all = view.events.iter().map(|e| e.slug.clone());
+        all.collect::<Vec<String>>()
+    };
+    let view = EventsView::of(&events, &BTreeMap::new(), NOW);
+    assert_eq!(slugs(&view), ["new", "old", "soon", "closed"]);
     assert_eq!(view.events.iter().filter(|e| e.open).count(), 2);
+    // One that its organisers closed is no longer among the open ones.
+    let closing = Closing { at: NOW, by: "ann".into() };
+    let closings = BTreeMap::from([("new".to_owned(), closing.clone())]);
+    let view = EventsView::of(&events, &closings, NOW);
+    assert_eq!(slugs(&view), ["old", "soon", "new", "closed"]);
+    assert!(!view.events[2].open && view.events[2].closed_at.is_some());
+    let shown = EventView::of(&events[2], Some(&closing), NOW).summary;
+    assert!(!shown.open && shown.closed_at.is_some(), "{shown:?}");
 }
 
 fn checks() -> String {
@@ -313,12 +326,17 @@ fn the_numbers_of_an_event() {
         hours: vec![(datetime!(2026-03-20 11:00 UTC), 7, 5)],
         participants: 6,
         oldest: Some(NOW - Duration::from_secs(42)),
+        countries: vec![("US".to_owned(), 4), ("FR".to_owned(), 1)],
     };
     let map = MapSummary { pins: 4, places: 3, countries: vec![("US".to_owned(), 4)] };
     let quantiles = Quantiles { p50: 100, p90: 900 };
     let pace =
         Pace { workers: 1, slots: 2, grading: None, steps: vec![(Step::Pulling, quantiles)] };
-    insta::assert_json_snapshot!(StatsView::of("birthday-3", &stats, map, &pace, NOW));
+    let times = [
+        StepTimes { step: Step::Resolving, measured: 0, took: None },
+        StepTimes { step: Step::Pulling, measured: 5, took: Some(quantiles) },
+    ];
+    insta::assert_json_snapshot!(StatsView::of("birthday-3", &stats, map, &pace, &times, NOW));
 }
 
 #[test]

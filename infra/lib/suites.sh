@@ -142,6 +142,8 @@ suite_lab() {
 suite_browser() {
   once use_test_parts && once build_page && once need_chromium || return
   export PORTCALL_MONGODB_URI=$PORTCALL_TEST_MONGODB_URI PORTCALL_MONGODB_DATABASE=browser-$$
+  # All its visitors have one address.
+  export PORTCALL_RATE_PER_ADDRESS=0 PORTCALL_RATE_READS=0
   if start_portcall && apply_event "$ROOT/infra/events/birthday-3.toml" && push_sample; then
     counted read_node "npm run e2e" env PORTCALL_TEST_BASE_URL="$PORTCALL_PUBLIC_URL" PORTCALL_TEST_IMAGE="$SAMPLE" \
       PORTCALL_TEST_CHROMIUM="$CHROMIUM" npm --prefix web run e2e -- "${PASS_ON[@]}"

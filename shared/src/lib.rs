@@ -4,6 +4,7 @@ pub mod domain;
 pub mod gazetteer;
 pub mod health;
 pub mod ops;
+pub mod outbound;
 pub mod registry;
 pub mod retry;
 pub mod seal;

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use crate::telemetry::traces::TraceSettings;
+
 /// The exit code for a wrong setting or usage (`EX_USAGE` of `sysexits.h`).
 pub const EXIT_USAGE: u8 = 64;
 /// The exit code for a service that is not there (`EX_UNAVAILABLE`).
@@ -27,6 +29,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("PORTCALL_MONGODB_DATABASE", "portcall"),
     ("PORTCALL_LOG", "info"),
     ("PORTCALL_LOG_FORMAT", "text"),
+    ("PORTCALL_OTLP_ENDPOINT", ""),
     ("PORTCALL_HTTP_REGISTRIES", ""),
     ("PORTCALL_PRIVATE_REGISTRIES", ""),
     ("PORTCALL_API_ADDR", "127.0.0.1:8080"),
@@ -36,6 +39,26 @@ pub const ALL: &[(&str, &str)] = &[
     ("PORTCALL_COMPETITION_EVENT", "birthday-3"),
     ("PORTCALL_ADMISSION_BUDGET_MS", "2000"),
     ("PORTCALL_SEAL_KEY_FILE", ""),
+    ("PORTCALL_TLS", "off"),
+    ("PORTCALL_TLS_CERT_FILE", ""),
+    ("PORTCALL_TLS_KEY_FILE", ""),
+    ("PORTCALL_ACME_DIRECTORY", "https://acme-v02.api.letsencrypt.org/directory"),
+    ("PORTCALL_ACME_DOMAINS", ""),
+    ("PORTCALL_ACME_CONTACT", ""),
+    ("PORTCALL_ACME_CA_FILE", ""),
+    ("PORTCALL_ACME_RETRY_S", "60"),
+    ("PORTCALL_PRIVATE_WEBHOOKS", ""),
+    ("PORTCALL_TRUSTED_PROXIES", ""),
+    ("PORTCALL_RATE_PER_ADDRESS", "60"),
+    ("PORTCALL_RATE_PER_PARTICIPANT", "6"),
+    ("PORTCALL_RATE_READS", "6000"),
+    ("PORTCALL_CORS_ORIGINS", ""),
+    ("PORTCALL_STREAMS", "10000"),
+    ("PORTCALL_STREAMS_PER_ADDRESS", "64"),
+    ("PORTCALL_API_PLAIN_ADDR", ""),
+    ("PORTCALL_API_CONNECTIONS", "10000"),
+    ("PORTCALL_API_CONNECTIONS_PER_ADDRESS", "512"),
+    ("PORTCALL_PROXY_PROTOCOL", "off"),
     ("PORTCALL_API_DRAIN_MS", "5000"),
     ("PORTCALL_API_GRACE_MS", "25000"),
     ("PORTCALL_DOCKER_HOST", "unix:///var/run/docker.sock"),
@@ -309,6 +332,8 @@ pub struct Common {
     pub database: String,
     /// What is logged.
     pub log: LogSettings,
+    /// Where traces go.
+    pub traces: TraceSettings,
     /// Registries that are spoken to in plain HTTP, beside those on loopback.
     pub http_registries: Vec<crate::domain::image::RegistryHost>,
     /// Registries that may have an address that is not on the internet, beside those.
@@ -337,6 +362,7 @@ impl Common {
             mongodb_uri: uri,
             database,
             log: LogSettings::read(reader),
+            traces: TraceSettings::read(reader),
             http_registries: reader.list("PORTCALL_HTTP_REGISTRIES"),
             private_registries: reader.list("PORTCALL_PRIVATE_REGISTRIES"),
         }

@@ -1,27 +1,42 @@
-//! Logs and metrics of a process.
+//! Logs, traces and metrics of a process.
+
+pub mod traces;
 
 use std::io::{self, Write};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
+use self::traces::{TraceSettings, Traces};
 use crate::{
     domain::text::is_hidden,
     settings::{LogFormat, LogSettings},
 };
 
-/// Sends log lines to stderr from now on. A second call does nothing.
-pub fn log(settings: &LogSettings) {
-    let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let format = settings.format;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || PlainLines { to: io::stderr(), format });
-    // A subscriber that is already there stays: it is the test's.
-    let _ = match format {
-        LogFormat::Text => builder.with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+/// The target of spans that are for traces alone: log lines say what stands in them by themselves.
+pub const TRACE_ONLY: &str = "portcall_trace";
+
+/// Sends log lines to stderr from now on, and spans to where these are collected. A second call in
+/// one process, as in tests, logs and records nothing.
+#[must_use]
+pub fn start(service: &'static str, log: &LogSettings, traces: &TraceSettings) -> Traces {
+    let directives = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let format = log.format;
+    let writer = move || PlainLines { to: io::stderr(), format };
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let lines = lines
+        .with_filter(filter::filter_fn(|metadata| metadata.target() != TRACE_ONLY))
+        .with_filter(directives);
+    let traces = Traces::new(service, traces);
+    // A subscriber that is already there stays: it is the test's.
+    let _ = tracing_subscriber::registry().with(lines).with(traces.layer()).try_init();
+    traces
 }
 
 /// Writes log lines without anything that a terminal obeys or a reader does not see, whatever a
@@ -82,31 +97,43 @@ pub fn metrics() -> PrometheusHandle {
 }
 
 /// Every metric with what it says. The kind follows from the name, as Prometheus wants it: `…_total`
-/// counts, `…_seconds` is a distribution of times, anything else is a level.
+/// counts, `…_age_seconds` and `…_not_after_seconds` are levels, any other `…_seconds` a distribution
+/// of times, and the rest are levels.
 pub const DESCRIPTIONS: &[(&str, &str)] = &[
+    ("portcall_accept_failures_total", "Connections that the system could not hand over"),
+    ("portcall_acme_orders_total", "Orders of certificates by this process, by how they ended"),
     ("portcall_admissions_total", "Submissions by what admission came to"),
     ("portcall_canary_failures_total", "Canaries that found a wall of the node missing"),
     ("portcall_canary_seconds", "Time that an examination of the node took"),
     ("portcall_claims_total", "Submissions that this worker claimed"),
+    ("portcall_connections", "Open connections to the public side"),
+    ("portcall_connections_cut_total", "Connections ended from this side, by why"),
+    ("portcall_connections_refused_total", "Connections closed as soon as they came, by why"),
     ("portcall_feed_lost_total", "Change streams that were lost and opened again"),
     ("portcall_fenced_writes_total", "Writes kept out because the lease had gone to somebody else"),
     ("portcall_foreign_objects", "Objects at the engine that wear our labels without a good code"),
     ("portcall_grading", "Submissions that are being graded, by any worker"),
     ("portcall_gradings_total", "Gradings of this worker by how they ended"),
+    ("portcall_handshake_seconds", "Time that a TLS handshake took"),
+    ("portcall_handshakes_failed_total", "TLS handshakes that came to nothing, by why"),
+    ("portcall_http_limited_total", "Requests refused by a rate limit, by whose it was"),
     ("portcall_http_request_duration_seconds", "Time from a request to its answer"),
     ("portcall_http_requests_total", "Requests by route and status"),
     ("portcall_images_evicted_total", "Images removed from the node to make room"),
     ("portcall_leaks_total", "Clean-ups that could not be verified and were left to the reaper"),
     ("portcall_live_streams", "Open live streams"),
     ("portcall_live_streams_dropped_total", "Live streams dropped because the reader fell behind"),
+    ("portcall_live_streams_refused_total", "Live streams refused, by whose bound was reached"),
     ("portcall_map_pins", "Pins on the map"),
     ("portcall_node_fit", "1 if a node may take work, 0 if not; /readyz says why"),
     ("portcall_node_free_bytes", "Free disk of a node"),
     ("portcall_nodes", "Nodes of this worker by their state"),
     ("portcall_nodes_serving", "Grader nodes that take work or soon will, as the scaler sees them"),
     ("portcall_nodes_wanted", "Grader nodes that the scaler wants"),
+    ("portcall_oldest_age_seconds", "Age of the oldest submission in each state"),
     ("portcall_overdue", "Submissions past their deadline; it should be none"),
     ("portcall_posts", "Nodes on which this worker has or had slots"),
+    ("portcall_probes_total", "Questions put to strangers' containers, by what came of them"),
     ("portcall_quarantine_copied_bytes_total", "Bytes of layers copied into the quarantine"),
     ("portcall_quarantine_copies_total", "Images asked of the quarantine, by what came of it"),
     ("portcall_quarantine_evictions_total", "Images taken out of the quarantine to make room"),
@@ -114,20 +141,30 @@ pub const DESCRIPTIONS: &[(&str, &str)] = &[
     ("portcall_quarantine_held_bytes", "Bytes that the quarantine holds, when room was last made"),
     ("portcall_quarantine_reused_total", "Layers that were in the quarantine already"),
     ("portcall_quarantine_unswept_bytes", "Bytes of these that only wait for the sweep"),
+    ("portcall_queue_reads_total", "Readings of the waiting line, for those who wait in it"),
     ("portcall_reaped_total", "What the reaper repaired, by what it was"),
     ("portcall_scaler_hooks_total", "Calls of the operator's command, by how they ended"),
     ("portcall_slots_busy", "Slots of this worker that grade or clean, by node"),
     ("portcall_slots_lost_total", "Slots that had to be replaced"),
     ("portcall_slots_open", "Slots of this worker that are open, by node"),
     ("portcall_step_seconds", "Time that each step of a grading took"),
+    ("portcall_store_checkouts_failed_total", "Calls of the store that got no connection"),
+    ("portcall_store_connections", "Connections of the store: open, used, awaited"),
     ("portcall_store_failed_tries_total", "Tries of the store that failed and were repeated"),
+    ("portcall_tls_cert_not_after_seconds", "Unix time when the certificate in use ends; or 0"),
+    ("portcall_tls_reloads_total", "New certificates that were taken into use or refused"),
+    ("portcall_webhook_deliveries_total", "Tries to deliver to a webhook, by what came of them"),
+    ("portcall_webhook_oldest_due_age_seconds", "Age of the oldest delivery that is due"),
 ];
+
+/// Endings of levels that are in seconds.
+const LEVELS: [&str; 2] = ["_age_seconds", "_not_after_seconds"];
 
 fn describe() {
     for (name, help) in DESCRIPTIONS {
         if name.ends_with("_total") {
             metrics::describe_counter!(*name, *help);
-        } else if name.ends_with("_seconds") {
+        } else if name.ends_with("_seconds") && !LEVELS.iter().any(|end| name.ends_with(end)) {
             metrics::describe_histogram!(*name, metrics::Unit::Seconds, *help);
         } else {
             metrics::describe_gauge!(*name, *help);

@@ -76,6 +76,7 @@ async fn what_is_on_its_way_is_answered_and_streams_are_told_to_come_back() -> R
     let mut apis = apis(&[NOBODY, &silent.host()])
         .await?
         .setting("PORTCALL_ADMISSION_BUDGET_MS", 10_000)
+        .setting("PORTCALL_STREAMS_PER_ADDRESS", STREAMS)
         .setting("PORTCALL_API_DRAIN_MS", 0);
     apis.start().await?;
     let client = apis.client(0)?;

@@ -12,7 +12,8 @@ use portcall_shared::{
     settings::{EXIT_SOFTWARE, EXIT_UNAVAILABLE, EXIT_USAGE, Reader},
     shutdown,
     store::{Store, StoreError, processes::Process, queue::Claimant},
-    telemetry, tls, usage,
+    telemetry::{self, traces::Traces},
+    tls, usage,
 };
 use portcall_worker::{
     fleet::LabelKey, quarantine::Quarantine, settings::Settings, worker::Worker,
@@ -37,9 +38,12 @@ async fn main() -> ExitCode {
         Ok(read) => read,
         Err(mistakes) => return usage::told(&mistakes.to_string(), EXIT_USAGE),
     };
-    telemetry::log(&settings.common.log);
+    let common = &settings.common;
+    let traces = telemetry::start("portcall-worker", &common.log, &common.traces);
     tracing::info!(settings = ?shown, version = env!("CARGO_PKG_VERSION"), "worker starting");
-    match work(settings).await {
+    let ended = work(settings, traces.clone()).await;
+    traces.close().await;
+    match ended {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "worker ended");
@@ -48,7 +52,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
+async fn work(settings: Settings, traces: Traces) -> anyhow::Result<ExitCode> {
     let stop = shutdown::on_signal().context("watching signals")?;
     let ready = Ready::default();
     let addr = ops::serve(settings.ops_addr, telemetry::metrics(), ready.clone(), stop.clone());
@@ -107,6 +111,7 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         store_answers: Default::default(),
         posts: Default::default(),
         registry_turn: Default::default(),
+        traces,
     };
     tracing::info!(worker.id = %worker.claimant.id, worker.name = worker.claimant.name, "working");
     worker.run(stop).await;

@@ -13,9 +13,11 @@ use portcall_shared::{
         StoreError,
         queue::{Lease, Queue, Record, Release, Settlement, Write},
     },
+    telemetry::traces,
 };
 use time::OffsetDateTime;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     fleet::{Owner, Slot, Workload},
@@ -40,17 +42,17 @@ pub(crate) fn handed_back() -> Release {
 }
 
 impl Post {
-    /// Grades one submission that was claimed just now.
-    #[tracing::instrument(skip_all, fields(
-        submission.id = %submission.id, submission.generation = submission.life.generation.0
-    ))]
-    pub(crate) async fn one(
-        &self,
-        slot: &Slot,
-        mut submission: Submission,
-        mark: Mark,
-        ends: &Ends,
-    ) {
+    /// Grades one submission that was claimed just now: a span of its trace, with one for each step.
+    pub(crate) async fn one(&self, slot: &Slot, submission: Submission, mark: Mark, ends: &Ends) {
+        let (id, generation) = (submission.id, submission.life.generation.0);
+        let span = tracing::info_span!(
+            "grading", submission.id = %id, submission.generation = generation,
+        );
+        traces::continue_from(&span, submission.marks.trace.as_deref());
+        self.story(slot, submission, mark, ends).instrument(span).await;
+    }
+
+    async fn story(&self, slot: &Slot, mut submission: Submission, mark: Mark, ends: &Ends) {
         let worker = &self.worker;
         let lease = worker.lease(&submission);
         let _busy = self.busy.enter(lease);
@@ -111,6 +113,7 @@ impl Post {
             let seconds = Duration::from_millis(step.ms.unwrap_or_default()).as_secs_f64();
             metrics::histogram!("portcall_step_seconds", "step" => step.step.as_str())
                 .record(seconds);
+            self.trace(step);
         }
         let lease = holder.lease();
         let (write, outcome) = match ended {
@@ -147,6 +150,12 @@ impl Post {
                 tracing::error!(%error, outcome, "cannot write the result; the lease will expire");
             }
         }
+    }
+
+    /// Records a step that is over.
+    fn trace(&self, step: &StepTime) {
+        let took = Duration::from_millis(step.ms.unwrap_or_default());
+        self.worker.traces.step(&Span::current(), step.step.as_str(), step.at, took);
     }
 
     /// Settles or releases, as the fault wants it.
@@ -194,6 +203,7 @@ impl Post {
         metrics::histogram!("portcall_step_seconds", "step" => Step::Cleaning.as_str())
             .record(took.as_secs_f64());
         let step = StepTime { step: Step::Cleaning, at, ms: Some(millis(took)) };
+        self.trace(&step);
         if let Err(error) = self.worker.store.cleaned(lease, &step).await {
             tracing::debug!(%error, "cannot note how long the cleaning took");
         }

@@ -140,6 +140,13 @@ impl Reaper {
         count("overdue", swept.overdue);
         let overdue = self.worker.store.overdue().await?;
         metrics::gauge!("portcall_overdue").set(u32::try_from(overdue).unwrap_or(u32::MAX));
+        let ages = self.worker.store.ages(OffsetDateTime::now_utc()).await?;
+        let states =
+            [("queued", ages.queued), ("delayed", ages.delayed), ("grading", ages.grading)];
+        for (state, age) in states {
+            let age = age.unwrap_or_default().as_seconds_f64().max(0.0);
+            metrics::gauge!("portcall_oldest_age_seconds", "state" => state).set(age);
+        }
         Ok(())
     }
 

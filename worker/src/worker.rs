@@ -20,6 +20,7 @@ use portcall_shared::{
         Store,
         queue::{Claimant, Lease},
     },
+    telemetry::traces::Traces,
 };
 
 use tokio::time::Instant;
@@ -65,6 +66,8 @@ pub struct Worker {
     pub posts: Posts,
     /// When it is time to make room in the platform's own registry.
     pub registry_turn: RegistryTurn,
+    /// Where what it does is recorded.
+    pub traces: Traces,
 }
 
 /// Whether somebody answered when last asked. Cheap to clone; all clones are one.

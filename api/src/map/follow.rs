@@ -1,20 +1,28 @@
-//! What keeps the map and the live streams up to date.
+//! What keeps the map, the waiting line and the live streams up to date.
 //!
 //! The change stream is a hint: after every gap in it, and once a minute anyway, all pins are read
-//! from the store and the difference is taken over.
+//! from the store and the difference is taken over; and after every gap, and every few seconds
+//! anyway, the store is asked for the revisions of what is followed.
 
 use std::time::Duration;
 
 use portcall_shared::{
     domain::{ids::EventSlug, submission::Submission},
     retry,
-    store::feed::{Feed, Interest},
+    store::{
+        StoreError,
+        feed::{Feed, Interest},
+        pins::Pin,
+    },
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Interval, MissedTickBehavior},
+};
 
 use super::index::Change;
 use crate::{
-    live::EventNews,
+    live::audience::Topic,
     problem::chain,
     state::AppState,
     views::{
@@ -25,8 +33,14 @@ use crate::{
 
 /// How often all pins are read again.
 const RECONCILE: Duration = Duration::from_secs(60);
+/// How often the store is asked for the revisions of what is followed: news are a hint.
+const COMPARE: Duration = Duration::from_secs(15);
+/// For how many submissions at once.
+const COMPARED: usize = 1000;
 /// How often the numbers of an event are sent at most.
 const NUMBERS: Duration = Duration::from_secs(1);
+/// How soon those who watch a map are told that it changed.
+const MAPS: Duration = Duration::from_millis(200);
 /// How many changes may wait to be taken in.
 const WAITING: usize = 1024;
 
@@ -35,8 +49,7 @@ pub async fn run(app: AppState) {
     let (to, mut from) = mpsc::channel(WAITING);
     let feed = app.store.follow(Interest::All, to, app.stop.closing.clone());
     let take_in = async {
-        let mut reconcile = tokio::time::interval(RECONCILE);
-        reconcile.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reconcile = every(RECONCILE);
         reconcile.reset();
         loop {
             tokio::select! {
@@ -47,41 +60,57 @@ pub async fn run(app: AppState) {
                     Some(Feed::Gap) => {
                         reload(&app).await;
                         app.hub.missed_something();
+                        app.webhooks.missed_something();
                     }
                 },
                 _ = reconcile.tick() => reload(&app).await,
             }
         }
     };
-    let numbers = send_numbers(&app);
-    tokio::join!(feed, take_in, numbers);
+    tokio::join!(feed, take_in, compare(&app), send_numbers(&app), send_resets(&app));
+}
+
+fn every(period: Duration) -> Interval {
+    let mut tick = tokio::time::interval(period);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
 }
 
 fn changed(app: &AppState, submission: Submission) {
-    let event = submission.event.clone();
+    app.queue.saw(&submission);
+    // The trial of a re-grade takes its turn like others, and nobody is told of it.
+    if submission.marks.trial_of.is_some() {
+        return;
+    }
+    let event = &submission.event;
     match app.map.observe(&submission) {
+        // One that was hidden behind a later one may have been told of when it was new.
+        Change::None if is_taken_off(&submission) => app.hub.map_changed(event),
         Change::None => {}
-        Change::Added(pin) => tell(app, &event, "pin", &Feature::pin(&pin)),
+        Change::Added(pin) => tell_pin(app, event, &pin),
         Change::Replaced(pin) => {
-            tell(app, &event, "pin", &Feature::pin(&pin));
-            reset(app, &event);
+            tell_pin(app, event, &pin);
+            app.hub.map_changed(event);
         }
-        Change::Removed => reset(app, &event),
+        Change::Removed => app.hub.map_changed(event),
     }
     count(app);
+    app.webhooks.observe(&submission);
     app.hub.submission_changed(submission);
 }
 
-fn reset(app: &AppState, event: &EventSlug) {
-    let revision = app.map.revision(event);
-    tell(app, event, "reset", &serde_json::json!({ "revision": revision }));
+/// Whether somebody took its pin off the map.
+fn is_taken_off(submission: &Submission) -> bool {
+    submission.marks.hidden || submission.marks.erased_at.is_some()
 }
 
-fn tell<T: serde::Serialize>(app: &AppState, event: &EventSlug, name: &'static str, what: &T) {
-    match serde_json::to_string(what) {
-        Ok(data) => app.hub.tell(event, EventNews { name, data: data.into() }),
-        Err(error) => tracing::error!(%error, "cannot write live news"),
-    }
+fn tell_pin(app: &AppState, event: &EventSlug, pin: &Pin) {
+    app.hub.tell(event, Topic::Pin, || json(&Feature::pin(pin)));
+}
+
+fn json<T: serde::Serialize>(what: &T) -> Option<String> {
+    let written = serde_json::to_string(what);
+    written.inspect_err(|error| tracing::error!(%error, "cannot write live news")).ok()
 }
 
 fn count(app: &AppState) {
@@ -99,9 +128,7 @@ pub async fn reload(app: &AppState) {
         };
         match read {
             Ok(changed) => {
-                for event in changed {
-                    reset(app, &event);
-                }
+                changed.iter().for_each(|event| app.hub.map_changed(event));
                 count(app);
                 return;
             }
@@ -114,24 +141,63 @@ pub async fn reload(app: &AppState) {
     }
 }
 
-/// Sends the numbers of events that are followed, when they changed.
-async fn send_numbers(app: &AppState) {
-    let mut tick = tokio::time::interval(NUMBERS);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Tells followers what the store has that the change stream did not bring, until the process stops.
+async fn compare(app: &AppState) {
+    let mut tick = every(COMPARE);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = app.hub.missed() => {}
+            () = app.stop.closing.cancelled() => return,
+        }
+        if let Err(error) = compare_once(app).await {
+            tracing::warn!(error = chain(&error), "cannot read how far submissions are");
+        }
+    }
+}
+
+async fn compare_once(app: &AppState) -> Result<(), StoreError> {
+    for ids in app.hub.followed().chunks(COMPARED) {
+        for (id, revision) in app.store.revisions(ids).await? {
+            app.hub.submission_is_at(id, revision);
+        }
+    }
+    Ok(())
+}
+
+/// Tells those who watch a map that it is to be read again, when it changed.
+async fn send_resets(app: &AppState) {
+    let mut tick = every(MAPS);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             () = app.stop.closing.cancelled() => return,
         }
-        for event in app.hub.stale_events() {
+        for event in app.hub.stale_maps() {
+            let revision = app.map.revision(&event);
+            let data = || json(&serde_json::json!({ "revision": revision }));
+            app.hub.tell(&event, Topic::Reset, data);
+        }
+    }
+}
+
+/// Sends the numbers of events that are followed, when they changed.
+async fn send_numbers(app: &AppState) {
+    let mut tick = every(NUMBERS);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = app.stop.closing.cancelled() => return,
+        }
+        for event in app.hub.stale_stats() {
             match app.stats_now(&event).await {
                 Ok(stats) => {
                     let pins = app.map.summary(&event).pins;
                     let view = LiveStatsView { totals: TotalsView::of(&stats), pins };
-                    tell(app, &event, "stats", &view);
+                    app.hub.tell(&event, Topic::Stats, || json(&view));
                 }
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "cannot read an event's numbers")
+                    tracing::warn!(error = chain(&error), "cannot read an event's numbers");
                 }
             }
         }

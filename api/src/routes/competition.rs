@@ -6,7 +6,7 @@ use portcall_shared::domain::ids::{EventSlug, SubmissionId};
 use super::status;
 use crate::{
     extract::{Id, ValidForm},
-    intake::{self, Incoming},
+    intake::{self, Incoming, Same},
     problem::ApiError,
     reply::Reply,
     state::{AppState, Shared},
@@ -23,13 +23,29 @@ use crate::{
 ///
 /// # Errors
 /// Why it is not taken in.
+#[utoipa::path(
+    post,
+    path = "/competition",
+    operation_id = "submitAsIn2016",
+    description = "As JSON or as form fields. It goes to the one event that this Portcall takes \
+        such submissions for.",
+    request_body(content(
+        (CompetitionBody = "application/json"),
+        (CompetitionBody = "application/x-www-form-urlencoded"),
+    )),
+    responses(
+        (status = 200, description = "It is accepted.", body = CompetitionResponse),
+        (status = 404, description = "This Portcall takes no such submissions."),
+        (status = 409, description = "The event takes nothing yet, or nothing any more."),
+    )
+)]
 pub async fn submit(
     State(app): State<AppState>,
     ValidForm(body): ValidForm<CompetitionBody>,
 ) -> Result<impl IntoResponse, ApiError> {
     let slug = event(&app)?;
     let body = body.today(&app.event(slug).await?.event);
-    let incoming = Incoming { event: slug, body: &body, idempotency: None };
+    let incoming = Incoming { event: slug, body: &body, idempotency: None, same: Same::Show };
     let taken = intake::take_in(&app, incoming).await.map_err(|error| match error {
         ApiError::Invalid(errors) => {
             ApiError::Invalid(errors.into_iter().map(translated).collect())
@@ -44,6 +60,13 @@ pub async fn submit(
 ///
 /// # Errors
 /// When there is no such submission, or the store cannot say.
+#[utoipa::path(
+    get,
+    path = "/competition/{id}",
+    operation_id = "getSubmissionAsIn2016",
+    description = "In the words of 2016; `/api/v1/submissions/{id}` tells more.",
+    responses((status = 200, description = "The submission.", body = CompetitionView))
+)]
 pub async fn show(
     State(app): State<AppState>,
     Id(id): Id<SubmissionId>,
@@ -56,6 +79,16 @@ pub async fn show(
 ///
 /// # Errors
 /// When there is no such event, or the store cannot say.
+#[utoipa::path(
+    get,
+    path = "/competition/stats",
+    operation_id = "getStatsAsIn2016",
+    description = "Of the event that such submissions go to.",
+    responses(
+        (status = 200, description = "The numbers.", body = CompetitionStatsView),
+        (status = 404, description = "This Portcall takes no such submissions."),
+    )
+)]
 pub async fn stats(State(app): State<AppState>) -> Result<impl IntoResponse, ApiError> {
     let slug = event(&app)?;
     app.event(slug).await?;

@@ -1,6 +1,7 @@
 //! `GET /api/v1/events/{event}`: its public rules.
 
-use axum::{extract::State, response::IntoResponse};
+use axum::{extract::State, response::Response};
+use http::HeaderMap;
 use portcall_shared::domain::ids::EventSlug;
 use time::OffsetDateTime;
 
@@ -12,10 +13,28 @@ use crate::{
 ///
 /// # Errors
 /// When there is none, or the store cannot say.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events/{event}",
+    operation_id = "getEvent",
+    description = "What it takes, what it asks of participants, what must hold, and how much a \
+        submission may use.",
+    responses(
+        (status = 200, description = "The event.", body = EventView, links(
+            ("submit" = (operation_id = "submit", parameters(("event" = "$response.body#/slug")))),
+            ("stats" = (operation_id = "getStats", parameters(
+                ("event" = "$response.body#/slug"),
+            ))),
+        )),
+        (status = 304, description = "The client has it already."),
+    )
+)]
 pub async fn show(
     State(app): State<AppState>,
     Id(slug): Id<EventSlug>,
-) -> Result<impl IntoResponse, ApiError> {
-    let event = app.event(&slug).await?;
-    Ok(Reply::ok(EventView::of(&event, OffsetDateTime::now_utc())))
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let (event, closing) = tokio::try_join!(app.event(&slug), app.closing(&slug))?;
+    let view = EventView::of(&event, closing.as_ref(), OffsetDateTime::now_utc());
+    Ok(Reply::ok(view).tagged(&headers))
 }

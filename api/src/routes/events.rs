@@ -1,6 +1,7 @@
 //! `GET /api/v1/events`: what is on.
 
-use axum::{extract::State, response::IntoResponse};
+use axum::{extract::State, response::Response};
+use http::HeaderMap;
 use time::OffsetDateTime;
 
 use crate::{problem::ApiError, reply::Reply, state::AppState, views::event::EventsView};
@@ -9,7 +10,25 @@ use crate::{problem::ApiError, reply::Reply, state::AppState, views::event::Even
 ///
 /// # Errors
 /// When the store cannot say.
-pub async fn list(State(app): State<AppState>) -> Result<impl IntoResponse, ApiError> {
-    let events = app.store.events().await?;
-    Ok(Reply::ok(EventsView::of(&events, OffsetDateTime::now_utc())))
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    operation_id = "listEvents",
+    description = "Open ones first, then by when they open, the newest first.",
+    responses(
+        (status = 200, description = "Every event.", body = EventsView, links(
+            ("event" = (operation_id = "getEvent", parameters(
+                ("event" = "$response.body#/events/0/slug"),
+            ))),
+            ("pins" = (operation_id = "listPins", parameters(
+                ("event" = "$response.body#/events/0/slug"),
+            ))),
+        )),
+        (status = 304, description = "The client has it already."),
+    )
+)]
+pub async fn list(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let (events, closings) = tokio::try_join!(app.store.events(), app.store.event_closings())?;
+    let view = EventsView::of(&events, &closings, OffsetDateTime::now_utc());
+    Ok(Reply::ok(view).tagged(&headers))
 }

@@ -1,5 +1,6 @@
 //! One file for each thing that the public side does. Handlers are thin: extract, call, respond.
 
+pub mod admin;
 pub mod cancel;
 pub mod competition;
 pub mod event;

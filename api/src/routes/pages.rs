@@ -65,7 +65,13 @@ async fn serve(dir: &Path, request: Request, caching: HeaderValue) -> Response {
             with_charset(response.headers_mut());
             response
         }
-        StatusCode::RANGE_NOT_SATISFIABLE => response.into_response(),
+        // How large it is, and nothing that could be taken for a part of it.
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            let size = response.headers().get(header::CONTENT_RANGE).cloned();
+            let mut refused = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
+            refused.headers_mut().extend(size.map(|size| (header::CONTENT_RANGE, size)));
+            refused
+        }
         _ => nothing(),
     }
 }

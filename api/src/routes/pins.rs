@@ -30,6 +30,38 @@ pub struct PinsQuery {
 ///
 /// # Errors
 /// When the query is not valid, there is no such event, or the store cannot say.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events/{event}/pins",
+    operation_id = "listPins",
+    description = "GeoJSON (RFC 7946): pins that stand alone, and cells with a count where there \
+        are several.",
+    params(
+        (
+            "bbox" = Option<String>,
+            Query,
+            description = "`west,south,east,north` in degrees; everything without it. A box whose \
+                west is greater than its east crosses the antimeridian.",
+            max_length = 200,
+            pattern = r"^ *[^ ,]+ *(, *[^ ,]+ *){3}$",
+            example = "-10,35,30,60",
+        ),
+        (
+            "zoom" = Option<u8>,
+            Query,
+            description = "How near the viewport is; 2 without it.",
+            minimum = 0,
+            maximum = 14,
+            example = 4,
+        ),
+    ),
+    responses((
+        status = 200,
+        description = "What the box shows.",
+        body = PinsView,
+        content_type = "application/geo+json",
+    ))
+)]
 pub async fn show(
     State(app): State<AppState>,
     Id(slug): Id<EventSlug>,

@@ -3,6 +3,7 @@
 use axum::response::IntoResponse;
 use portcall_shared::gazetteer;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use validator::Validate;
 
 use crate::{extract::ValidQuery, problem::ApiError, reply::Reply};
@@ -20,20 +21,24 @@ pub struct PlacesQuery {
 }
 
 /// Places that may be meant.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct PlacesView {
     /// The likeliest first.
+    #[schema(max_items = 8)]
     pub places: Vec<FoundView>,
 }
 
 /// A place.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = FoundPlace)]
 pub struct FoundView {
     /// What it is called.
     pub label: String,
     /// Degrees north.
+    #[schema(minimum = -90, maximum = 90)]
     pub lat: f64,
     /// Degrees east.
+    #[schema(minimum = -180, maximum = 180)]
     pub lng: f64,
     /// The country's code.
     pub country: &'static str,
@@ -45,6 +50,21 @@ pub struct FoundView {
 ///
 /// # Errors
 /// When the query is not valid.
+#[utoipa::path(
+    get,
+    path = "/api/v1/places",
+    operation_id = "findPlaces",
+    description = "For a form that completes what is typed: at most eight places, the likeliest \
+        first.",
+    params((
+        "q" = String,
+        Query,
+        description = "What has been typed.",
+        max_length = 480,
+        example = "san fr",
+    )),
+    responses((status = 200, description = "Places.", body = PlacesView))
+)]
 pub async fn find(
     ValidQuery(query): ValidQuery<PlacesQuery>,
 ) -> Result<impl IntoResponse, ApiError> {

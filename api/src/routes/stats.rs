@@ -12,12 +12,20 @@ use crate::{
 ///
 /// # Errors
 /// When there is no such event, or the store cannot say.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events/{event}/stats",
+    operation_id = "getStats",
+    description = "At most a second old; the times of this event's steps at most ten.",
+    responses((status = 200, description = "The numbers.", body = StatsView))
+)]
 pub async fn show(
     State(app): State<AppState>,
     Id(slug): Id<EventSlug>,
 ) -> Result<impl IntoResponse, ApiError> {
     app.event(&slug).await?;
-    let (stats, pace) = tokio::try_join!(app.stats(&slug), app.pace())?;
+    let (stats, pace, times) =
+        tokio::try_join!(app.stats(&slug), app.pace(), app.step_times(&slug))?;
     let (map, now) = (app.map.summary(&slug), OffsetDateTime::now_utc());
-    Ok(Reply::ok(StatsView::of(slug.as_str(), &stats, map, &pace, now)))
+    Ok(Reply::ok(StatsView::of(slug.as_str(), &stats, map, &pace, &times, now)))
 }

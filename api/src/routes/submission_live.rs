@@ -5,7 +5,11 @@
 //! misses nothing; whoever has the last of a submission that has ended is told so (204, after which
 //! an `EventSource` does not come back).
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::State,
@@ -16,25 +20,29 @@ use axum::{
 };
 use futures::stream;
 use http::{HeaderMap, HeaderName, StatusCode};
-use portcall_shared::domain::{ids::SubmissionId, submission::Submission};
+use portcall_shared::{
+    domain::{ids::SubmissionId, submission::Submission},
+    store::line::Turn,
+};
+use rand::Rng as _;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::status;
 use crate::{
     extract::Id,
     live::{self, News, SubmissionStream},
+    peer::Client,
     problem::ApiError,
     state::AppState,
-    views::submission::QueueView,
+    views::{schemas::StreamEvent, submission::QueueView},
     waiting,
 };
 
 /// How often a comment shows that the stream lives.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How often the place in the queue is looked up.
-const LOOK: Duration = Duration::from_secs(5);
-/// So many looks pass until the store is read even without news: news are a hint.
-const LOOKS: u32 = 3;
+/// How often the place in the queue is looked up while it waits, or the store asked again that could
+/// not say. More often than this nobody is told of the queue.
+const LOOK: Duration = Duration::from_secs(2);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -42,21 +50,44 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 ///
 /// # Errors
 /// When there is no such submission, too many streams are open, or the store cannot say.
+#[utoipa::path(
+    get,
+    path = "/api/v1/submissions/{id}/live",
+    operation_id = "followSubmission",
+    description = "Server-sent events: `submission` with the whole document, now and after every \
+        change, until it has ended. The id of an event is the revision of its document. A comment \
+        every 15 seconds shows that the stream lives.",
+    params((
+        "Last-Event-ID" = Option<String>,
+        Header,
+        description = "The id of the last event that the client has; an `EventSource` sends it by \
+            itself when it comes back.",
+        example = "3",
+    )),
+    responses(
+        (
+            status = 200,
+            description = "A stream that ends with the submission.",
+            body = StreamEvent,
+            content_type = "text/event-stream",
+        ),
+        (status = 204, description = "The client has the last document of one that has ended."),
+    )
+)]
 pub async fn follow(
     State(app): State<AppState>,
+    client: Client,
     Id(id): Id<SubmissionId>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     // Followed before it is read, so that no change falls between the two.
-    let news = app.hub.follow_submission(id)?;
+    let news = app.hub.follow_submission(id, client)?;
     let submission = status::find(&app, id).await?;
-    if submission.life.state.is_final() && last_seen(&headers) == Some(submission.revision) {
+    let seen = last_seen(&headers).and_then(|seen| seen.parse().ok());
+    if submission.life.state.is_final() && seen == Some(submission.revision) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let mut look = tokio::time::interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    look.reset();
-    let follower = Follower { app, news, submission, look, looks: 0, sent: Sent::Nothing };
+    let follower = Follower::new(app, news, submission);
     let events = stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))
@@ -64,45 +95,51 @@ pub async fn follow(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
 }
 
-/// The revision that the client saw last, if it says.
-fn last_seen(headers: &HeaderMap) -> Option<i64> {
-    headers.get(LAST_EVENT_ID)?.to_str().ok()?.parse().ok()
+/// The id of what the client saw last, if it says.
+pub(super) fn last_seen(headers: &HeaderMap) -> Option<&str> {
+    headers.get(LAST_EVENT_ID)?.to_str().ok()
 }
 
 struct Follower {
     app: AppState,
     news: SubmissionStream,
-    submission: Submission,
+    submission: Arc<Submission>,
     look: Interval,
-    looks: u32,
-    sent: Sent,
+    sent: Option<Sent>,
+    /// Whether the store could not say how it is now.
+    behind: bool,
+    ended: bool,
 }
 
 /// What the client has.
-#[derive(PartialEq)]
-enum Sent {
-    /// Nothing yet.
-    Nothing,
-    /// This revision, at this place in the queue.
-    This(i64, Option<QueueView>),
-    /// Something older than what is known here.
-    Unknown,
-    /// A final state, or the farewell.
-    End,
+#[derive(Clone, Copy)]
+struct Sent {
+    revision: i64,
+    queue: Option<QueueView>,
+    at: Instant,
 }
 
 impl Follower {
+    fn new(app: AppState, news: SubmissionStream, submission: Submission) -> Self {
+        // Those of a crowd that came at once do not all look at once.
+        let first = LOOK.mul_f64(rand::rng().random_range(0.5..1.0));
+        let mut look = tokio::time::interval_at(tokio::time::Instant::now() + first, LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let submission = Arc::new(submission);
+        Self { app, news, submission, look, sent: None, behind: false, ended: false }
+    }
+
     /// The next event; the farewell when the process closes, whatever is being waited for; nothing
     /// after that, or after a final state.
     async fn next(&mut self) -> Option<Event> {
-        if self.sent == Sent::End {
+        if self.ended {
             return None;
         }
         let closing = self.app.stop.closing.clone();
         tokio::select! {
             biased;
             () = closing.cancelled() => {
-                self.sent = Sent::End;
+                self.ended = true;
                 Some(live::farewell())
             }
             event = self.news() => event,
@@ -111,55 +148,83 @@ impl Follower {
 
     async fn news(&mut self) -> Option<Event> {
         loop {
-            if self.sent != Sent::Nothing {
-                self.change().await?;
+            // Most of the time nothing of this runs: only what waits for a change lies in the stream.
+            if let Some(event) = Box::pin(self.due()).await {
+                return Some(event);
             }
-            let now = match waiting::place(&self.app, &self.submission).await {
-                Ok(queue) => Sent::This(self.submission.revision, queue),
-                Err(_) => Sent::Unknown,
-            };
-            if self.sent == now {
-                continue;
+            if self.change().await? == Look::Again {
+                Box::pin(self.reread()).await;
             }
-            // What the store cannot say now it may say at the next look.
-            let Some(event) = self.event(&now).await else {
-                self.sent = Sent::Unknown;
-                continue;
-            };
-            self.sent = if self.submission.life.state.is_final() { Sent::End } else { now };
-            return Some(event);
         }
     }
 
-    async fn event(&self, now: &Sent) -> Option<Event> {
-        let Sent::This(revision, queue) = now else { return None };
-        let document = status::document(&self.app, &self.submission, *queue).await.ok()?;
-        let event = Event::default().json_data(document).ok()?;
-        Some(event.event("submission").id(revision.to_string()))
+    /// What the client does not have yet, if that is worth an event. What the store cannot say now
+    /// it may say at the next look.
+    async fn due(&mut self) -> Option<Event> {
+        let Ok(queue) = waiting::place(&self.app, &self.submission).await else {
+            self.behind = true;
+            return None;
+        };
+        let revision = self.submission.revision;
+        let told = |sent: &Sent| {
+            sent.revision == revision && !waiting::is_news(sent.queue, queue, sent.at.elapsed())
+        };
+        if self.sent.as_ref().is_some_and(told) {
+            return None;
+        }
+        let Ok(document) = status::document(&self.app, &self.submission, queue).await else {
+            self.behind = true;
+            return None;
+        };
+        let mut event = Event::default();
+        if self.sent.is_none() {
+            event = event.retry(live::come_back());
+        }
+        event = event.event("submission").id(revision.to_string());
+        self.sent = Some(Sent { revision, queue, at: Instant::now() });
+        self.ended = self.submission.life.state.is_final();
+        event.json_data(document).ok()
     }
 
     /// Waits until there may be something to send; nothing when the process stops.
-    async fn change(&mut self) -> Option<()> {
-        let reread = tokio::select! {
-            news = self.news.next() => match news? {
-                News::Nothing => false,
-                News::Reread => true,
-                News::Changed(submission) => {
-                    if submission.revision > self.submission.revision {
-                        self.submission = Submission::clone(&submission);
+    async fn change(&mut self) -> Option<Look> {
+        let looks = self.behind || Turn::awaited(&self.submission).is_some();
+        loop {
+            tokio::select! {
+                news = self.news.next() => match news? {
+                    News::Changed(submission) if submission.revision > self.submission.revision => {
+                        self.submission = submission;
+                        return Some(Look::Here);
                     }
-                    false
+                    News::Revision(revision) if revision > self.submission.revision => {
+                        return Some(Look::Again);
+                    }
+                    News::Nothing | News::Changed(_) | News::Revision(_) => {}
+                },
+                _ = self.look.tick(), if looks => {
+                    return Some(if self.behind { Look::Again } else { Look::Here });
                 }
-            },
-            _ = self.look.tick() => {
-                self.looks += 1;
-                self.looks.is_multiple_of(LOOKS)
             }
-        };
-        if reread && let Ok(Some(submission)) = self.app.store.submission(self.submission.id).await
-        {
-            self.submission = submission;
         }
-        Some(())
     }
+
+    async fn reread(&mut self) {
+        match self.app.store.submission(self.submission.id).await {
+            Ok(Some(submission)) => {
+                self.submission = Arc::new(submission);
+                self.behind = false;
+            }
+            Ok(None) => self.behind = false,
+            Err(_) => self.behind = true,
+        }
+    }
+}
+
+/// Where to look for what is new.
+#[derive(PartialEq)]
+enum Look {
+    /// In what is known here.
+    Here,
+    /// In the store.
+    Again,
 }

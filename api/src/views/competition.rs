@@ -4,31 +4,36 @@ use std::collections::BTreeMap;
 
 use portcall_shared::domain::{event::Event, submission::Submission};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
+    schemas::StateWord,
     stats::TotalsView,
     submit::{NewSubmissionBody, ParticipantBody, PlaceBody},
 };
 use crate::{problem::FieldError, strict::Object};
 
 /// The body of `POST /competition`. Other keys were never refused and still are not.
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, ToSchema, Validate)]
 pub struct CompetitionBody {
-    /// Who submits.
+    /// Who submits: 1 to 64 characters.
+    #[schema(min_length = 1, max_length = 512, example = "Gordon")]
     pub name: String,
-    /// Their handle.
+    /// Their handle, at most 64 characters.
+    #[schema(max_length = 512, example = "@docker")]
     pub twitter: Option<String>,
-    /// The name of the place.
+    /// The name of the place: 1 to 120 characters.
+    #[schema(min_length = 1, max_length = 960, example = "San Francisco, CA, USA")]
     pub location: String,
-    /// The images.
+    /// The images: one, or a list.
     pub repo: OneOrMany,
-    /// The answer.
+    /// The answer to the event's question, if it asks one.
     pub vote: Option<OneOrMany>,
 }
 
 /// A text or a list of texts.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum OneOrMany {
     /// One.
@@ -48,15 +53,16 @@ impl OneOrMany {
 }
 
 /// The answer to `POST /competition`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CompetitionResponse {
     /// The address of the page that shows the status.
     pub response: String,
 }
 
 /// The answer to `GET /competition/{id}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CompetitionView {
+    #[schema(format = Uuid)]
     id: String,
     name: String,
     twitter: Option<String>,
@@ -64,6 +70,7 @@ pub struct CompetitionView {
     repo: Vec<String>,
     vote: Option<String>,
     /// Where it stands.
+    #[schema(value_type = StateWord)]
     status: &'static str,
     /// Why it did not pass, in a sentence.
     message: Option<String>,
@@ -72,7 +79,7 @@ pub struct CompetitionView {
 }
 
 /// The answer to `GET /competition/stats`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CompetitionStatsView {
     /// Submissions by state.
     #[serde(flatten)]

@@ -1,38 +1,51 @@
 //! Events and their public rules.
 
+use std::collections::BTreeMap;
+
 use portcall_shared::{
     domain::event::{Check, Door, Event, Profile, Target},
-    store::events::EventVersion,
+    store::{doors::Closing, events::EventVersion},
 };
 use serde::Serialize;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
-use super::moment;
+use super::{
+    moment,
+    schemas::{MethodWord, ProfileWord},
+};
 
 /// Every event, in short.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EventsView {
     /// Open ones first, then by when they open, the newest first.
     pub events: Vec<EventSummary>,
 }
 
 /// An event, in short.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EventSummary {
     /// Its name in addresses.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$", example = "birthday-3")]
     pub slug: String,
     /// Its name for people.
     pub title: String,
     /// From when it takes submissions.
+    #[schema(format = DateTime)]
     pub opens: Option<String>,
     /// Until when it takes submissions.
+    #[schema(format = DateTime)]
     pub closes: Option<String>,
+    /// Since when its organisers keep it closed, whatever its rules say about when it is open.
+    #[schema(format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<String>,
     /// Whether it takes submissions now.
     pub open: bool,
 }
 
 /// An event with its rules.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct EventView {
     /// In short.
     #[serde(flatten)]
@@ -40,6 +53,7 @@ pub struct EventView {
     /// The version of the rules.
     pub version: i32,
     /// How containers are confined.
+    #[schema(value_type = ProfileWord)]
     pub profile: &'static str,
     /// What images it takes.
     pub images: ImagesView,
@@ -54,7 +68,7 @@ pub struct EventView {
 }
 
 /// What images an event takes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ImagesView {
     /// At least so many.
     pub min: usize,
@@ -67,7 +81,7 @@ pub struct ImagesView {
 }
 
 /// A question to participants.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AnswerView {
     /// Its key.
     pub name: String,
@@ -80,7 +94,7 @@ pub struct AnswerView {
 }
 
 /// A container that the event gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ServiceView {
     /// What it is called in the network.
     pub alias: String,
@@ -89,13 +103,14 @@ pub struct ServiceView {
 }
 
 /// A check, as people read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CheckView {
     /// Stable, for `rule_failed:<name>`.
     pub name: String,
     /// `any`, `all`, or an index.
     pub image: String,
     /// How it asks.
+    #[schema(value_type = MethodWord)]
     pub method: &'static str,
     /// What it asks for.
     pub path: String,
@@ -106,7 +121,7 @@ pub struct CheckView {
 }
 
 /// How much a submission may use.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct LimitsView {
     /// Memory of each container.
     pub memory_mib: u32,
@@ -131,38 +146,51 @@ pub struct LimitsView {
 impl EventsView {
     /// All of them.
     #[must_use]
-    pub fn of(events: &[EventVersion], now: OffsetDateTime) -> Self {
+    pub fn of(
+        events: &[EventVersion],
+        closings: &BTreeMap<String, Closing>,
+        now: OffsetDateTime,
+    ) -> Self {
         let mut all: Vec<&EventVersion> = events.iter().collect();
-        let open = |e: &EventVersion| e.event.door(now) == Door::Open;
+        let closing = |e: &EventVersion| closings.get(e.event.slug.as_str());
+        let open = |e: &EventVersion| is_open(&e.event, closing(e), now);
         all.sort_by(|a, b| {
             let opened = |e: &EventVersion| e.event.opens.unwrap_or(e.applied_at);
             let rank = |e: &EventVersion| (open(e), opened(e));
             rank(b).cmp(&rank(a)).then_with(|| a.event.slug.cmp(&b.event.slug))
         });
-        Self { events: all.into_iter().map(|e| EventSummary::of(&e.event, now)).collect() }
+        let summary = |e: &EventVersion| EventSummary::of(&e.event, closing(e), now);
+        Self { events: all.into_iter().map(summary).collect() }
     }
 }
 
 impl EventSummary {
-    fn of(event: &Event, now: OffsetDateTime) -> Self {
+    fn of(event: &Event, closing: Option<&Closing>, now: OffsetDateTime) -> Self {
         Self {
             slug: event.slug.to_string(),
             title: event.title.clone(),
             opens: event.opens.map(moment),
             closes: event.closes.map(moment),
-            open: event.door(now) == Door::Open,
+            closed_at: closing.map(|closing| moment(closing.at)),
+            open: is_open(event, closing, now),
         }
     }
+}
+
+/// Whether an event takes submissions: its organisers have not closed it, and by its rules it is
+/// open.
+fn is_open(event: &Event, closing: Option<&Closing>, now: OffsetDateTime) -> bool {
+    closing.is_none() && event.door(now) == Door::Open
 }
 
 impl EventView {
     /// One with its rules.
     #[must_use]
-    pub fn of(version: &EventVersion, now: OffsetDateTime) -> Self {
+    pub fn of(version: &EventVersion, closing: Option<&Closing>, now: OffsetDateTime) -> Self {
         let event = &*version.event;
         let services = event.services.iter();
         Self {
-            summary: EventSummary::of(event, now),
+            summary: EventSummary::of(event, closing, now),
             version: version.version,
             profile: event.profile.as_str(),
             images: ImagesView {

@@ -2,13 +2,15 @@
 
 use portcall_shared::store::pins::Pin;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::moment;
 use crate::map::index::{Found, Spot, View};
 
 /// What a viewport shows.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct PinsView {
+    #[schema(value_type = String, pattern = "^FeatureCollection$")]
     r#type: &'static str,
     /// Cells and pins.
     pub features: Vec<Feature>,
@@ -19,8 +21,9 @@ pub struct PinsView {
 }
 
 /// One thing on the map.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Feature {
+    #[schema(value_type = String, pattern = "^Feature$")]
     r#type: &'static str,
     /// A cell's `zoom/x/y`, or the submission of a pin.
     pub id: String,
@@ -29,15 +32,16 @@ pub struct Feature {
     pub properties: Properties,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 struct Geometry {
+    #[schema(value_type = String, pattern = "^Point$")]
     r#type: &'static str,
     /// Longitude and latitude, in this order.
     coordinates: [f64; 2],
 }
 
 /// What stands there.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Properties {
     /// Several pins.
@@ -61,18 +65,21 @@ pub enum Properties {
         /// What the place is called.
         place: String,
         /// The submission that passed.
+        #[schema(format = Uuid)]
         submission: String,
         /// When it passed.
+        #[schema(format = DateTime)]
         at: String,
     },
 }
 
 /// One of the pins of a point.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Member {
     /// The participant's name.
     pub name: String,
     /// The submission that passed.
+    #[schema(format = Uuid)]
     pub submission: String,
 }
 

@@ -1,9 +1,11 @@
 //! What goes over the wire: the shapes of requests and responses, apart from the domain and from
 //! what is stored.
 
+pub mod admin;
 pub mod competition;
 pub mod event;
 pub mod map;
+pub mod schemas;
 pub mod stats;
 pub mod submission;
 pub mod submit;

@@ -1,14 +1,15 @@
 //! The numbers of an event.
 
-use portcall_shared::store::stats::{Pace, Stats};
+use portcall_shared::store::stats::{Pace, Stats, StepTimes};
 use serde::Serialize;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
-use super::moment;
+use super::{moment, schemas::StepWord};
 use crate::map::index::MapSummary;
 
 /// The numbers of an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StatsView {
     /// The event's slug.
     pub event: String,
@@ -26,14 +27,18 @@ pub struct StatsView {
     pub per_hour: Vec<HourView>,
     /// Countries by pins, the most first.
     pub countries: Vec<CountryCount>,
+    /// Countries by submissions that passed, the most first; also of those that have no pin any more.
+    pub per_country: Vec<PassedCount>,
     /// What the machinery is at.
     pub queue: QueueStats,
-    /// How long steps took lately.
+    /// How long steps took lately, whatever the event.
     pub steps: Vec<StepStats>,
+    /// How long every step took in this event's last gradings.
+    pub step_times: Vec<StepTimesView>,
 }
 
 /// Submissions by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TotalsView {
     /// Waiting.
     pub queued: u64,
@@ -52,7 +57,7 @@ pub struct TotalsView {
 }
 
 /// How often a reason came.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ReasonCount {
     /// The code.
     pub code: String,
@@ -61,9 +66,10 @@ pub struct ReasonCount {
 }
 
 /// One hour.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HourView {
     /// When it began.
+    #[schema(format = DateTime)]
     pub hour: String,
     /// How many were submitted in it.
     pub submitted: u64,
@@ -72,16 +78,27 @@ pub struct HourView {
 }
 
 /// One country.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CountryCount {
     /// ISO 3166-1 alpha-2.
+    #[schema(pattern = "^[A-Z]{2}$", example = "DE")]
     pub country: String,
     /// Its pins.
     pub pins: usize,
 }
 
+/// How many passed in a country.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PassedCount {
+    /// ISO 3166-1 alpha-2.
+    #[schema(pattern = "^[A-Z]{2}$", example = "DE")]
+    pub country: String,
+    /// How many submissions passed.
+    pub passed: u64,
+}
+
 /// What the machinery is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct QueueStats {
     /// For how long the oldest one waits.
     pub oldest_s: Option<u64>,
@@ -92,9 +109,10 @@ pub struct QueueStats {
 }
 
 /// How long a step took.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StepStats {
     /// Which.
+    #[schema(value_type = StepWord)]
     pub step: &'static str,
     /// The median.
     pub p50_ms: u64,
@@ -102,8 +120,22 @@ pub struct StepStats {
     pub p90_ms: u64,
 }
 
+/// How long a step took in an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StepTimesView {
+    /// Which.
+    #[schema(value_type = StepWord)]
+    pub step: &'static str,
+    /// How many times were measured, of at most the last 500 submissions.
+    pub measured: u64,
+    /// The median; none of no times.
+    pub p50_ms: Option<u64>,
+    /// The 90th percentile.
+    pub p90_ms: Option<u64>,
+}
+
 /// What the live stream of an event says about its numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LiveStatsView {
     /// Submissions by state.
     pub totals: TotalsView,
@@ -136,6 +168,7 @@ impl StatsView {
         stats: &Stats,
         map: MapSummary,
         pace: &Pace,
+        times: &[StepTimes],
         now: OffsetDateTime,
     ) -> Self {
         let reason =
@@ -159,6 +192,11 @@ impl StatsView {
                 .into_iter()
                 .map(|(country, pins)| CountryCount { country, pins })
                 .collect(),
+            per_country: stats
+                .countries
+                .iter()
+                .map(|(country, passed)| PassedCount { country: country.clone(), passed: *passed })
+                .collect(),
             queue: QueueStats {
                 oldest_s: stats.oldest.map(waited),
                 slots: pace.slots,
@@ -169,6 +207,18 @@ impl StatsView {
                 .iter()
                 .map(|(step, q)| StepStats { step: step.as_str(), p50_ms: q.p50, p90_ms: q.p90 })
                 .collect(),
+            step_times: times.iter().map(StepTimesView::of).collect(),
+        }
+    }
+}
+
+impl StepTimesView {
+    fn of(times: &StepTimes) -> Self {
+        Self {
+            step: times.step.as_str(),
+            measured: times.measured,
+            p50_ms: times.took.map(|took| took.p50),
+            p90_ms: times.took.map(|took| took.p90),
         }
     }
 }

@@ -5,32 +5,43 @@ use std::collections::BTreeMap;
 use portcall_shared::domain::{
     event::Event,
     evidence::Evidence,
+    place::Place,
     state::State,
-    submission::{Attempt, StepTime, Submission, SubmittedImage},
+    submission::{Attempt, Participant, StepTime, Submission, SubmittedImage},
     verdict::{Outcome, Reason, Verdict},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::moment;
+use super::{
+    moment,
+    schemas::{AttemptWord, EvidenceSchema, OutcomeWord, ReasonSchema, StateWord, StepWord},
+};
 
 /// The document. It holds nothing about a person that is not on the pin.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct SubmissionView {
     /// Its id.
+    #[schema(format = Uuid)]
     pub id: String,
     /// The event's slug.
     pub event: String,
     /// The event's name for people.
     pub event_title: String,
     /// Where it stands.
+    #[schema(value_type = StateWord)]
     pub state: &'static str,
     /// While grading: at what.
+    #[schema(value_type = Option<StepWord>)]
     pub step: Option<&'static str>,
     /// When it came.
+    #[schema(format = DateTime)]
     pub created_at: String,
     /// When anything about it changed last.
+    #[schema(format = DateTime)]
     pub updated_at: String,
     /// When something happens at the latest.
+    #[schema(format = DateTime)]
     pub deadline: Option<String>,
     /// While it waits for its turn.
     pub queue: Option<QueueView>,
@@ -53,16 +64,20 @@ pub struct SubmissionView {
 }
 
 /// A place in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct QueueView {
     /// From 1.
     pub position: u64,
+    /// There if it may be further back than that: so far nobody counts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub at_least: bool,
     /// Until the verdict; none while nothing has been measured or nobody grades.
     pub eta: Option<EtaView>,
 }
 
 /// An estimate in whole seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EtaView {
     /// As likely sooner as later.
     pub p50_s: u64,
@@ -71,18 +86,19 @@ pub struct EtaView {
 }
 
 /// Why it is not tried before a time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DelayedView {
     /// The reason's code.
     pub reason: String,
     /// One plain sentence.
     pub detail: String,
     /// Until when.
+    #[schema(format = DateTime)]
     pub next_try: String,
 }
 
 /// Who submitted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ParticipantView {
     /// The name.
     pub name: String,
@@ -91,20 +107,22 @@ pub struct ParticipantView {
 }
 
 /// Where on the map.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct PlaceView {
     /// What people call it.
     pub label: String,
     /// Degrees north.
+    #[schema(minimum = -90, maximum = 90)]
     pub lat: Option<f64>,
     /// Degrees east.
+    #[schema(minimum = -180, maximum = 180)]
     pub lng: Option<f64>,
     /// The country's code.
     pub country: Option<String>,
 }
 
 /// One image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ImageView {
     /// As written.
     #[serde(rename = "ref")]
@@ -120,13 +138,16 @@ pub struct ImageView {
 }
 
 /// How it ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct VerdictView {
     /// How.
+    #[schema(value_type = OutcomeWord)]
     pub outcome: Outcome,
     /// Why, unless it passed.
+    #[schema(value_type = Option<ReasonSchema>)]
     pub reason: Option<Reason>,
     /// When.
+    #[schema(format = DateTime)]
     pub at: String,
     /// By which attempt; 0 if there was none.
     pub attempt: u32,
@@ -135,7 +156,7 @@ pub struct VerdictView {
 }
 
 /// One try.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct AttemptView {
     /// From 1.
     pub n: u32,
@@ -146,32 +167,39 @@ pub struct AttemptView {
     /// The fencing number of the lease.
     pub generation: i64,
     /// From when.
+    #[schema(format = DateTime)]
     pub started_at: String,
     /// Until when.
+    #[schema(format = DateTime)]
     pub ended_at: Option<String>,
     /// The steps with their times.
     pub steps: Vec<StepView>,
     /// How it ended.
+    #[schema(value_type = Option<AttemptWord>)]
     pub outcome: Option<&'static str>,
     /// Why it did not pass.
+    #[schema(value_type = Option<ReasonSchema>)]
     pub reason: Option<Reason>,
     /// What was seen.
+    #[schema(value_type = Option<EvidenceSchema>)]
     pub evidence: Option<Evidence>,
 }
 
 /// A step's time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StepView {
     /// Which.
+    #[schema(value_type = StepWord)]
     pub step: &'static str,
     /// When it began.
+    #[schema(format = DateTime)]
     pub at: String,
     /// How long it took.
     pub ms: Option<u64>,
 }
 
 /// Where to find it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LinksView {
     /// This document.
     #[serde(rename = "self")]
@@ -183,13 +211,16 @@ pub struct LinksView {
 }
 
 /// The answer to a POST: the document, and what only the participant gets.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct AcceptedView {
     /// The document.
     #[serde(flatten)]
     pub submission: SubmissionView,
     /// With it the participant can cancel. It is shown once: a replayed answer has none.
     pub secret: Option<String>,
+    /// Said where an earlier submission is shown instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<&'static str>,
 }
 
 impl SubmissionView {
@@ -201,7 +232,6 @@ impl SubmissionView {
         queue: Option<QueueView>,
         public_url: &str,
     ) -> Self {
-        let point = submission.place.point;
         let step = match submission.life.state {
             State::Grading { step, .. } => Some(step.as_str()),
             _ => None,
@@ -223,16 +253,8 @@ impl SubmissionView {
             deadline: submission.life.deadline.map(moment),
             queue,
             delayed,
-            participant: ParticipantView {
-                name: submission.participant.name.to_string(),
-                handle: submission.participant.handle.as_ref().map(ToString::to_string),
-            },
-            place: PlaceView {
-                label: submission.place.label.to_string(),
-                lat: point.map(|p| p.lat()),
-                lng: point.map(|p| p.lng()),
-                country: submission.place.country.clone(),
-            },
+            participant: ParticipantView::of(&submission.participant),
+            place: PlaceView::of(&submission.place),
             images: submission.images.iter().enumerate().map(image).collect(),
             answers: submission.answers.iter().map(|(k, v)| (k.clone(), v.to_string())).collect(),
             verdict: submission.verdict.as_ref().map(VerdictView::of),
@@ -242,6 +264,30 @@ impl SubmissionView {
                 live: format!("/api/v1/submissions/{}/live", submission.id),
                 page: format!("{public_url}/submissions/{}", submission.id),
             },
+        }
+    }
+}
+
+impl ParticipantView {
+    /// What everybody sees of a participant.
+    #[must_use]
+    pub fn of(participant: &Participant) -> Self {
+        Self {
+            name: participant.name.to_string(),
+            handle: participant.handle.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl PlaceView {
+    /// Of a place.
+    #[must_use]
+    pub fn of(place: &Place) -> Self {
+        Self {
+            label: place.label.to_string(),
+            lat: place.point.map(|p| p.lat()),
+            lng: place.point.map(|p| p.lng()),
+            country: place.country.clone(),
         }
     }
 }

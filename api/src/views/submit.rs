@@ -11,58 +11,77 @@ use portcall_shared::domain::{
     verdict::{ParticipantCode, ParticipantFault},
 };
 use serde::Deserialize;
+use utoipa::ToSchema;
 use validator::Validate;
 
-use super::Findings;
+use super::{Findings, schemas};
 use crate::{
     problem::FieldError,
     strict::{Object, step},
 };
 
 /// The body of `POST /api/v1/events/{event}/submissions`.
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, ToSchema, Validate)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewSubmission)]
 pub struct NewSubmissionBody {
     /// Who submits.
+    #[schema(value_type = ParticipantBody)]
     pub participant: Object<ParticipantBody>,
     /// Where on the map.
     #[validate(nested)]
+    #[schema(value_type = PlaceBody)]
     pub place: Object<PlaceBody>,
-    /// What to run.
+    /// What to run: names of images, as many as the event takes.
+    #[schema(max_items = 16, example = json!(["docker.io/library/nginx:1.27"]))]
     #[validate(length(
         max = 16,
         code = "too_many_images",
         message = "These are too many images."
     ))]
     pub images: Vec<String>,
-    /// The answers to the event's questions.
+    /// The answers to the event's questions, by their names; each 1 to 200 characters.
+    #[schema(schema_with = schemas::answers)]
     #[serde(default)]
     #[validate(length(max = 64, code = "too_many_answers", message = "Too many answers."))]
     pub answers: BTreeMap<String, String>,
 }
 
 /// Who submits.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewParticipant)]
 pub struct ParticipantBody {
-    /// As shown on the map.
+    /// As shown on the map: 1 to 64 characters as people count them (grapheme clusters).
+    #[schema(min_length = 1, max_length = 256, pattern = r"^\S(.*\S)?$", example = "Gordon")]
     pub name: String,
-    /// As shown on the map.
+    /// As shown on the map: 1 to 64 characters.
+    #[schema(min_length = 1, max_length = 256, pattern = r"^\S(.*\S)?$", example = "@docker")]
     pub handle: Option<String>,
-    /// For the organiser only.
+    /// For the organiser only: 1 to 200 characters. No answer shows it.
+    #[schema(min_length = 1, max_length = 800, pattern = r"^\S(.*\S)?$")]
     pub contact: Option<String>,
 }
 
 /// Where on the map.
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, ToSchema, Validate)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "both_or_none"))]
+#[schema(as = NewPlace)]
 pub struct PlaceBody {
-    /// What people call it.
+    /// What people call it: 1 to 120 characters.
+    #[schema(
+        min_length = 1,
+        max_length = 480,
+        pattern = r"^\S(.*\S)?$",
+        example = "San Francisco, CA, USA"
+    )]
     pub label: String,
-    /// Degrees north.
+    /// Degrees north; with `lng`, or not at all.
+    #[schema(value_type = Option<f64>, minimum = -90, maximum = 90, example = 37.77)]
     pub lat: Option<Degrees>,
-    /// Degrees east.
+    /// Degrees east; with `lat`, or not at all.
+    #[schema(value_type = Option<f64>, minimum = -180, maximum = 180, example = -122.42)]
     pub lng: Option<Degrees>,
 }
 
@@ -162,7 +181,8 @@ fn text<T: FromStr<Err = InvalidText>>(pointer: &str, given: &str) -> Result<T, 
     given.parse().map_err(|error: InvalidText| refused(pointer, &error))
 }
 
-fn refused(pointer: &str, error: &InvalidText) -> FieldError {
+/// What is wrong with a text, at its field.
+pub(crate) fn refused(pointer: &str, error: &InvalidText) -> FieldError {
     let code = match error {
         InvalidText::Empty => "empty",
         InvalidText::TooLong { .. } | InvalidText::TooManyBytes { .. } => "too_long",

@@ -5,7 +5,7 @@
 use portcall_shared::{
     settings::{Common, LogSettings, Reader},
     store::Store,
-    telemetry,
+    telemetry::{self, traces::TraceSettings},
 };
 
 use crate::failure::Failure;
@@ -35,7 +35,8 @@ pub(crate) async fn with(
             ("portcall", LogSettings { filter: "error".to_owned(), ..common.log })
         }
     };
-    telemetry::log(&log);
+    // Nothing here is traced.
+    let _ = telemetry::start("portcall", &log, &TraceSettings::default());
     let store = Store::open(&common.mongodb_uri, &common.database, app).await?;
     store
         .closing(async |store| {

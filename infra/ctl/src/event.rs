@@ -65,12 +65,14 @@ impl EventCommand {
             }
             Self::List => {
                 let now = OffsetDateTime::now_utc();
+                let closings = store.event_closings().await?;
                 for version in store.events().await? {
                     let event = &version.event;
-                    let door = match event.door(now) {
-                        Door::Open => "open".to_owned(),
-                        Door::NotYet(opens) => format!("opens {opens}"),
-                        Door::Closed(closes) => format!("closed {closes}"),
+                    let door = match (closings.get(event.slug.as_str()), event.door(now)) {
+                        (Some(closing), _) => format!("closed by {} {}", closing.by, closing.at),
+                        (None, Door::Open) => "open".to_owned(),
+                        (None, Door::NotYet(opens)) => format!("opens {opens}"),
+                        (None, Door::Closed(closes)) => format!("closed {closes}"),
                     };
                     println!(
                         "{}\tversion {}\t{door}\t{}",

@@ -13,6 +13,7 @@ mod scale;
 mod scaler;
 mod status;
 mod store;
+mod token;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,9 @@ enum Command {
     /// Applies, lists and shows events.
     #[command(subcommand)]
     Event(event::EventCommand),
+    /// Makes, lists and revokes the tokens of those who run events over HTTP.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Grades images on this machine, by the rules of an event, before you push them.
     Check(check::CheckArgs),
     /// Lists the machines that containers run on, and says of each whether it takes work.
@@ -95,6 +99,9 @@ async fn run(command: Command) -> Result<(), Failure> {
     let reader = Reader::from_environment();
     match command {
         Command::Event(command) => {
+            with(reader, For::Use, async |store| command.run(store).await).await
+        }
+        Command::Token(command) => {
             with(reader, For::Use, async |store| command.run(store).await).await
         }
         Command::Check(args) => check::run(args, reader).await,

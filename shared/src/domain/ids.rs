@@ -85,6 +85,17 @@ uuid_id!(
     WorkerId,
     "worker id"
 );
+uuid_id!(
+    /// A re-grade.
+    RegradeId,
+    "re-grade id"
+);
+
+uuid_id!(
+    /// A webhook of an organiser's.
+    WebhookId,
+    "webhook id"
+);
 
 /// The fencing number of a submission: each claim adds one, and every write of a worker names
 /// the one that it holds.

@@ -7,6 +7,7 @@ pub mod host_name;
 pub mod ids;
 pub mod image;
 pub mod place;
+pub mod regrade;
 pub mod state;
 pub mod submission;
 pub mod template;

@@ -12,7 +12,14 @@
 //!                          │  └── overdue ──────────────────────────────────►  undetermined ■
 //!                          │  └── cancel (also while grading) ──────────────►  cancelled ■
 //!                          └───── requeue (operator) ── from undetermined
+//!
+//!   passed ■  failed ■  undetermined ■  ── regrade ──►  passed ■  failed ■
+//!   passed ■  failed ■                  ── restore ──►  passed ■  failed ■  undetermined ■
 //! ```
+//!
+//! A final state has two ways on, both an organiser's and both audited: an undetermined submission
+//! is queued again, and a re-grade ([`Event::Regrade`], undone by [`Event::Restore`]) puts another
+//! verdict in the place of the one there is. What was taken back stays so.
 //!
 //! A claim is a lease with a generation, not a lock: each claim adds one to the generation, and
 //! whatever a worker does names the generation that it holds. An event of another generation is
@@ -188,6 +195,55 @@ pub enum Event {
     Cancel,
     /// An operator has it tried again.
     Requeue,
+    /// An organiser has the verdict of a trial under other rules take the place of its own. The
+    /// trial's attempt becomes one of its own, with the next generation.
+    Regrade {
+        /// The verdict.
+        pass: Pass,
+    },
+    /// An organiser undoes a re-grade.
+    Restore {
+        /// What it was before.
+        to: Graded,
+    },
+}
+
+/// A final state that a grading came to, which is all that re-grades change and restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Graded {
+    /// Every check held.
+    Passed,
+    /// Not every check held.
+    Failed,
+    /// Nobody could find out.
+    Undetermined,
+}
+
+impl Graded {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Passed, Self::Failed, Self::Undetermined];
+
+    /// The state that it is.
+    #[must_use]
+    pub fn state(self) -> State {
+        match self {
+            Self::Passed => State::Passed,
+            Self::Failed => State::Failed,
+            Self::Undetermined => State::Undetermined,
+        }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.state().as_str()
+    }
+
+    /// The one of that word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|graded| graded.as_str() == word)
+    }
 }
 
 /// Whether an attempt that came to no verdict counts towards [`MAX_LOST`].
@@ -206,6 +262,17 @@ pub enum Pass {
     Yes,
     /// Not every check held, by the participant's fault.
     No,
+}
+
+impl Pass {
+    /// The state that it is.
+    #[must_use]
+    pub fn state(self) -> State {
+        match self {
+            Self::Yes => State::Passed,
+            Self::No => State::Failed,
+        }
+    }
 }
 
 /// Why an event changes nothing.
@@ -237,6 +304,9 @@ pub enum Refusal {
     /// Only what is undetermined can be queued again.
     #[error("only an undetermined submission can be queued again")]
     NotUndetermined,
+    /// Only what was graded can be graded anew, and only what a re-grade may have written undone.
+    #[error("it has no verdict that a re-grade could change")]
+    NotGraded,
 }
 
 impl Lifecycle {
@@ -262,10 +332,7 @@ impl Lifecycle {
             Event::Advance { generation, step } => self.advanced(generation, step),
             Event::Settle { generation, pass } => {
                 self.held(generation)?;
-                Ok(self.ended(match pass {
-                    Pass::Yes => State::Passed,
-                    Pass::No => State::Failed,
-                }))
+                Ok(self.ended(pass.state()))
             }
             Event::Release { generation } | Event::LeaseExpired { generation } => {
                 self.held(generation)?;
@@ -286,6 +353,18 @@ impl Lifecycle {
                 Ok(Self { since: now, lost: 0, ..self }.waiting())
             }
             Event::Requeue => Err(Refusal::NotUndetermined),
+            Event::Regrade { pass } => match self.state {
+                State::Passed | State::Failed | State::Undetermined => {
+                    Ok(Self { generation: self.generation.next(), ..self.ended(pass.state()) })
+                }
+                State::Queued | State::Grading { .. } | State::Cancelled => Err(Refusal::NotGraded),
+            },
+            Event::Restore { to } => match self.state {
+                State::Passed | State::Failed => Ok(self.ended(to.state())),
+                State::Queued | State::Grading { .. } | State::Undetermined | State::Cancelled => {
+                    Err(Refusal::NotGraded)
+                }
+            },
         }
     }
 
@@ -429,7 +508,37 @@ mod tests {
             Just(Event::Overdue),
             Just(Event::Cancel),
             Just(Event::Requeue),
+            any::<bool>()
+                .prop_map(|yes| Event::Regrade { pass: if yes { Pass::Yes } else { Pass::No } }),
+            (0usize..3).prop_map(|n| Event::Restore { to: Graded::ALL[n] }),
         ]
+    }
+
+    #[test]
+    fn a_regrade_changes_what_was_graded_and_nothing_else() {
+        let (grading, _) = claimed();
+        let generation = grading.generation;
+        let end = |pass| grading.apply(Event::Settle { generation, pass }, START).unwrap();
+        let undetermined = Lifecycle { state: State::Undetermined, ..end(Pass::No) };
+        let cancelled = grading.apply(Event::Cancel, START).unwrap();
+        let regrade = Event::Regrade { pass: Pass::Yes };
+        for graded in [end(Pass::Yes), end(Pass::No), undetermined] {
+            let after = graded.apply(regrade, START).unwrap();
+            assert_eq!((after.state, after.deadline), (State::Passed, None));
+            // What is claimed after it must not have the generation of the attempt that it brought.
+            assert_eq!(after.generation, generation.next());
+            for to in Graded::ALL {
+                let restored = after.apply(Event::Restore { to }, START).unwrap();
+                assert_eq!((restored.state, restored.generation), (to.state(), after.generation));
+            }
+        }
+        for other in [Lifecycle::submitted(START), grading, cancelled] {
+            assert_eq!(other.apply(regrade, START), Err(Refusal::NotGraded), "{other:?}");
+            let restore = Event::Restore { to: Graded::Passed };
+            assert_eq!(other.apply(restore, START), Err(Refusal::NotGraded), "{other:?}");
+        }
+        let restore = Event::Restore { to: Graded::Failed };
+        assert_eq!(undetermined.apply(restore, START), Err(Refusal::NotGraded));
     }
 
     proptest! {
@@ -442,9 +551,17 @@ mod tests {
                 let before = life;
                 if let Ok(after) = life.apply(event, now) {
                     prop_assert!(after.generation >= before.generation);
-                    prop_assert!(!before.state.is_final() || event == Event::Requeue);
+                    let regraded =
+                        matches!(event, Event::Regrade { .. } | Event::Restore { .. });
+                    if before.state.is_final() {
+                        prop_assert!(regraded || event == Event::Requeue);
+                        prop_assert!(before.state != State::Cancelled);
+                    } else {
+                        prop_assert!(!regraded);
+                    }
+                    prop_assert!(!regraded || after.state.is_final());
                     prop_assert_eq!(after.state.is_final(), after.deadline.is_none());
-                    if matches!(event, Event::Claim { .. }) {
+                    if matches!(event, Event::Claim { .. } | Event::Regrade { .. }) {
                         prop_assert_eq!(after.generation, before.generation.next());
                     } else {
                         prop_assert_eq!(after.generation, before.generation);

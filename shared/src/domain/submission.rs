@@ -159,6 +159,8 @@ pub struct Marks {
     pub erased_at: Option<OffsetDateTime>,
     /// It is the trial of a re-grade: nobody's submission, graded like one, of the one named here.
     pub trial_of: Option<SubmissionId>,
+    /// When a re-grade last changed its verdict, or was undone.
+    pub regraded_at: Option<OffsetDateTime>,
     /// The `traceparent` of the request that brought it (W3C Trace Context), for the spans of its
     /// grading.
     pub trace: Option<String>,

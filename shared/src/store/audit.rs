@@ -67,7 +67,7 @@ pub struct AuditLine {
     pub detail: serde_json::Value,
     /// The id of the request.
     pub request: Option<uuid::Uuid>,
-    /// How it ended: `done` or `failed`; none while it is under way, or if the process died.
+    /// How it ended: `done`, `failed`, or `refused` where it was not allowed; none while it is under way, or if the process died.
     pub outcome: Option<String>,
 }
 
@@ -131,7 +131,23 @@ impl Store {
         done
     }
 
+    /// Notes an act that was not allowed.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn refused_act(&self, act: &Act<'_>) -> Result<(), StoreError> {
+        self.note_act(act, Some("refused")).await.map(drop)
+    }
+
     async fn begin_act(&self, act: &Act<'_>) -> Result<uuid::Uuid, StoreError> {
+        self.note_act(act, None).await
+    }
+
+    async fn note_act(
+        &self,
+        act: &Act<'_>,
+        outcome: Option<&'static str>,
+    ) -> Result<uuid::Uuid, StoreError> {
         let id = uuid::Uuid::now_v7();
         let document = doc! {
             "_id": uuid(id),
@@ -145,6 +161,7 @@ impl Store {
             "note": &act.note,
             "detail": encode_value(&act.detail)?,
             "request": act.request.map(uuid),
+            "outcome": outcome,
         };
         let audit = self.audit.clone();
         self.call("write the audit log", async move { audit.insert_one(document).await }).await?;

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use super::{StoreError, life::LifeDoc};
 use crate::domain::{
     evidence::Evidence,
-    ids::{Generation, SubmissionId, WorkerId},
+    ids::{Generation, SubmissionId, WebhookId, WorkerId},
     image::Digest,
     place::{LatLng, Place},
     state::{State, Step},
@@ -81,6 +81,15 @@ pub(super) struct SubmissionDoc {
     /// The `traceparent` of the request that brought it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) trace: Option<String>,
+    /// Its re-grades, as far as they are read here ([`super::regrades`] writes them).
+    #[serde(default, skip_serializing)]
+    pub(super) regraded: Vec<RegradedDoc>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct RegradedDoc {
+    at: Option<DateTime>,
+    undone_at: Option<DateTime>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -91,7 +100,7 @@ pub(super) struct ParticipantDoc {
     pub(super) contact: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct PlaceDoc {
     pub(super) label: String,
     pub(super) lat: Option<f64>,
@@ -172,6 +181,12 @@ impl From<SubmissionId> for uuid::Uuid {
     }
 }
 
+impl From<WebhookId> for uuid::Uuid {
+    fn from(id: WebhookId) -> Self {
+        id.uuid()
+    }
+}
+
 impl From<WorkerId> for uuid::Uuid {
     fn from(id: WorkerId) -> Self {
         id.uuid()
@@ -211,12 +226,7 @@ impl SubmissionDoc {
                 handle: submission.participant.handle.as_ref().map(ToString::to_string),
                 contact: submission.participant.contact.as_ref().map(ToString::to_string),
             },
-            place: PlaceDoc {
-                label: submission.place.label.to_string(),
-                lat: submission.place.point.map(LatLng::lat),
-                lng: submission.place.point.map(LatLng::lng),
-                country: submission.place.country.clone(),
-            },
+            place: place_doc(&submission.place),
             images: submission.images.iter().map(image_doc).collect(),
             answers: submission.answers.iter().map(|(k, v)| (k.clone(), v.to_string())).collect(),
             state: life.state.as_str().to_owned(),
@@ -242,6 +252,7 @@ impl SubmissionDoc {
             erased_at: submission.marks.erased_at.map(stored),
             trial_of: submission.marks.trial_of.map(uuid),
             trace: submission.marks.trace.clone(),
+            regraded: Vec::new(),
         }
     }
 
@@ -290,6 +301,12 @@ impl SubmissionDoc {
                 hidden: self.hidden_at.is_some(),
                 erased_at: self.erased_at.map(restored),
                 trial_of: self.trial_of.map(submission_id),
+                regraded_at: self
+                    .regraded
+                    .iter()
+                    .filter_map(|r| r.undone_at.max(r.at))
+                    .max()
+                    .map(restored),
                 trace: self.trace,
             },
         })
@@ -305,6 +322,15 @@ pub(super) fn step_and_worker(state: State) -> (Option<String>, Option<Uuid>) {
 
 fn optional<T: std::str::FromStr>(text: Option<String>) -> Result<Option<T>, ()> {
     text.map(|t| t.parse().map_err(|_| ())).transpose()
+}
+
+pub(super) fn place_doc(place: &Place) -> PlaceDoc {
+    PlaceDoc {
+        label: place.label.to_string(),
+        lat: place.point.map(LatLng::lat),
+        lng: place.point.map(LatLng::lng),
+        country: place.country.clone(),
+    }
 }
 
 /// What an image is pinned to, set field by field: what a newer version wrote beside it stays.

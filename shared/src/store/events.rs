@@ -33,6 +33,17 @@ pub struct EventVersion {
     pub schema: i32,
 }
 
+/// What is told of a version in a list of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionHead {
+    /// From 1.
+    pub version: i32,
+    /// When it was applied.
+    pub applied_at: OffsetDateTime,
+    /// The event's name for people, as it was then.
+    pub title: String,
+}
+
 /// The lowest version that can read an event: it grows with the first key that older ones refuse.
 const LOWEST: i32 = 1;
 
@@ -112,6 +123,32 @@ impl Store {
             })
             .await?;
         found.as_ref().map(version_from).transpose()
+    }
+
+    /// Every version of an event, the current one first, also those that this version cannot read.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn event_versions(&self, slug: &EventSlug) -> Result<Vec<VersionHead>, StoreError> {
+        let (events, filter) = (self.events.clone(), doc! { "slug": slug.as_str() });
+        let found: Vec<Document> = self
+            .persist(retry::INTERACTIVE, "list the versions of an event", move || {
+                let (events, filter) = (events.clone(), filter.clone());
+                async move {
+                    let versions = events.find(filter).sort(doc! { "version": -1 });
+                    let heads = versions.projection(doc! { "source": 0 });
+                    heads.await?.try_collect().await
+                }
+            })
+            .await?;
+        let head = |document: &Document| {
+            Some(VersionHead {
+                version: document.get_i32("version").ok()?,
+                applied_at: restored(*document.get_datetime("applied_at").ok()?),
+                title: document.get_str("title").unwrap_or_default().to_owned(),
+            })
+        };
+        Ok(found.iter().filter_map(head).collect())
     }
 
     /// The current version of every event, by slug. One that this version cannot read is left out

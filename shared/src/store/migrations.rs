@@ -238,25 +238,37 @@ async fn indexes_of_quarantine(database: Database) -> Result<(), DriverError> {
 
 /// For what organisers ask, what is delivered to them, and what a participant sent before.
 async fn indexes_of_edge(database: Database) -> Result<(), DriverError> {
+    let there = |field: &str| doc! { field: { "$exists": true } };
     let all = [
         ("audit", index("event", doc! { "event": 1, "_id": -1 })),
+        ("audit", index("submission", doc! { "event": 1, "submission": 1, "_id": -1 })),
         ("regrades", index("event", doc! { "event": 1, "_id": -1 })),
-        ("webhooks", index("event", doc! { "event": 1, "_id": 1 })),
-        ("deliveries", index("webhook", doc! { "webhook": 1, "_id": -1 })),
+        // How many an event may have is this index.
+        ("webhooks", partial("lane", doc! { "event": 1, "lane": 1 }, there("lane"), Unique::Yes)),
+        ("deliveries", index("webhook", doc! { "webhook": 1, "created_at": -1, "_id": -1 })),
+        ("deliveries", index("created", doc! { "created_at": 1 })),
+        ("deliveries", index("submission", doc! { "submission": 1 })),
+        // The webhook beside the time, so that one with much to deliver is passed over in the index.
         (
             "deliveries",
-            partial(
-                "due",
-                doc! { "due_at": 1 },
-                doc! { "due_at": { "$exists": true } },
-                Unique::No,
-            ),
+            partial("due", doc! { "due_at": 1, "webhook": 1 }, there("due_at"), Unique::No),
         ),
         (
             "submissions",
             index("participant", doc! { "event": 1, "participant.key": 1, "created_at": -1 }),
         ),
+        // What organisers search and export, in the order of time.
+        ("submissions", index("newest", doc! { "event": 1, "_id": -1 })),
         ("submissions", index("changed", doc! { "event": 1, "updated_at": 1 })),
+        (
+            "submissions",
+            partial(
+                "trial",
+                doc! { "trial_of": 1 },
+                doc! { "trial_of": { "$exists": true } },
+                Unique::No,
+            ),
+        ),
     ];
     for (collection, index) in all {
         database.collection::<Document>(collection).create_index(index).await?;

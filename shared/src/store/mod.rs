@@ -30,28 +30,39 @@
 //!   idempotent and is tried again by the policies of [`crate::retry`].
 
 pub mod access;
+pub mod ages;
 pub mod audit;
 pub mod backup;
+pub mod certificates;
 pub mod contract;
+pub mod deliveries;
 mod documents;
+pub mod doors;
+pub mod erasure;
 pub mod events;
 pub mod feed;
 mod label_key;
 mod life;
+pub mod line;
 pub mod memory;
 pub mod migrations;
+pub mod moderation;
 mod mongo_queue;
 pub mod nodes;
 pub mod observer;
 pub mod orders;
 pub mod pins;
+mod pool;
 pub mod processes;
 pub mod quarantine;
 pub mod queue;
+pub mod regrades;
 pub mod replica_set;
+pub mod search;
 pub mod stats;
 pub mod submissions;
 pub mod tokens;
+pub mod webhooks;
 mod withheld;
 pub mod workers;
 
@@ -287,6 +298,7 @@ impl Store {
         options.server_selection_timeout.get_or_insert(Duration::from_secs(4));
         options.heartbeat_freq.get_or_insert(Duration::from_secs(2));
         options.max_pool_size.get_or_insert(50);
+        options.cmap_event_handler = Some(pool::handler());
         options.write_concern =
             Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
         options.read_concern = Some(ReadConcern::majority());

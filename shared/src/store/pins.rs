@@ -42,7 +42,7 @@ impl Pin {
     /// the map.
     #[must_use]
     pub fn of(submission: &Submission) -> Option<Self> {
-        let Marks { hidden, erased_at, trial_of, trace: _ } = &submission.marks;
+        let Marks { hidden, erased_at, trial_of, regraded_at: _, trace: _ } = &submission.marks;
         let taken_off = *hidden || erased_at.is_some() || trial_of.is_some();
         if submission.life.state != State::Passed || taken_off {
             return None;

@@ -35,6 +35,19 @@ pub struct Stats {
     pub participants: u64,
     /// Since when the oldest queued one waits.
     pub oldest: Option<OffsetDateTime>,
+    /// Countries with how many passed there, the most first.
+    pub countries: Vec<(String, u64)>,
+}
+
+/// How long a step of an event's gradings took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepTimes {
+    /// Which.
+    pub step: Step,
+    /// How many were measured.
+    pub measured: u64,
+    /// How long they took; none of no times.
+    pub took: Option<Quantiles>,
 }
 
 /// How many milliseconds half and nine tenths of the measured times stay below.
@@ -133,7 +146,7 @@ impl Store {
         let passed = doc! { "$sum": { "$cond": [{ "$eq": ["$state", "passed"] }, 1_i64, 0_i64] } };
         let hour = doc! { "$dateTrunc": { "date": "$created_at", "unit": "hour" } };
         let pipeline = vec![
-            doc! { "$match": { "event": event.as_str() } },
+            doc! { "$match": { "event": event.as_str(), "trial_of": { "$exists": false } } },
             doc! { "$facet": {
                 "states": [{ "$group": { "_id": "$state", "n": count.clone() } }],
                 "reasons": [
@@ -146,6 +159,12 @@ impl Store {
                     { "$group": { "_id": hour, "n": count, "passed": passed } },
                     { "$sort": { "_id": -1 } },
                     { "$limit": 168 },
+                ],
+                "countries": [
+                    { "$match": { "state": "passed", "place.country": { "$type": "string" } } },
+                    { "$group": { "_id": "$place.country", "n": { "$sum": 1_i64 } } },
+                    { "$sort": { "n": -1, "_id": 1 } },
+                    { "$limit": 300 },
                 ],
                 "participants": [
                     { "$group": { "_id": "$participant.key" } },
@@ -161,6 +180,39 @@ impl Store {
         ];
         let found = self.aggregate("count an event's submissions", pipeline).await?;
         Ok(found.first().map(read_stats).unwrap_or_default())
+    }
+
+    /// How long each step took in the last gradings of an event: of every attempt, whatever came of
+    /// it; every step is there, measured or not.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn step_times(&self, event: &EventSlug) -> Result<Vec<StepTimes>, StoreError> {
+        let pipeline = vec![
+            doc! { "$match": {
+                "event": event.as_str(),
+                "state": { "$in": ["passed", "failed", "undetermined"] },
+                "trial_of": { "$exists": false },
+            } },
+            doc! { "$sort": { "updated_at": -1 } },
+            doc! { "$limit": SAMPLE },
+            doc! { "$project": { "attempts.steps": 1 } },
+        ];
+        let found = self.aggregate("measure an event's steps", pipeline).await?;
+        let mut times: BTreeMap<Step, Vec<u64>> = BTreeMap::new();
+        for document in &found {
+            let attempts = document.get_array("attempts").map(Vec::as_slice).unwrap_or_default();
+            for attempt in attempts.iter().filter_map(Bson::as_document) {
+                for (step, ms) in steps_of(attempt) {
+                    times.entry(step).or_default().push(ms);
+                }
+            }
+        }
+        let of = |step| {
+            let times = times.get(&step).cloned().unwrap_or_default();
+            StepTimes { step, measured: times.len() as u64, took: Quantiles::of(times) }
+        };
+        Ok(Step::ALL.into_iter().map(of).collect())
     }
 
     /// How many submissions are past their deadline. It should be none: whatever is overdue is
@@ -252,19 +304,25 @@ fn read_stats(document: &Document) -> Stats {
             .first()
             .and_then(|row| row.get_datetime("created_at").ok())
             .map(|at| restored(*at)),
+        countries: named("countries"),
     }
 }
 
 /// The step times of a document's last attempt.
 fn last_steps(document: &Document) -> Vec<(Step, u64)> {
     let last = || document.get_array("attempts").ok()?.last()?.as_document();
-    let steps = last().and_then(|a| a.get_array("steps").ok());
+    last().map(steps_of).unwrap_or_default()
+}
+
+/// The step times of an attempt, as far as its steps are over.
+fn steps_of(attempt: &Document) -> Vec<(Step, u64)> {
     let read = |step: &Bson| {
         let step = step.as_document()?;
         let ms = step.get_i64("ms").ok()?;
         Some((Step::from_word(step.get_str("step").ok()?)?, ms.unsigned_abs()))
     };
-    steps.map(|steps| steps.iter().filter_map(read).collect()).unwrap_or_default()
+    let steps = attempt.get_array("steps").map(Vec::as_slice).unwrap_or_default();
+    steps.iter().filter_map(read).collect()
 }
 
 #[cfg(test)]

@@ -4,20 +4,25 @@
 //! [`MAX_PENDING`] lanes, and its lane is given up in the very update that makes it final. Two
 //! POSTs at once cannot both get the last lane.
 
-use bson::{Document, doc};
+use std::collections::BTreeMap;
+
+use bson::{DateTime, Document, Uuid, doc};
 use futures::TryStreamExt;
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use time::Duration;
 
 use super::{
     Store, StoreError, decode,
-    documents::{IdempotencyDoc, SubmissionDoc, stored, uuid},
+    documents::{IdempotencyDoc, PlaceDoc, SubmissionDoc, place_doc, submission_id, uuid},
     encode,
 };
 use crate::{
     domain::{
         ids::{EventSlug, SubmissionId},
-        submission::Submission,
+        state::State,
+        submission::{Submission, SubmittedImage},
     },
     retry,
 };
@@ -26,8 +31,8 @@ use crate::{
 pub const MAX_PENDING: u32 = 5;
 /// How much later than its first a participant's next pending submission is deemed to be sent.
 pub const FAIR_STEP: Duration = Duration::minutes(1);
-/// How many places of the queue are counted before the answer is "more than that".
-pub const COUNTED: u64 = 10_000;
+/// How many of what a participant sent before are compared with what comes.
+pub const LOOKED_BACK: i64 = 50;
 
 /// A submission with what is kept beside it.
 #[derive(Clone, Debug)]
@@ -63,6 +68,73 @@ pub enum Taken {
     KeyReused,
     /// The participant has [`MAX_PENDING`] that are not final.
     TooManyPending,
+}
+
+/// What makes two submissions of one participant the same.
+#[derive(PartialEq)]
+struct Sent {
+    event_version: i32,
+    name: String,
+    place: PlaceDoc,
+    answers: BTreeMap<String, String>,
+    digests: Vec<String>,
+}
+
+impl Sent {
+    /// None where it is not known yet what would be run.
+    fn of(submission: &Submission) -> Option<Self> {
+        let digest = |image: &SubmittedImage| Some(image.pinned.as_ref()?.digest.to_string());
+        Some(Self {
+            event_version: submission.event_version,
+            name: submission.participant.name.to_string(),
+            place: place_doc(&submission.place),
+            answers: submission.answers.iter().map(|(k, v)| (k.clone(), v.to_string())).collect(),
+            digests: submission.images.iter().map(digest).collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// What came before, as far as it matters here.
+#[derive(Deserialize)]
+struct Earlier {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    event_version: i32,
+    participant: EarlierBy,
+    place: PlaceDoc,
+    answers: BTreeMap<String, String>,
+    images: Vec<EarlierImage>,
+    state: String,
+    erased_at: Option<DateTime>,
+    trial_of: Option<Uuid>,
+}
+
+#[derive(Deserialize)]
+struct EarlierBy {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct EarlierImage {
+    digest: Option<String>,
+}
+
+impl Earlier {
+    fn sent(self) -> Option<Sent> {
+        Some(Sent {
+            event_version: self.event_version,
+            name: self.participant.name,
+            place: self.place,
+            answers: self.answers,
+            digests: self.images.into_iter().map(|image| image.digest).collect::<Option<_>>()?,
+        })
+    }
+
+    /// Whether it is a participant's, still theirs, and has an outcome or may get one.
+    fn counts(&self) -> bool {
+        let without = [State::Cancelled, State::Undetermined].map(|state| state.as_str());
+        self.erased_at.is_none() && self.trial_of.is_none() && !without.contains(&&*self.state)
+    }
 }
 
 /// SHA-256 in hex.
@@ -147,6 +219,43 @@ impl Store {
         }
     }
 
+    /// What this participant sent before of which this is a repetition, if there is such a thing: with the
+    /// same name, place and answers, the same images in the same order, all of them pinned, under the
+    /// same rules; and with an outcome, or one to come, that is worth showing. Their last
+    /// [`LOOKED_BACK`] are looked at. Two at once may each find nothing.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn same_before(&self, new: &Submission) -> Result<Option<Submission>, StoreError> {
+        let Some(wanted) = Sent::of(new) else { return Ok(None) };
+        let filter = doc! { "event": new.event.as_str(), "participant.key": new.participant.key() };
+        let shown = doc! {
+            "event_version": 1, "participant.name": 1, "place": 1, "answers": 1,
+            "images.digest": 1, "state": 1, "erased_at": 1, "trial_of": 1,
+        };
+        let submissions = self.submissions.clone();
+        let found: Vec<Document> = self
+            .persist(retry::INTERACTIVE, "look for the same submission", move || {
+                let (submissions, filter, shown) =
+                    (submissions.clone(), filter.clone(), shown.clone());
+                async move {
+                    let latest = submissions.find(filter).projection(shown);
+                    let latest = latest.sort(doc! { "created_at": -1 }).limit(LOOKED_BACK);
+                    latest.await?.try_collect().await
+                }
+            })
+            .await?;
+        for document in found {
+            // What a newer version wrote in another shape is not the same.
+            let Ok(earlier) = decode::<Earlier>(document) else { continue };
+            let id = submission_id(earlier.id);
+            if earlier.counts() && earlier.sent().as_ref() == Some(&wanted) {
+                return self.submission(id).await;
+            }
+        }
+        Ok(None)
+    }
+
     async fn lanes(&self, event: &EventSlug, participant: &str) -> Result<Vec<u32>, StoreError> {
         let filter = doc! {
             "event": event.as_str(),
@@ -187,27 +296,14 @@ impl Store {
         found.map(SubmissionDoc::into_domain).transpose()
     }
 
-    /// Whether a secret is the one that a submission was stored with. Compares hashes, so the time
-    /// it takes says nothing about the secret.
+    /// Whether a secret is the one that a submission was stored with. Compares hashes, and these in
+    /// constant time.
     ///
     /// # Errors
     /// When the store cannot.
     pub async fn knows_secret(&self, id: SubmissionId, secret: &str) -> Result<bool, StoreError> {
         let found = self.find_submission(doc! { "_id": uuid(id) }).await?;
-        Ok(found.is_some_and(|d| d.secret == sha256_hex(secret.as_bytes())))
-    }
-
-    /// How many are before it in the queue, up to [`COUNTED`].
-    ///
-    /// # Errors
-    /// When the store cannot.
-    pub async fn ahead_of(&self, submission: &Submission) -> Result<u64, StoreError> {
-        let filter = doc! { "ready": true, "order": { "$lt": stored(submission.order) } };
-        let submissions = self.submissions.clone();
-        self.persist(retry::INTERACTIVE, "count the queue", move || {
-            let (submissions, filter) = (submissions.clone(), filter.clone());
-            async move { submissions.count_documents(filter).limit(COUNTED).await }
-        })
-        .await
+        let given = sha256_hex(secret.as_bytes());
+        Ok(found.is_some_and(|d| d.secret.as_bytes().ct_eq(given.as_bytes()).into()))
     }
 }

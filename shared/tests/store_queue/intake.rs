@@ -4,13 +4,14 @@
 use portcall_shared::{
     domain::{
         event_file,
-        ids::WorkerId,
+        ids::{SubmissionId, WorkerId},
         state::{Loss, MAX_AGE, Pass, State},
         verdict::{Fault, PlatformCode, PlatformFault},
     },
     store::{
         Store,
         events::AppliedEvent,
+        line::{Line, Turn},
         queue::{Claimant, Lease, Queue, Record, Release, Settlement, Write},
         stats::Waiting,
         submissions::{FAIR_STEP, Idempotency, MAX_PENDING, NewSubmission, Taken},
@@ -81,13 +82,24 @@ async fn a_flood_delays_only_its_author() {
     }
     assert!(flood[2].order - flood[0].order >= FAIR_STEP * 2);
     let other = subject.put(submission("other", now())).await;
-    assert_eq!(subject.0.ahead_of(&other).await.unwrap(), 1);
+    let line = subject.0.line().await.unwrap();
+    let turns = [&flood[0], &other, &flood[1], &flood[2]].map(Turn::of);
+    assert_eq!((line.ready, line.more, line.running), (turns.to_vec(), false, vec![]));
     let by = Claimant { id: WorkerId::new(), name: "w".into() };
     let mut order = Vec::new();
     while let Some(one) = subject.0.claim(&by).await.unwrap() {
         order.push(one.id);
     }
     assert_eq!(order, [flood[0].id, other.id, flood[1].id, flood[2].id]);
+    let Line { ready, running, .. } = subject.0.line().await.unwrap();
+    assert!(ready.is_empty(), "{ready:?}");
+    let mut running: Vec<_> = running.into_iter().map(|(id, _)| id).collect();
+    running.sort();
+    order.sort();
+    assert_eq!(running, order, "they have had their turn");
+    let mut revisions = subject.0.revisions(&[other.id, SubmissionId::new()]).await.unwrap();
+    assert_eq!(revisions.pop(), Some((other.id, other.revision + 1)));
+    assert_eq!(revisions, [], "of those that are there");
     subject.close().await;
 }
 

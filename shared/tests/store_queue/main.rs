@@ -5,18 +5,26 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod audit;
 mod backup;
+mod certificates;
 mod conformance;
 mod dropped;
+mod erasure;
 mod guarded;
 mod intake;
 mod label_key;
 mod migrations;
+mod moderation;
 mod nodes;
 mod orders;
+mod regrades;
 mod rights;
+mod search;
 mod subject;
+mod tokens;
 mod versions;
+mod webhooks;
 
 use subject::{InMemory, InMongo, Subject};
 

@@ -297,6 +297,12 @@ pub fn of_quarantine(held: Holdings) -> Vec<String> {
 pub fn of_stream(stream: &str, id: &str) -> Vec<String> {
     let mut harm = Vec::new();
     let mut documents = 0;
+    // It begins with when to come back, and says so nowhere else.
+    let first = stream.split_once('\n').filter(|(first, _)| {
+        let pause = first.strip_prefix("retry: ").and_then(|pause| pause.parse().ok());
+        pause.is_some_and(|pause: u64| (1000..=5000).contains(&pause))
+    });
+    let stream = first.map_or(stream, |(_, rest)| rest);
     for line in stream.split('\n').filter(|line| !line.is_empty()) {
         harm.extend(unfit(line).map(|why| format!("has {why}")));
         let fields = ["id: ", "data: ", ":"];

@@ -24,7 +24,7 @@ use crate::{
         client::{Client, Submission, is_final},
         given, mongo,
         process::{self, Ended},
-        service::Service,
+        service::{self, Service},
     },
     registry::{Image, Registry},
     wait,
@@ -86,6 +86,7 @@ impl Portcall {
             setting("PORTCALL_COMPETITION_EVENT", &event.slug),
             setting("PORTCALL_API_DRAIN_MS", 0),
         ]);
+        settings.extend(service::unlimited());
         let process = lab.start_on(HOST, &given::program("portcall-api")?, &[], &settings)?;
         let api = Service { process, address: Some(address), ops, worker: None }.ready().await?;
         let (client, registry) = (api.client(&event.slug)?, Registry::at(&lab.public()?)?);

@@ -17,7 +17,7 @@ use super::{
     client::Client,
     given, mongo, net,
     process::{self as child, Ended, Process},
-    service::Service,
+    service::{self, Service},
 };
 use crate::event::Event;
 
@@ -25,6 +25,9 @@ use crate::event::Event;
 const DONE: Duration = Duration::from_secs(60);
 /// Until an api that was told to stop has ended, whatever is open.
 const END: Duration = Duration::from_secs(90);
+
+/// What stands for an api's own address in a setting.
+pub const OWN_IP: &str = "{ip}";
 
 /// Apis on one database.
 #[derive(Debug)]
@@ -70,11 +73,16 @@ impl Apis {
         Ok(apis)
     }
 
-    /// With a setting for those that are started from now on.
+    /// With a setting for those that are started from now on; [`OWN_IP`] in it is the address of each.
     #[must_use]
     pub fn setting(mut self, name: &str, value: impl ToString) -> Self {
         self.settings.push((name.to_owned(), value.to_string()));
         self
+    }
+
+    /// Sets something for those that are started from now on.
+    pub fn set(&mut self, name: &str, value: impl ToString) {
+        self.settings.push((name.to_owned(), value.to_string()));
     }
 
     /// A folder for the test's own files, removed with this.
@@ -199,7 +207,11 @@ impl Apis {
         set("PORTCALL_API_OPS_ADDR", ops.to_string());
         set("PORTCALL_WEB_DIR", self.dir().join("web").display().to_string());
         set("PORTCALL_COMPETITION_EVENT", self.slug.clone());
-        settings.extend(self.settings.iter().cloned());
+        settings.extend(service::unlimited());
+        let own = |(name, value): &(String, String)| {
+            (name.clone(), value.replace(OWN_IP, &ip.to_string()))
+        };
+        settings.extend(self.settings.iter().map(own));
         let (program, name) = (given::program("portcall-api")?, format!("api{n}"));
         let process = Process::start(&name, &program, &[], &settings, self.dir())?;
         Ok(Service { process, address: Some(address), ops, worker: None })

@@ -229,12 +229,20 @@ impl Client {
         Ok(text)
     }
 
-    /// Posts a submission, whatever comes back.
+    /// Posts a submission that is to be graded even if the same was before, whatever comes back.
     ///
     /// # Errors
     /// When nothing answers.
     pub async fn post(&self, submission: &Submission) -> Result<Answer> {
-        let path = format!("/api/v1/events/{}/submissions", self.event);
+        self.post_to("?again=true", submission).await
+    }
+
+    /// Posts a submission with this query, or none, whatever comes back.
+    ///
+    /// # Errors
+    /// When nothing answers.
+    pub async fn post_to(&self, query: &str, submission: &Submission) -> Result<Answer> {
+        let path = format!("/api/v1/events/{}/submissions{query}", self.event);
         let mut headers = vec![("content-type", "application/json")];
         if let Some(key) = &submission.key {
             headers.push(("idempotency-key", key));

@@ -302,6 +302,75 @@ pub async fn hurry(uri: &str, database: &str) -> Result<()> {
     Ok(())
 }
 
+/// Writes something else into a field of every submission.
+///
+/// # Errors
+/// When the set does not answer.
+pub async fn spoil(uri: &str, database: &str, field: &str, value: &str) -> Result<()> {
+    let submissions = connect(uri).await?.database(database).collection::<Document>("submissions");
+    submissions.update_many(doc! {}, doc! { "$set": { field: value } }).await?;
+    Ok(())
+}
+
+/// What [`settle`] says of a submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It passed.
+    Passed,
+    /// It failed, with this sentence.
+    Failed(String),
+}
+
+impl Said {
+    /// The state's word, and the reason as it lies in a document.
+    fn stored(self) -> (&'static str, Bson) {
+        let Self::Failed(message) = self else { return ("passed", Bson::Null) };
+        let reason = doc! {
+            "code": "exited", "owner": "participant", "message": message,
+            "hint": Bson::Null, "limit": Bson::Null,
+        };
+        ("failed", reason.into())
+    }
+}
+
+/// Stands for workers: writes a verdict for every submission of a database that waits, with an
+/// attempt and its evidence, as they lie in the documents. How many these were.
+///
+/// # Errors
+/// When the set does not answer.
+pub async fn settle(uri: &str, database: &str, judge: impl Fn(&Document) -> Said) -> Result<usize> {
+    let submissions = connect(uri).await?.database(database).collection::<Document>("submissions");
+    let waiting = submissions.find(doc! { "state": "queued" }).await?;
+    let waiting: Vec<Document> = waiting.try_collect().await?;
+    for one in &waiting {
+        let (state, reason) = judge(one).stored();
+        let number = i64::try_from(one.get_array("attempts")?.len())? + 1;
+        let (now, generation) = (bson::DateTime::now(), one.get_i64("generation")? + 1);
+        let container = doc! { "alias": "app", "oom_killed": false, "log": "what it wrote" };
+        let evidence = doc! { "checks": [], "containers": [container], "reproduce": [] };
+        let attempt = doc! {
+            "number": number, "worker": bson::Uuid::new(), "worker_name": "nobody",
+            "node": Bson::Null, "generation": generation, "started_at": now, "ended_at": now,
+            "steps": [], "outcome": state, "reason": reason.clone(), "evidence": evidence,
+        };
+        let verdict = doc! {
+            "outcome": state, "reason": reason, "at": now, "attempt": number, "grading_ms": 5_i64,
+        };
+        let update = doc! {
+            "$set": {
+                "state": state, "deadline": Bson::Null, "delay": Bson::Null, "updated_at": now,
+                "generation": generation, "verdict": verdict,
+            },
+            "$push": { "attempts": attempt },
+            "$unset": { "ready": "", "lane": "" },
+            "$inc": { "revision": 1_i64 },
+        };
+        let this = doc! { "_id": one.get("_id").cloned(), "state": "queued" };
+        submissions.update_one(this, update).await?;
+    }
+    Ok(waiting.len())
+}
+
 /// Removes a test's database.
 ///
 /// # Errors

@@ -27,6 +27,18 @@ pub struct Service {
     pub worker: Option<String>,
 }
 
+/// The settings by which an api counts nobody: all of a test's participants have one address.
+#[must_use]
+pub fn unlimited() -> [(String, String); 4] {
+    [
+        ("PORTCALL_RATE_PER_ADDRESS", "0"),
+        ("PORTCALL_RATE_PER_PARTICIPANT", "0"),
+        ("PORTCALL_RATE_READS", "0"),
+        ("PORTCALL_API_CONNECTIONS_PER_ADDRESS", "1000000"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
 impl Service {
     /// A client of an api.
     ///
@@ -54,6 +66,14 @@ impl Service {
             value.trim().parse::<f64>().ok()
         });
         Ok(series.sum())
+    }
+
+    /// A metric with one of its values for `outcome`; zero where it was never counted.
+    ///
+    /// # Errors
+    /// When the process does not answer.
+    pub async fn outcome(&self, name: &str, outcome: &str) -> Result<f64> {
+        self.metric(&format!("{name}{{outcome=\"{outcome}\"}}")).await
     }
 
     /// Waits until the log has a line with all of these words.

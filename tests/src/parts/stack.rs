@@ -23,7 +23,7 @@ use super::{
     given, mongo,
     net::{Range, free_address, hosts},
     process::{self as child, Ended, Process},
-    service::Service,
+    service::{self, Service},
 };
 use crate::{
     event::Event,
@@ -284,10 +284,10 @@ impl World {
                 setting("PORTCALL_WEB_DIR", web.display()),
                 setting("PORTCALL_COMPETITION_EVENT", &self.event.slug),
             ]);
-            // An earlier version ends at setting names that it does not know.
+            // Nothing stands before it. An earlier version ends at names that it does not know.
             if self.plan.programs.is_none() {
-                // Nothing stands before it that had to learn of its end.
                 settings.push(setting("PORTCALL_API_DRAIN_MS", 0));
+                settings.extend(service::unlimited());
             }
             settings.extend(self.plan.api_settings.iter().cloned());
             let process = self.launch("portcall-api", &name, &settings)?;

@@ -29,12 +29,13 @@ pub(crate) fn production(source: &&Source) -> bool {
 pub(crate) fn outside_home(sources: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();
     for source in sources.iter().filter(production) {
-        for (library, home) in HOMES {
-            if source.path.starts_with(home) {
+        for (library, homes) in HOMES {
+            if homes.iter().any(|home| source.path.starts_with(home)) {
                 continue;
             }
+            let homes = homes.join(" and ");
             for (n, _) in source.code().filter(|(_, line)| names(line, library)) {
-                complaints.push(source.complain(n, &format!("{library} lives in {home}")));
+                complaints.push(source.complain(n, &format!("{library} lives in {homes}")));
             }
         }
     }

@@ -105,7 +105,9 @@ impl Front {
 async fn full_nothing_fails_while_apis_are_replaced_and_killed_and_a_primary_dies() -> Result<()> {
     let silent = Silent::start().await?;
     let mut set = ReplicaSet::start(3).await?;
-    let settings = [("PORTCALL_ADMISSION_BUDGET_MS", ADMISSION_MS)];
+    // All come through the balancer, and so from one address.
+    let settings =
+        [("PORTCALL_ADMISSION_BUDGET_MS", ADMISSION_MS), ("PORTCALL_STREAMS_PER_ADDRESS", 1000)];
     let mut front = Front::start(&set.uri(), &[&silent.host()], &settings).await?;
     for _ in 0..2 {
         front.add().await?;

@@ -110,7 +110,9 @@ async fn read(
             let event = parse(block);
             text = rest.to_owned();
             if let Some(retry) = event.retry {
-                (told, *pause) = (true, Duration::from_millis(retry));
+                *pause = Duration::from_millis(retry);
+                // With the first word it is said for the case that the stream breaks.
+                told |= event.data.is_empty();
             }
             followed.ids.extend(event.id);
             if event.data.is_empty() {

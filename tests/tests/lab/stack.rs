@@ -182,6 +182,9 @@ impl Stack {
             ("PORTCALL_QUARANTINE", quarantine.clone()),
             ("PORTCALL_HTTP_REGISTRIES", format!("{public},{quarantine}")),
             ("PORTCALL_STACK_PLAIN", "yes".to_owned()),
+            // All participants of a test have one address.
+            ("PORTCALL_RATE_PER_ADDRESS", "0".to_owned()),
+            ("PORTCALL_RATE_READS", "0".to_owned()),
             ("PORTCALL_STACK_API_START", "20s".to_owned()),
             ("PORTCALL_STACK_CONNECTIONS", "2000".to_owned()),
             ("PORTCALL_STACK_CACHE_GB", "0.25".to_owned()),

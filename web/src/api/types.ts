@@ -149,7 +149,12 @@ export interface Submission {
   created_at: string;
   updated_at: string;
   deadline: string | null;
-  queue: { position: number; eta: { p50_s: number; p90_s: number } | null } | null;
+  queue: {
+    position: number;
+    /** There if it may be further back than that. */
+    at_least?: boolean;
+    eta: { p50_s: number; p90_s: number } | null;
+  } | null;
   delayed: { reason: string; detail: string; next_try: string } | null;
   participant: { name: string; handle: string | null };
   place: { label: string; lat: number | null; lng: number | null; country: string | null };

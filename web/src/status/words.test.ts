@@ -115,6 +115,9 @@ describe("sentences", () => {
 
   it("tell the place in the queue", () => {
     expect(queueSentence({ position: 1, eta: null })).toBe("You are next.");
+    expect(queueSentence({ position: 10_001, at_least: true, eta: null })).toBe(
+      "More than 10000 are before you in the queue.",
+    );
     expect(queueSentence({ position: 3, eta: { p50_s: 12, p90_s: 40 } })).toBe(
       "You are 3rd in the queue; it usually takes 12 to 40\u00a0s.",
     );

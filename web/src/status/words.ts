@@ -121,6 +121,7 @@ export function sentence(text: string): string {
 /** "You are next", "3rd in the queue", with the usual wait. */
 export function queueSentence(queue: NonNullable<Submission["queue"]>): string {
   const { position, eta } = queue;
+  if (queue.at_least === true) return `More than ${position - 1} are before you in the queue.`;
   const place = position <= 1 ? "You are next" : `You are ${ordinal(position)} in the queue`;
   if (eta === null) return `${place}.`;
   const [from, to] = [seconds(eta.p50_s), seconds(eta.p90_s)];

@@ -231,7 +231,16 @@ impl Target80<'_> {
         let (check, address) = (&self.event.checks[check], SocketAddr::new(address, 80));
         let question = asking::question(check, self.event, self.submission, self.alias, address);
         let answers = asking::ask(self.slot.prober(), &question, TIMES, self.ready).await;
-        answers.map_err(|e| prober_fault(&e).into())
+        let answers = answers.map_err(|e| prober_fault(&e))?;
+        for answer in &answers {
+            let outcome = match answer {
+                Observation::Failed { failure, .. } => failure.as_str(),
+                Observation::Answer { .. } => "answered",
+                _ => continue,
+            };
+            metrics::counter!("portcall_probes_total", "outcome" => outcome).increment(1);
+        }
+        Ok(answers)
     }
 
     /// The image runs and does not listen on port 80: on which others does it?

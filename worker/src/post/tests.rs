@@ -13,6 +13,7 @@ use portcall_shared::{
         memory::MemoryQueue,
         queue::{Claimant, Lease},
     },
+    telemetry::traces::{TraceSettings, Traces},
 };
 
 use super::*;
@@ -83,6 +84,7 @@ async fn post(finish: &CancellationToken) -> Post {
         store_answers: Default::default(),
         posts: Default::default(),
         registry_turn: Default::default(),
+        traces: Traces::new("test", &TraceSettings::default()),
     };
     Post::new(&worker, "n1".to_owned(), None, fleet, &CancellationToken::new(), finish)
 }

@@ -1,6 +1,14 @@
 //! Scenarios and properties of the map index.
 
-use portcall_shared::domain::place::LatLng;
+use std::collections::BTreeMap;
+
+use portcall_shared::domain::{
+    ids::Generation,
+    place::{LatLng, Place},
+    state::{Lifecycle, State},
+    submission::{Marks, Participant},
+    verdict::{Outcome, Verdict},
+};
 use proptest::prelude::*;
 use time::{Duration, macros::datetime};
 
@@ -49,6 +57,89 @@ fn a_participant_has_one_pin_the_latest() {
     assert_eq!(view.found, vec![Found::Pin(Arc::new(early))], "the earlier one stands again");
     map.replace(vec![]);
     assert_eq!((map.total(), map.summary(&event()).places), (0, 0));
+}
+
+/// What passed, as the change stream brings it.
+fn passed(participant: &str, minute: i64) -> Submission {
+    let at = START + Duration::minutes(minute);
+    let since = at;
+    let life = Lifecycle {
+        state: State::Passed,
+        generation: Generation(1),
+        lost: 0,
+        since,
+        deadline: None,
+    };
+    Submission {
+        id: SubmissionId::new(),
+        event: event(),
+        event_version: 1,
+        participant: Participant {
+            name: participant.parse().unwrap(),
+            handle: None,
+            contact: None,
+        },
+        place: Place {
+            label: "Paris".parse().unwrap(),
+            point: Some(LatLng::new(48.86, 2.35).unwrap()),
+            country: None,
+        },
+        images: Vec::new(),
+        answers: BTreeMap::new(),
+        life,
+        created_at: at,
+        updated_at: at,
+        revision: 3,
+        order: at,
+        delay: None,
+        attempts: Vec::new(),
+        verdict: Some(Verdict {
+            outcome: Outcome::Passed,
+            reason: None,
+            at,
+            attempt: 1,
+            grading_ms: 1000,
+        }),
+        marks: Marks::default(),
+    }
+}
+
+/// The submission whose pin is shown, if there is just one.
+fn shown(map: &MapIndex) -> Option<SubmissionId> {
+    match &*map.view(&event(), &Bbox::WORLD, 14).found {
+        [] => None,
+        [Found::Pin(pin)] => Some(pin.submission),
+        more => panic!("{more:?}"),
+    }
+}
+
+#[test]
+fn what_is_taken_off_leaves_at_once_and_an_earlier_one_stands_again() {
+    let erased = |mut one: Submission| {
+        one.marks.erased_at = Some(START);
+        one
+    };
+    let hidden = |mut one: Submission, hidden| {
+        one.marks.hidden = hidden;
+        one
+    };
+    let map = MapIndex::default();
+    let (early, late) = (passed("gordon", 1), passed("gordon", 2));
+    assert!(matches!(map.observe(&early), Change::Added(_)));
+    assert!(matches!(map.observe(&late), Change::Replaced(pin) if pin.submission == late.id));
+    let change = map.observe(&hidden(late.clone(), true));
+    assert!(matches!(change, Change::Replaced(pin) if pin.submission == early.id));
+    assert_eq!(shown(&map), Some(early.id));
+    assert_eq!(map.observe(&hidden(late.clone(), true)), Change::None, "known already");
+    assert_eq!(map.observe(&erased(early.clone())), Change::Removed);
+    assert_eq!((shown(&map), map.total()), (None, 0));
+    let change = map.observe(&hidden(late.clone(), false));
+    assert!(matches!(change, Change::Added(pin) if pin.submission == late.id), "shown again");
+    assert_eq!(map.observe(&erased(early)), Change::None, "it is not what is shown");
+    assert_eq!(map.observe(&erased(late)), Change::Removed);
+    let mut trial = passed("somebody", 3);
+    trial.marks.trial_of = Some(SubmissionId::new());
+    assert_eq!(map.observe(&trial), Change::None, "a trial is on no map");
 }
 
 #[test]

@@ -223,7 +223,10 @@ impl<'a> Scaler<'a> {
     async fn see(&self, nodes: &[Node], pace: &Pace) -> Result<Look, StoreError> {
         let waiting = self.store.waiting().await?;
         let now = OffsetDateTime::now_utc();
-        let open = self.store.events().await?.iter().any(|e| e.event.door(now) == Door::Open);
+        let closings = self.store.event_closings().await?;
+        let open = self.store.events().await?.iter().any(|e| {
+            e.event.door(now) == Door::Open && !closings.contains_key(e.event.slug.as_str())
+        });
         let working = || nodes.iter().filter(|n| n.stands == Stands::Working && n.slots > 0);
         let count = |some: usize| u32::try_from(some).unwrap_or(u32::MAX);
         let serving = nodes.iter().filter(|n| serves(n)).count();

@@ -1,5 +1,5 @@
 //! What happens to a submission from outside its lease: observers end leases and waiting, people
-//! cancel.
+//! cancel, and have tried again what nobody could determine.
 
 use bson::{Bson, Document, doc};
 use futures::TryStreamExt;
@@ -149,6 +149,44 @@ impl Store {
                 "generation": document.generation,
             };
             if self.update("cancel a submission", filter, update).await? {
+                return Ok(Write::Applied);
+            }
+        }
+    }
+
+    /// Has an undetermined submission tried again, as an operator may. It goes back to its place in
+    /// the queue, with two hours and all attempts before it again; what was tried stays noted. It
+    /// counts to none of its participant's places: who is at fault is not the participant. What was
+    /// erased, and a trial, are not tried again.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn requeue(&self, id: SubmissionId) -> Result<Write, StoreError> {
+        let mut tried = false;
+        loop {
+            let Some(document) = self.document(id).await? else { return Ok(Write::Missing) };
+            let Ok(life) = document.life()?.apply(Event::Requeue, now()) else {
+                let ours = tried && !document.life()?.state.is_final();
+                return Ok(if ours { Write::Applied } else { Write::Stale });
+            };
+            if tried {
+                // It is undetermined, and the filter does not let it through.
+                return Ok(Write::Stale);
+            }
+            tried = true;
+            let mut update = transition(&document, life, None, None)?;
+            if let Ok(set) = update.get_document_mut("$set") {
+                // The verdict is the one of the attempt that is to come.
+                set.insert("verdict", Bson::Null);
+            }
+            let filter = doc! {
+                "_id": uuid(id),
+                "state": &document.state,
+                "generation": document.generation,
+                "erased_at": Bson::Null,
+                "trial_of": Bson::Null,
+            };
+            if self.update("queue a submission again", filter, update).await? {
                 return Ok(Write::Applied);
             }
         }

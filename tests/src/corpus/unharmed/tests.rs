@@ -123,7 +123,9 @@ fn images_that_nobody_pulled_are_told() {
 
 #[test]
 fn what_a_live_stream_must_not_hold_is_harm() {
-    let good = "event: submission\nid: 3\ndata: {\"id\":\"s1\",\"x\":\"<b>\u{fffd}\"}\n\n:\n\n";
+    let bare = "event: submission\nid: 3\ndata: {\"id\":\"s1\",\"x\":\"<b>\u{fffd}\"}\n\n:\n\n";
+    assert_eq!(of_stream(bare, "s1"), [""; 0]);
+    let good = &format!("retry: 1234\n{bare}");
     assert_eq!(of_stream(good, "s1"), [""; 0]);
     for planted in [
         String::new(),
@@ -135,6 +137,9 @@ fn what_a_live_stream_must_not_hold_is_harm() {
         good.replace("<b>", "\\u001b[2J"),
         good.replace("<b>", "\r"),
         good.replace("<b>", "\nretry: 1"),
+        good.replace("<b>", "\nretry: 1234"),
+        good.replace("1234", "1"),
+        good.replace("event:", "retry: 1234\nevent:"),
         good.replace("<b>", "\nevent: other"),
     ] {
         assert!(!of_stream(&planted, "s1").is_empty(), "{planted:?}");
