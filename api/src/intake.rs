@@ -116,7 +116,7 @@ async fn story(app: &Shared, incoming: Incoming<'_>, until: Instant) -> Result<T
         return told_again(app, taken).await;
     }
     let (event, closing) =
-        tokio::try_join!(app.event(incoming.event), app.closing(incoming.event))?;
+        tokio::try_join!(app.event(incoming.event), app.event_closed(incoming.event))?;
     if let Some(closing) = closing {
         return Err(ApiError::ClosedByOrganisers(closing.at));
     }

@@ -140,7 +140,7 @@ impl Shared {
     ///
     /// # Errors
     /// When the store cannot say.
-    pub async fn closing(&self, slug: &EventSlug) -> Result<Option<Closing>, ApiError> {
+    pub async fn event_closed(&self, slug: &EventSlug) -> Result<Option<Closing>, ApiError> {
         Ok(self.store.event_closing(slug).await?)
     }
 

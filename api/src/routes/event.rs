@@ -34,7 +34,7 @@ pub async fn show(
     Id(slug): Id<EventSlug>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (event, closing) = tokio::try_join!(app.event(&slug), app.closing(&slug))?;
+    let (event, closing) = tokio::try_join!(app.event(&slug), app.event_closed(&slug))?;
     let view = EventView::of(&event, closing.as_ref(), OffsetDateTime::now_utc());
     Ok(Reply::ok(view).tagged(&headers))
 }

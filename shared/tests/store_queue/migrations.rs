@@ -56,11 +56,21 @@ async fn eight_processes_at_once_run_each_migration_once() {
     database.run_command(doc! { "profile": 0 }).await.unwrap();
 
     assert_eq!(recorded(&subject).await, all_done());
-    // Asked of the server's own profiler: each is one command that makes indexes.
+    // Asked of the server's own profiler: no index was made twice.
     let profile = database.collection::<Document>("system.profile");
     let made = doc! { "command.createIndexes": { "$exists": true } };
-    let made = profile.count_documents(made).await.unwrap();
-    assert_eq!(made, u64::from(VERSION.unsigned_abs()));
+    let commands: Vec<Document> = profile.find(made).await.unwrap().try_collect().await.unwrap();
+    let named = commands.iter().flat_map(|profiled| {
+        let command = profiled.get_document("command").unwrap();
+        let collection = command.get_str("createIndexes").unwrap();
+        let indexes = command.get_array("indexes").unwrap().iter();
+        indexes
+            .map(move |index| (collection, index.as_document().unwrap().get_str("name").unwrap()))
+    });
+    let named: Vec<_> = named.collect();
+    let once: BTreeSet<_> = named.iter().collect();
+    assert_eq!(named.len(), once.len(), "{named:?}");
+    assert!(commands.len() >= usize::try_from(VERSION).unwrap(), "{named:?}");
     let of_submissions = indexes(&subject, "submissions").await;
     for name in ["claim", "lane", "idempotency", "state", "delayed", "event"] {
         assert!(of_submissions.contains(name), "no {name} in {of_submissions:?}");
@@ -107,6 +117,6 @@ async fn a_migration_that_is_under_way_is_waited_for() {
     meta.update_one(doc! { "_id": "migration-1" }, done).await.unwrap();
     waiting.await.unwrap().unwrap();
     assert_eq!(recorded(&subject).await, all_done());
-    assert!(indexes(&subject, "submissions").await.is_empty(), "and believed to be done");
+    assert!(!indexes(&subject, "submissions").await.contains("claim"), "and believed to be done");
     subject.close().await;
 }

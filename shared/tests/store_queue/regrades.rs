@@ -19,6 +19,7 @@ use portcall_shared::{
     },
     store::{
         Store,
+        erasure::Withdrawal,
         pins::Pin,
         queue::{Claimant, Lease, Queue, Record, Release, Settlement, Write},
         regrades::{Candidate, NewRegrade, Ordered, Selection},
@@ -156,6 +157,38 @@ async fn past(subject: &InMongo, collection: &str, filter: Document, update: Doc
 
 fn key(id: impl Into<uuid::Uuid>) -> Bson {
     Bson::from(bson::Uuid::from_bytes(id.into().into_bytes()))
+}
+
+/// Every call about a submission that has passed, as the api makes it, with somebody who grades
+/// meanwhile; their names.
+pub(crate) async fn as_the_api(
+    store: &Store,
+    grader: &Store,
+    id: SubmissionId,
+) -> [&'static str; 8] {
+    grade(grader, |_| Some(Pass::Yes)).await;
+    let these = Selection::These(&[id]);
+    let made = begin(store, these).await;
+    grade(grader, |_| Some(Pass::No)).await;
+    let ready = look(store, made.id).await;
+    assert_eq!(store.preview(&ready).await.unwrap()[0].change, Change::WouldFail);
+    assert_eq!(fates(&order(store, made.id, Order::Apply).await), [Some(Fate::Applied)]);
+    order(store, made.id, Order::Undo).await;
+    let another = begin(store, these).await;
+    order(store, another.id, Order::Discard).await;
+    assert_eq!(store.regrades(&event(), None, 9).await.unwrap().len(), 2);
+    assert_eq!(store.erase(id).await.unwrap(), Write::Applied);
+    assert_eq!(store.withdraw(id, Withdrawal::TakeBack).await.unwrap(), Write::Applied);
+    [
+        "regradable",
+        "begin_regrade",
+        "regrade",
+        "preview",
+        "order_regrade",
+        "regrades",
+        "erase",
+        "withdraw",
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,23 +50,31 @@ async fn a_search_finds_what_all_conditions_hold_for() {
     let trial = subject.put(submission("Zoë's trial", now())).await;
     let of = bson::Uuid::from_bytes(zoe.id.uuid().into_bytes());
     set(&subject, trial.id, doc! { "trial_of": of }).await;
-    let reason = doc! { "code": "rule_failed:config" };
-    set(&subject, ben.id, doc! { "state": "failed", "verdict.reason": reason }).await;
+    let reason = doc! {
+        "code": "rule_failed:config", "owner": "participant", "message": "m", "hint": Bson::Null,
+        "limit": Bson::Null,
+    };
+    let verdict = doc! {
+        "outcome": "failed", "reason": reason, "at": bson::DateTime::now(), "attempt": 1,
+        "grading_ms": 1_i64,
+    };
+    set(&subject, ben.id, doc! { "state": "failed", "verdict": verdict }).await;
     subject.0.show_as(zoe.id, Visibility::Hidden).await.unwrap();
-    // Not readable any more, so that what is found below is found by the server.
-    set(&subject, ben.id, doc! { "verdict": Bson::Null, "state": "cancelled" }).await;
 
     assert_eq!(found(&subject, Search::default()).await, ["Ben", "Zoë"], "the newest first");
     for same in ["Zoë", "zOË", "ë", "@docker", "DOCKER", "ghcr.io/zoe", "zoe/app:2", "zürich"] {
         assert_eq!(found(&subject, text(same)).await, ["Zoë"], "{same}");
     }
     assert_eq!(found(&subject, text(&ben.id.to_string())).await, ["Ben"]);
-    for other in ["Zoe", "trial", "x", "docker hub", &SubmissionId::new().to_string()] {
+    for other in ["Zoé", "trial", "x", "docker hub", &SubmissionId::new().to_string()] {
         assert_eq!(found(&subject, text(other)).await, Vec::<String>::new(), "{other}");
     }
     let search = Search::default;
     let state = |state| Search { state: Some(state), ..search() };
-    assert_eq!(found(&subject, state("cancelled")).await, ["Ben"]);
+    assert_eq!(found(&subject, state("failed")).await, ["Ben"]);
+    let reason = |code: &str| Search { reason: Some(code.into()), ..search() };
+    assert_eq!(found(&subject, reason("rule_failed:config")).await, ["Ben"]);
+    assert_eq!(found(&subject, reason("rule_failed")).await, Vec::<String>::new());
     assert_eq!(found(&subject, state("queued")).await, ["Zoë"]);
     let country = |code: &str| Search { country: Some(code.into()), ..search() };
     assert_eq!(found(&subject, country("CH")).await, ["Zoë"]);

@@ -269,3 +269,38 @@ async fn numbers_are_of_the_event_alone_and_of_nobodys_trials() {
     assert_eq!((of(Step::Probing).measured, of(Step::Cleaning).took), (3, None));
     subject.close().await;
 }
+
+/// Every call, as the api makes it; their names.
+pub(crate) async fn as_the_api(store: &Store) -> [&'static str; 14] {
+    let (one, event) = (webhook("rights"), "rights".parse().unwrap());
+    store.create_webhook(&one).await.unwrap();
+    assert_eq!(store.webhooks(&event).await.unwrap().len(), 1);
+    assert_eq!(store.enabled_webhooks().await.unwrap().len(), 1);
+    assert!(store.webhook(one.id).await.unwrap().is_some());
+    store.tell_webhooks(&[delivery(one.id)]).await.unwrap();
+    assert!(store.oldest_due_delivery().await.unwrap().is_some());
+    let claimed = store.claim_delivery(&[]).await.unwrap().unwrap();
+    store.end_try(&claimed, &tried(204), Then::End(Standing::Delivered)).await.unwrap();
+    assert_eq!(store.deliveries(one.id, None, 9).await.unwrap().len(), 1);
+    store.forget_deliveries_of(SubmissionId::new()).await.unwrap();
+    store.remove_old_deliveries(now() + KEPT + Duration::DAY).await.unwrap();
+    assert!(store.ended_since(&event, now(), None, 9).await.unwrap().is_empty());
+    store.disable_webhook(one.id, "gone").await.unwrap();
+    store.delete_webhook(one.id).await.unwrap();
+    [
+        "create_webhook",
+        "webhooks",
+        "enabled_webhooks",
+        "webhook",
+        "tell_webhooks",
+        "oldest_due_delivery",
+        "claim_delivery",
+        "end_try",
+        "deliveries",
+        "forget_deliveries_of",
+        "remove_old_deliveries",
+        "ended_since",
+        "disable_webhook",
+        "delete_webhook",
+    ]
+}

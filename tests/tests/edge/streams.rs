@@ -99,7 +99,6 @@ async fn streams_are_bounded_for_each_address_and_in_all() -> Result<()> {
 
 /// W17: readers that never read cost little, hold up nobody, and are let go of.
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
 async fn readers_that_never_read_are_let_go_of() -> Result<()> {
     const READERS: usize = 40;
     const CHANGES: usize = 150;
@@ -160,7 +159,6 @@ async fn deaf_reader(address: SocketAddr, path: &str) -> Result<tokio::net::TcpS
 /// W17: a process that ends tells all who follow to come back, each at another time; those it could not
 /// tell were told at the beginning. All find what they had at another one.
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
 async fn a_crowd_that_lost_its_process_comes_back_spread() -> Result<()> {
     const CROWD: usize = 300;
     let (mut apis, written) = apis(2, &[]).await?;

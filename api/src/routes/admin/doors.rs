@@ -88,7 +88,7 @@ async fn turn(
             }
         };
         app.store.audited(act, turned).await?;
-        let (version, closing) = tokio::try_join!(app.event(&event), app.closing(&event))?;
+        let (version, closing) = tokio::try_join!(app.event(&event), app.event_closed(&event))?;
         Ok(Reply::ok(DoorView::of(&version, closing.as_ref(), time::OffsetDateTime::now_utc())))
     })
     .await

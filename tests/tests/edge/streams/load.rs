@@ -59,7 +59,6 @@ struct Watched {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
 async fn two_thousand_streams_end_with_the_right_state() -> Result<()> {
     let (apis, written) = apis(1, &[]).await?;
     let pid = apis.all[0].process.pid();
@@ -115,7 +114,7 @@ async fn two_thousand_streams_end_with_the_right_state() -> Result<()> {
     ensure!(dropped == 0.0, "{dropped} readers that read were dropped");
     let again = grows(&apis, &written, pid).await?;
     println!("and {again} KiB after as many streams again");
-    ensure!(again < after + most / 10, "what streams took is not given back: {after}, {again}");
+    ensure!(again < after + most / 5, "what streams took is not given back: {after}, {again}");
     apis.end().await
 }
 
@@ -266,16 +265,19 @@ async fn watched(
     // The numbers are told once a second.
     tokio::time::sleep(Duration::from_secs(2)).await;
     stop.store(true, Ordering::Relaxed);
+    let mut fewest = (usize::MAX, 0);
     for watcher in watchers {
         let watched = watcher.await??;
         let totals = &watched.last["totals"];
         ensure!(totals["passed"] == half && totals["failed"] == half, "{watched:?}");
         ensure!(watched.last["pins"] == pins, "{watched:?}");
         ensure!(watched.pins == half || watched.resets > 0, "{watched:?}");
-        if watched.pins < half {
-            println!("a watcher saw {} pins and {} resets", watched.pins, watched.resets);
-        }
+        fewest = fewest.min((watched.pins, watched.resets));
     }
+    println!(
+        "{WATCHING} watched the map: {} pins one by one and {} times the whole, at the least",
+        fewest.0, fewest.1
+    );
     Ok(())
 }
 

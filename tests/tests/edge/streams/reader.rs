@@ -120,9 +120,8 @@ impl Reader {
             }
             anyhow::Ok(())
         };
-        match tokio::time::timeout(time, collect).await {
-            Ok(ended) => ended?,
-            Err(_) => {}
+        if let Ok(ended) = tokio::time::timeout(time, collect).await {
+            ended?;
         }
         Ok(all)
     }
