@@ -93,7 +93,8 @@ suite_edge() {
     once need_schemathesis && once use_test_network && once use_test_mongod || return
   export PORTCALL_TEST_BIN=$BIN PORTCALL_TEST_STATIC_BIN=$STATIC_BIN
   export PORTCALL_TEST_SCHEMATHESIS=$SCHEMATHESIS
-  rust_tests "$EDGE_TESTS"
+  # They wait more than they work.
+  NEXTEST_TEST_THREADS=5 rust_tests "$EDGE_TESTS"
 }
 
 suite_system() {

@@ -8,9 +8,9 @@ import random
 
 import schemathesis
 
-IMAGE = os.environ["PORTCALL_TEST_IMAGE"]
-TOKEN = os.environ["PORTCALL_TEST_TOKEN"]
-WEBHOOK = os.environ["PORTCALL_TEST_WEBHOOK"]
+IMAGE = os.environ["TRIED_WITH_IMAGE"]
+TOKEN = os.environ["TRIED_WITH_TOKEN"]
+WEBHOOK = os.environ["TRIED_WITH_WEBHOOK"]
 SECRETS: dict[str, str] = {}
 CHOICE = random.Random(5)
 CLIENTS = itertools.count(1)

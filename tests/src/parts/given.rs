@@ -8,6 +8,7 @@
 //! | `PORTCALL_TEST_DOCKER_HOST` | a Docker engine, `unix://…` |
 //! | `PORTCALL_TEST_REGISTRY` | a registry, host and port, plain HTTP, empty or not |
 //! | `PORTCALL_TEST_MONGOD` | the program `mongod` |
+//! | `PORTCALL_TEST_SCHEMATHESIS` | the folder of schemathesis' Python packages |
 //! | `PORTCALL_TEST_MONGODB_URI` | optional: a replica set for the tests that break none; otherwise one is started |
 //! | `PORTCALL_TEST_ORDINARY` | optional: folder that `tests/images/ordinary` made; otherwise it is asked |
 //! | `PORTCALL_TEST_LAB` | optional, for `tests/lab`: the folder of a lab; otherwise `target/lab` |
@@ -87,6 +88,16 @@ pub fn registry() -> Result<String> {
 /// When it is not given or not there.
 pub fn mongod() -> Result<PathBuf> {
     existing("PORTCALL_TEST_MONGOD", PathBuf::from(required("PORTCALL_TEST_MONGOD")?))
+}
+
+/// The folder with the Python packages of schemathesis.
+///
+/// # Errors
+/// When it is not given or not there.
+pub fn schemathesis() -> Result<PathBuf> {
+    const VARIABLE: &str = "PORTCALL_TEST_SCHEMATHESIS";
+    file_in(VARIABLE, "schemathesis/__init__.py")?;
+    required(VARIABLE).map(PathBuf::from)
 }
 
 /// A replica set that may be shared.

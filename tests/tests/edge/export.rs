@@ -278,7 +278,7 @@ async fn a_file_that_breaks_off_does_not_look_complete() -> Result<()> {
     let after = rss_kib(pid)?;
     println!(
         "{} MiB twice: {before} KiB before, {held} held back, {after} after",
-        MANY * LARGE >> 20
+        (MANY * LARGE) >> 20
     );
     ensure!(held < before + GROWTH_KIB && after < before + GROWTH_KIB, "it is held in memory");
 
