@@ -184,7 +184,14 @@ async fn each_user_may_do_its_part_and_no_more() -> Result<()> {
     let rows = [
         // read, insert, update, delete, drop       api    worker
         ("submissions", "riu", "ru"),
-        ("events", "r", "r"),
+        ("events", "ri", "r"),
+        ("tokens", "r", ""),
+        ("audit", "riu", ""),
+        ("regrades", "riu", ""),
+        ("doors", "riu", ""),
+        ("webhooks", "riud", ""),
+        ("deliveries", "riud", ""),
+        ("certificates", "riud", ""),
         ("workers", "r", "riud"),
         ("nodes", "", "riud"),
         ("orders", "", "r"),

@@ -18,6 +18,7 @@ mod openapi;
 mod organisers;
 mod raw;
 mod regrades;
+mod rows;
 mod seats;
 mod secrets;
 mod smuggling;
