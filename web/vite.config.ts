@@ -14,5 +14,5 @@ export default defineConfig({
     manifest: ".manifest.json",
   },
   server: { proxy: { "/api": { target: api, changeOrigin: false } } },
-  test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}"] },
+  test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}", "scripts/**/*.test.mjs"] },
 });

@@ -4,7 +4,10 @@ use axum::extract::FromRequestParts;
 use http::{HeaderMap, header, request::Parts};
 use portcall_shared::{
     domain::ids::{EventSlug, SubmissionId},
-    store::{audit::Act, tokens::Token},
+    store::{
+        audit::Act,
+        tokens::{self, Token},
+    },
 };
 use uuid::Uuid;
 
@@ -42,15 +45,17 @@ async fn recognise(parts: &Parts, app: &AppState, client: Client) -> Result<Orga
     if !parts.headers.contains_key(header::AUTHORIZATION) {
         return Err(ApiError::TokenNeeded);
     }
-    app.rates.failures.check(client)?;
-    let found = match bearer(&parts.headers) {
+    let text = bearer(&parts.headers);
+    let named = text.and_then(tokens::named);
+    app.rates.failures.check(client, named)?;
+    let found = match text.filter(|_| named.is_some()) {
         Some(text) => app.store.token(text).await?,
         None => None,
     };
-    found.map(Organiser).ok_or_else(|| {
-        app.rates.failures.record(client);
-        ApiError::TokenNeeded
-    })
+    if found.is_none() {
+        app.rates.failures.record(client, named)?;
+    }
+    found.map(Organiser).ok_or(ApiError::TokenNeeded)
 }
 
 /// One line for each attempt that came to nothing, with nothing of what was sent.
@@ -83,9 +88,11 @@ impl Organiser {
     /// When it is not.
     pub async fn may(&self, app: &Shared, act: &Act<'_>) -> Result<(), ApiError> {
         let Err(refusal) = self.of(act.event) else { return Ok(()) };
-        // Lines are written of events that there are.
+        // Nothing that they say is written into another's log, and of events that there are.
+        let act = Act { note: None, ..act.clone() };
         if app.is_event(act.event).await.is_ok()
-            && let Err(error) = app.store.refused_act(act).await
+            && app.rates.strayed(self.0.id, act.event, act.what)
+            && let Err(error) = app.store.refused_act(&act).await
         {
             tracing::error!(error = chain(&error), "cannot note an act that was refused");
         }

@@ -180,6 +180,9 @@ pub enum ApiError {
     /// The webhook is told nothing any more.
     #[error("the webhook is told nothing any more")]
     WebhookDisabled,
+    /// The event has as many re-grades under way as one may have.
+    #[error("the event has too many re-grades under way")]
+    TooManyRegrades,
     /// A re-grade is not where that could be done to it.
     #[error("the re-grade is {}", .0.as_str())]
     RegradeIs(RegradeState),
@@ -256,6 +259,7 @@ impl ApiError {
             Self::SealKeyMissing | Self::TooManyWebhooks | Self::WebhookDisabled => {
                 StatusCode::CONFLICT
             }
+            Self::TooManyRegrades => StatusCode::CONFLICT,
             Self::NotYetOpen(_) | Self::Closed(_) | Self::RegradeIs(_) | Self::AlreadyFinal => {
                 StatusCode::CONFLICT
             }
@@ -302,6 +306,7 @@ impl ApiError {
             Self::SealKeyMissing => "seal_key_missing".into(),
             Self::TooManyWebhooks => "too_many_webhooks".into(),
             Self::WebhookDisabled => "webhook_disabled".into(),
+            Self::TooManyRegrades => "too_many_regrades".into(),
             Self::RegradeIs(_) => "regrade_state".into(),
             Self::AlreadyFinal => "already_final".into(),
             Self::TooManyStreams => "too_many_streams".into(),
@@ -485,6 +490,7 @@ mod tests {
             ApiError::SealKeyMissing,
             ApiError::TooManyWebhooks,
             ApiError::WebhookDisabled,
+            ApiError::TooManyRegrades,
             ApiError::RegradeIs(RegradeState::Grading),
             ApiError::AlreadyFinal,
             ApiError::TooManyStreams,

@@ -21,6 +21,7 @@ use axum::{
 };
 use http::Method;
 use portcall_shared::domain::ids::EventSlug;
+use uuid::Uuid;
 
 use crate::{peer::Client, problem::ApiError, settings::RateSettings, state::AppState};
 
@@ -151,6 +152,7 @@ pub struct Rates {
     posts: Option<Buckets<IpAddr>>,
     reads: Option<Buckets<IpAddr>>,
     participants: Option<Buckets<u64>>,
+    strays: Option<Buckets<u64>>,
     hasher: RandomState,
     /// Wrong tokens and secrets.
     pub failures: Failures,
@@ -165,6 +167,7 @@ impl Rates {
             posts: Buckets::new(Whose::Address, per_address, per_address),
             reads: Buckets::new(Whose::Reads, reads, reads),
             participants: Buckets::new(Whose::Participant, per_participant, BURST),
+            strays: Buckets::new(Whose::Failures, 1, 1),
             hasher: RandomState::new(),
             failures: Failures(Buckets::new(Whose::Failures, FAILURES, FAILURES)),
         }
@@ -187,6 +190,13 @@ impl Rates {
         counted(taken.unwrap_or(Ok(())))
     }
 
+    /// Whether it is worth a line that somebody's token was used for this act in an event that it does not
+    /// extend to: once a minute.
+    pub fn strayed(&self, token: Uuid, event: &EventSlug, what: &str) -> bool {
+        let key = self.hasher.hash_one((token, event.as_str(), what));
+        self.strays.as_ref().is_none_or(|b| b.take(key, Instant::now()).is_ok())
+    }
+
     /// Whether the participant may submit now.
     ///
     /// # Errors
@@ -205,26 +215,36 @@ impl Rates {
     }
 }
 
-/// Wrong tokens and secrets, by network. Whoever sent too many is told so whatever they send, so that
-/// the answer says nothing about it.
+/// Wrong tokens and secrets, by network, and by what they are said to open. Whoever sent too many for one
+/// thing is told so whatever they send for it, so that the answer says nothing about it. Others behind
+/// the same address, and with other tokens, are not kept out.
 #[derive(Debug)]
-pub struct Failures(Option<Buckets<IpAddr>>);
+pub struct Failures(Option<Buckets<(IpAddr, Option<Uuid>)>>);
 
 impl Failures {
-    /// That a token or secret of this client may be looked at.
+    /// That a token or secret of this client may be looked at: for the token or submission of this id, or
+    /// for none.
     ///
     /// # Errors
     /// When too many were wrong.
-    pub fn check(&self, client: Client) -> Result<(), ApiError> {
-        let room = self.0.as_ref().map(|b| b.look(&client.network(), Instant::now()));
+    pub fn check(&self, client: Client, of: Option<Uuid>) -> Result<(), ApiError> {
+        let room = self.0.as_ref().map(|b| b.look(&(client.network(), of), Instant::now()));
         counted(room.unwrap_or(Ok(())))
     }
 
     /// Counts a wrong one.
-    pub fn record(&self, client: Client) {
+    ///
+    /// # Errors
+    /// When too many of this client were wrong before, for whatever.
+    pub fn record(&self, client: Client, of: Option<Uuid>) -> Result<(), ApiError> {
         tracing::warn!(client.network = %client.network(), "a token or secret was wrong");
-        // Several at once may each have been looked at; then the bucket is empty already.
-        let _ = self.0.as_ref().map(|b| b.take(client.network(), Instant::now()));
+        let Some(buckets) = &self.0 else { return Ok(()) };
+        let (network, now) = (client.network(), Instant::now());
+        if of.is_some() {
+            // Several at once may each have been looked at; then the bucket is empty already.
+            let _ = buckets.take((network, of), now);
+        }
+        counted(buckets.take((network, None), now))
     }
 }
 
@@ -336,11 +356,27 @@ mod tests {
         let rates = Rates::new(&RateSettings { per_address: 0, per_participant: 0, reads: 0 });
         let (guesser, other) =
             (Client("192.0.2.1".parse().unwrap()), Client("192.0.2.2".parse().unwrap()));
+        let (one, another) = (Some(Uuid::from_u128(1)), Some(Uuid::from_u128(2)));
+        let code = |outcome: Result<(), ApiError>| outcome.unwrap_err().code().into_owned();
         for _ in 0..FAILURES {
-            rates.failures.check(guesser).unwrap();
-            rates.failures.record(guesser);
+            rates.failures.check(guesser, one).unwrap();
+            rates.failures.record(guesser, one).unwrap();
         }
-        assert_eq!(rates.failures.check(guesser).unwrap_err().code(), "too_many_requests");
-        rates.failures.check(other).unwrap();
+        assert_eq!(code(rates.failures.check(guesser, one)), "too_many_requests");
+        rates.failures.check(other, one).unwrap();
+        // What is good is taken from the same network, what is wrong is not counted out in private.
+        rates.failures.check(guesser, another).unwrap();
+        assert_eq!(code(rates.failures.record(guesser, another)), "too_many_requests");
+        assert_eq!(code(rates.failures.check(guesser, None)), "too_many_requests");
+        rates.failures.record(other, None).unwrap();
+    }
+
+    #[test]
+    fn who_strays_is_noted_once_a_minute() {
+        let rates = Rates::new(&RateSettings { per_address: 0, per_participant: 0, reads: 0 });
+        let (token, event) = (Uuid::from_u128(1), "a".parse().unwrap());
+        assert!(rates.strayed(token, &event, "hide") && !rates.strayed(token, &event, "hide"));
+        assert!(rates.strayed(token, &event, "close"));
+        assert!(rates.strayed(Uuid::from_u128(2), &event, "hide"));
     }
 }

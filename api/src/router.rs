@@ -12,8 +12,8 @@ use crate::{
     problem::ApiError,
     rates,
     routes::{
-        admin, cancel, competition, event, event_live, events, pages, pins, places, stats, status,
-        submission_live, submit,
+        admin, cancel, competition, event, event_live, events, images, pages, pins, places, recent,
+        replay, stats, status, submission_live, submit,
     },
     state::AppState,
 };
@@ -54,6 +54,9 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
         .routes(routes!(submit::submit))
         .routes(routes!(stats::show))
         .routes(routes!(pins::show))
+        .routes(routes!(recent::list))
+        .routes(routes!(replay::show))
+        .routes(routes!(images::check))
         .routes(routes!(event_live::follow))
         .routes(routes!(status::show, cancel::cancel))
         .routes(routes!(submission_live::follow))
@@ -70,6 +73,7 @@ pub(crate) fn table() -> OpenApiRouter<AppState> {
 fn admin() -> OpenApiRouter<AppState> {
     OpenApiRouter::default()
         .routes(routes!(admin::me::show))
+        .routes(routes!(admin::fleet::show))
         .routes(routes!(admin::submissions::search))
         .routes(routes!(admin::submissions::show))
         .routes(routes!(admin::moderation::hide))
@@ -81,6 +85,7 @@ fn admin() -> OpenApiRouter<AppState> {
         .routes(routes!(admin::rules::show, admin::rules::replace))
         .routes(routes!(admin::rules::versions))
         .routes(routes!(admin::export::export))
+        .routes(routes!(admin::history::show))
         .routes(routes!(admin::audit::list))
         .routes(routes!(admin::regrades::list, admin::regrades::create))
         .routes(routes!(admin::regrades::show))
@@ -101,11 +106,30 @@ fn pages() -> OpenApiRouter<AppState> {
         .route("/openapi.json", get(openapi::show))
         .route("/docs", get(docs::show))
         .route("/docs.css", get(docs::style))
-        .route("/", get(pages::index))
-        .route("/events/{event}", get(pages::index))
-        .route("/events/{event}/submit", get(pages::index))
-        .route("/submissions/{id}", get(pages::index))
         .route("/assets/{*file}", get(pages::asset))
+        .merge(views_of_the_page())
+}
+
+/// What the page itself makes sense of; `web/src/router.tsx` has the same list.
+fn views_of_the_page() -> OpenApiRouter<AppState> {
+    let all = [
+        "/",
+        "/events/{event}",
+        "/events/{event}/submit",
+        "/events/{event}/board",
+        "/submissions/{id}",
+        "/console",
+        "/console/{event}",
+        "/console/{event}/submissions",
+        "/console/{event}/submissions/{id}",
+        "/console/{event}/regrades",
+        "/console/{event}/regrades/{id}",
+        "/console/{event}/rules",
+        "/console/{event}/audit",
+        "/console/{event}/webhooks",
+    ];
+    all.into_iter()
+        .fold(OpenApiRouter::default(), |table, path| table.route(path, get(pages::index)))
 }
 
 async fn refuse() -> ApiError {

@@ -14,11 +14,22 @@ use portcall_shared::{
     },
 };
 
+use tokio::sync::Semaphore;
+
 use crate::{
-    cache::Brief, client::Proxies, live::Hub, map::index::MapIndex, problem::ApiError,
-    queue::Queue, rates::Rates, settings::Settings, webhooks::Webhooks,
+    cache::Brief,
+    client::Proxies,
+    live::Hub,
+    map::{index::MapIndex, replays::Replays},
+    problem::ApiError,
+    queue::Queue,
+    rates::Rates,
+    settings::Settings,
+    webhooks::Webhooks,
 };
 
+/// How long the list of events stays good.
+const EVENTS_GOOD: Duration = Duration::from_secs(1);
 /// How long the numbers of an event stay good.
 const STATS_GOOD: Duration = Duration::from_secs(1);
 /// How long the pace of the machinery stays good.
@@ -27,6 +38,10 @@ const PACE_GOOD: Duration = Duration::from_secs(2);
 const STEP_TIMES_GOOD: Duration = Duration::from_secs(10);
 /// How long a version of an event stays in memory; it never changes.
 const VERSION_GOOD: Duration = Duration::from_secs(600);
+
+/// How many look through all submissions of an event at once, so that there are connections to the store
+/// for everybody else.
+const SEARCHES: usize = 3;
 
 /// What the api's parts share.
 #[derive(Clone, Debug)]
@@ -43,6 +58,8 @@ pub struct Shared {
     pub registry: Registry,
     /// The pins, in memory.
     pub map: MapIndex,
+    /// How the pins came along the time, kept ready.
+    pub replays: Replays,
     /// Who follows what.
     pub hub: Hub,
     /// Who waits for a turn.
@@ -51,10 +68,13 @@ pub struct Shared {
     pub webhooks: Webhooks,
     /// How much one may ask.
     pub rates: Rates,
+    /// For whoever has the store look through all submissions of an event.
+    pub searches: Semaphore,
     /// Whom it believes about who asks.
     pub proxies: Proxies,
     /// The end of the process.
     pub stop: Stop,
+    events: Brief<(), Arc<[EventVersion]>>,
     stats: Brief<EventSlug, Arc<Stats>>,
     pace: Brief<(), Arc<Pace>>,
     step_times: Brief<EventSlug, Arc<[StepTimes]>>,
@@ -86,12 +106,15 @@ impl AppState {
             store,
             registry,
             map: MapIndex::counting_from(started.unsigned_abs()),
+            replays: Replays::default(),
             hub,
             webhooks: Webhooks::default(),
             queue: Queue::default(),
             rates,
+            searches: Semaphore::new(SEARCHES),
             proxies,
             stop,
+            events: Brief::new(EVENTS_GOOD),
             stats: Brief::new(STATS_GOOD),
             pace: Brief::new(PACE_GOOD),
             step_times: Brief::new(STEP_TIMES_GOOD),
@@ -110,6 +133,14 @@ impl Shared {
         let event = self.store.event(slug).await?.ok_or(ApiError::NotFound("event"))?;
         self.seen.keep(slug, ()).await;
         Ok(event)
+    }
+
+    /// The current version of every event, at most a second old.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn events(&self) -> Result<Arc<[EventVersion]>, StoreError> {
+        self.events.get(&(), async { self.store.events().await.map(Arc::from) }).await
     }
 
     /// Reads the pins and which events there are into memory.

@@ -185,10 +185,34 @@ async fn bad_bodies_are_told_where(
 }
 
 #[rstest]
+#[case("recent?limit=0", 422, "limit_invalid")]
+#[case("recent?limit=51", 422, "limit_invalid")]
+#[case("recent?limit=123456789", 422, "too_long")]
+#[case("recent?after=x", 400, "unknown_field")]
+#[case("replay?steps=9", 422, "steps_invalid")]
+#[case("replay?steps=601", 422, "steps_invalid")]
+#[case("replay?steps=10&steps=11", 400, "duplicate_field")]
+#[case("images/check", 422, "required")]
+#[case("images/check?ref=a&q=b", 400, "unknown_field")]
+#[tokio::test]
+async fn queries_out_of_bounds_are_told(
+    #[case] path: &str,
+    #[case] status: u16,
+    #[case] code: &str,
+) {
+    let response = ask(get(&format!("/api/v1/events/birthday-3/{path}"))).await;
+    assert_eq!(response.status().as_u16(), status, "{path}");
+    assert_eq!(json(response).await["code"], code, "{path}");
+}
+
+#[rstest]
 #[case("/", "no-cache", "text/html; charset=utf-8")]
 #[case("/events/birthday-3", "no-cache", "text/html; charset=utf-8")]
 #[case("/events/birthday-3/submit", "no-cache", "text/html; charset=utf-8")]
+#[case("/events/birthday-3/board", "no-cache", "text/html; charset=utf-8")]
 #[case("/submissions/0190a6f0-0000-7000-8000-000000000000", "no-cache", "text/html; charset=utf-8")]
+#[case("/console", "no-cache", "text/html; charset=utf-8")]
+#[case("/console/birthday-3/rules", "no-cache", "text/html; charset=utf-8")]
 #[case("/icon.svg", "no-cache", "image/svg+xml")]
 #[case(
     "/assets/main-a1b2.js",
@@ -209,6 +233,10 @@ async fn the_page(#[case] path: &str, #[case] caching: &str, #[case] media_type:
 #[case("/assets/..%2f..%2f..%2fetc%2fpasswd")]
 #[case("/%2e%2e/%2e%2e/etc/passwd")]
 #[case("/events/a/b/c")]
+#[case("/events/a/board/b")]
+#[case("/console/")]
+#[case("/console/a/b")]
+#[case("/console/a/rules/b")]
 #[case("/missing.txt")]
 #[case("/assets/")]
 #[tokio::test]

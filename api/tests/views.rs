@@ -6,12 +6,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use portcall_api::{
     map::{
+        course::Course,
         grid::Bbox,
         index::{MapIndex, MapSummary},
     },
     views::{
+        admin::{fleet::FleetView, history::HistoryView},
         event::{EventView, EventsView},
-        map::PinsView,
+        image::ImageNameView,
+        map::{PinsView, RecentView},
+        replay::ReplayView,
         stats::StatsView,
         submission::{AcceptedView, EtaView, QueueView, SubmissionView},
         submit::NewSubmissionBody,
@@ -39,8 +43,12 @@ use portcall_shared::{
     store::{
         doors::Closing,
         events::EventVersion,
+        fleet::{Fleet, FleetWorker},
+        history::{Happened, Span},
+        nodes::{CanaryEntry, CanaryOutcome, NodeDescription, NodeDuty, NodeEntry, NodeState},
         pins::Pin,
         stats::{Pace, Quantiles, Stats, StepTimes},
+        workers::WorkerEntry,
     },
 };
 use time::{OffsetDateTime, macros::datetime};
@@ -339,9 +347,8 @@ fn the_numbers_of_an_event() {
     insta::assert_json_snapshot!(StatsView::of("birthday-3", &stats, map, &pace, &times, NOW));
 }
 
-#[test]
-fn cells_and_pins_of_the_map() {
-    let pin = |n: u128, name: &str, lat: f64, lng: f64| Pin {
+fn pin(n: u128, name: &str, lat: f64, lng: f64) -> Pin {
+    Pin {
         submission: SubmissionId::from(id(n)),
         event: "birthday-3".parse().unwrap(),
         participant: format!("name:{name}"),
@@ -351,7 +358,11 @@ fn cells_and_pins_of_the_map() {
         country: None,
         point: LatLng::new(lat, lng).unwrap(),
         at: NOW,
-    };
+    }
+}
+
+#[test]
+fn cells_and_pins_of_the_map() {
     let index = MapIndex::default();
     index.replace(vec![
         pin(1, "Gordon", -33.87, 151.21),
@@ -362,6 +373,112 @@ fn cells_and_pins_of_the_map() {
     ]);
     let view = index.view(&"birthday-3".parse().unwrap(), &Bbox::WORLD, 2);
     insta::assert_json_snapshot!(PinsView::of(&view));
+}
+
+/// Three pins, the second a minute after the first and the third an hour.
+fn along_the_time() -> MapIndex {
+    let index = MapIndex::default();
+    let later = |pin: Pin, minutes| Pin { at: NOW + time::Duration::minutes(minutes), ..pin };
+    index.replace(vec![
+        pin(1, "Gordon", -33.87, 151.21),
+        later(pin(2, "Ada", 48.86, 2.35), 1),
+        later(pin(3, "Grace", 48.86, 2.35), 60),
+    ]);
+    index
+}
+
+#[test]
+fn the_newest_pins() {
+    let newest = along_the_time().recent(&"birthday-3".parse().unwrap(), 2);
+    insta::assert_json_snapshot!(RecentView::of(&newest));
+}
+
+#[test]
+fn a_replay_of_the_map() {
+    let sketch = along_the_time().sketch(&"birthday-3".parse().unwrap());
+    let replay = Course::of(&sketch).replay(240);
+    insta::assert_json_snapshot!(ReplayView::of("birthday-3".to_owned(), 240, replay));
+}
+
+#[test]
+fn names_of_images() {
+    let long = "x".repeat(513);
+    let names = ["nginx", "127.0.0.1:5000/u/app:2", "evil.test/x", "Nope", "", &long];
+    let views = names.map(|name| ImageNameView::of(name.to_owned(), &event().event));
+    insta::assert_json_snapshot!(views);
+    // As a submission with them is answered.
+    let body = serde_json::json!({
+        "participant": { "name": "Gordon" }, "place": { "label": "x" },
+        "images": ["nginx", "evil.test/x", "Nope"],
+        "answers": { "vote": "Cats", "motto": "m" },
+    });
+    let body: NewSubmissionBody = serde_json::from_value(body).unwrap();
+    let refused = body.wish(&event().event).unwrap_err();
+    let told = |n: usize| {
+        let problem = views[n].problem.clone().unwrap();
+        (problem.code, problem.detail, problem.hint)
+    };
+    let refused: Vec<_> = refused
+        .into_iter()
+        .map(|e| (e.code.into_owned(), e.detail, e.help.and_then(|help| help.hint)))
+        .collect();
+    assert_eq!(refused, [told(2), told(3)]);
+}
+
+#[test]
+fn an_event_along_the_time() {
+    let count = |pairs: &[(&str, u64)]| pairs.iter().map(|(w, n)| ((*w).to_owned(), *n)).collect();
+    let judged = Happened {
+        submitted: 9,
+        outcomes: count(&[("passed", 5), ("failed", 2), ("undetermined", 1), ("cancelled", 1)]),
+        reasons: count(&[("not_listening", 2), ("rule_failed:config", 1)]),
+    };
+    let (slug, span) = ("birthday-3".parse().unwrap(), Span::until(NOW, 3600, 2));
+    let view = HistoryView::of(&slug, 3600, span, vec![Happened::default(), judged]);
+    insta::assert_json_snapshot!(view);
+}
+
+#[test]
+fn the_fleet() {
+    let worker = |n: u128, seen_at| FleetWorker {
+        entry: WorkerEntry { id: id(n).into(), name: format!("w{n}"), slots: 2, beat: 9, seen_at },
+        busy: 1,
+        build: (n == 1).then(|| "0.1.0".to_owned()),
+        draining: n == 2,
+    };
+    let node = |n: u128, state, duty, why: Option<&str>| NodeEntry {
+        worker: id(n).into(),
+        worker_name: format!("w{n}"),
+        post: "tcp://10.0.0.5:2376".to_owned(),
+        slots: 2,
+        open: 2,
+        busy: 1,
+        room: None,
+        duty,
+        node: NodeDescription { name: format!("g{n}"), ..NodeDescription::unknown() },
+        disk: None,
+        canary: CanaryEntry {
+            outcome: if n == 1 { CanaryOutcome::Passed } else { CanaryOutcome::Unknown },
+            at: (n == 1).then_some(NOW),
+            differences: Vec::new(),
+            trouble: Some("no route to 10.0.0.5:2376".to_owned()),
+            ordered: 0,
+        },
+        state,
+        why: why.map(str::to_owned),
+        seen_at: NOW,
+    };
+    let why = "node g2 is not to be reached: no route to 10.0.0.5:2376";
+    let fleet = Fleet {
+        workers: vec![worker(1, NOW), worker(2, NOW - time::Duration::minutes(1))],
+        nodes: vec![
+            node(1, NodeState::Fit, NodeDuty::Serving, None),
+            node(2, NodeState::Unchecked, NodeDuty::Down, Some(why)),
+        ],
+    };
+    let view = FleetView::of(&fleet, NOW);
+    assert!(!serde_json::to_string(&view).unwrap().contains("10.0.0.5"));
+    insta::assert_json_snapshot!(view);
 }
 
 fn wish_errors(body: &str) -> Vec<(String, String)> {

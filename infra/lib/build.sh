@@ -56,6 +56,8 @@ build_before() {
     cp "$folder"/debug/portcall-{api,worker} "$folder/$triple"/debug/{prober,canary} "$folder/programs" &&
       printf '%s\n' "$commit" >"$folder/programs/of" || return "$INTERNAL"
   fi
+  # Which settings it knows.
+  git -C "$ROOT" show "$commit:infra/env.sample" >"$folder/programs/env.sample" || return "$INTERNAL"
   say "An earlier version: $revision, ${commit:0:12}"
   export PORTCALL_TEST_BEFORE=$folder/programs
 }

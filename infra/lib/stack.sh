@@ -3,6 +3,7 @@
 
 SAMPLE=          # the sample image, as a participant names it
 SUBMISSION=      # the address of the sample's submission document
+API_KEEPER=()    # prefix under which the api runs, see kept.sh
 
 # start_portcall: an api and a worker on the database and the engine in use.
 start_portcall() {
@@ -17,7 +18,7 @@ start_portcall() {
   export PORTCALL_CANARY_BIN=${PORTCALL_CANARY_BIN:-$STATIC_BIN/canary}
   export PORTCALL_WORKER_NAME=${PORTCALL_WORKER_NAME:-local-$$}
 
-  start api "$BIN/portcall-api"
+  start api "${API_KEEPER[@]}" "$BIN/portcall-api"
   await api 60 "it is ready" is_ready "$PORTCALL_API_OPS_ADDR" || return
   say "Api: $PORTCALL_PUBLIC_URL (health and metrics at $PORTCALL_API_OPS_ADDR)"
   start worker "$BIN/portcall-worker"

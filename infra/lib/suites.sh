@@ -140,20 +140,43 @@ suite_lab() {
   rust_tests "$LAB_TESTS"
 }
 
+# suite_browser: its tests make events of their own with `portcall event apply`, and take the api away
+# for a while (kept.sh). PORTCALL_TEST_BROWSER_RUNS=20 runs them so often, one run after the other, and
+# PORTCALL_TEST_BROWSER_SHOTS=1 takes pictures of every view at the end, into web/.shots.
 suite_browser() {
+  local run runs=${PORTCALL_TEST_BROWSER_RUNS:-1} token told
   once use_test_parts && once build_page && once need_chromium || return
   export PORTCALL_MONGODB_URI=$PORTCALL_TEST_MONGODB_URI PORTCALL_MONGODB_DATABASE=browser-$$
   # All its visitors have one address.
   export PORTCALL_RATE_PER_ADDRESS=0 PORTCALL_RATE_READS=0
-  if start_portcall && apply_event "$ROOT/infra/events/birthday-3.toml" && push_sample; then
-    counted read_node "npm run e2e" env PORTCALL_TEST_BASE_URL="$PORTCALL_PUBLIC_URL" PORTCALL_TEST_IMAGE="$SAMPLE" \
-      PORTCALL_TEST_CHROMIUM="$CHROMIUM" npm --prefix web run e2e -- "${PASS_ON[@]}"
+  API_KEEPER=("$ROOT/infra/lib/kept.sh" "$RUN/api")
+  if start_portcall && apply_event "$ROOT/infra/events/birthday-3.toml" && push_sample && token=$(browser_token); then
+    told=(PORTCALL_TEST_BASE_URL="$PORTCALL_PUBLIC_URL" PORTCALL_TEST_IMAGE="$SAMPLE" PORTCALL_TEST_TOKEN="$token"
+      PORTCALL_TEST_CHROMIUM="$CHROMIUM" PORTCALL_TEST_CTL="$BIN/portcall" PORTCALL_TEST_TELL_API="$RUN/api/tell"
+      PORTCALL_TEST_PROFILE="$PROFILE")
+    for ((run = 1; run <= runs; run++)); do
+      if ((runs > 1)); then say "- run $run of $runs"; fi
+      counted read_node "npm run e2e" env "${told[@]}" npm --prefix web run e2e -- "${PASS_ON[@]}"
+    done
+    if [[ -n ${PORTCALL_TEST_BROWSER_SHOTS:-} ]]; then
+      step "pictures of every view (npm run shots)" env "${told[@]}" npm --prefix web run shots
+    fi
   else
     failed 1 "browser: the system did not start"
   fi
   stop worker
   stop api
+  API_KEEPER=()
   forget_settings
+}
+
+# browser_token: prints an operator's token.
+browser_token() {
+  "${INSIDE[@]}" "$BIN/portcall" token create --name "Ann, tests" --operator --expires 1d 2>"$(log_of token)" || {
+    complain "no token could be made"
+    show_end "$(log_of token)"
+    return "$INTERNAL"
+  }
 }
 
 suite_up() {

@@ -134,7 +134,7 @@ async fn the_swarms_client_takes_the_stack() -> Result<()> {
             let said = deploy(&stack, &fewer).await?;
             ensure!(said.contains(name) && !said.contains("Cannot connect"), "{client}: {said}");
         }
-        let (from, to) = ("stop_grace_period: 40s", "stop_grace_periods: 40s");
+        let (from, to) = ("stop_grace_period: 100s", "stop_grace_periods: 100s");
         changed(dir.path(), &["stack.yaml"], from, to)?;
         let said = deploy(&dir.path().join("stack.yaml"), &given).await?;
         ensure!(said.contains("stop_grace_periods"), "{client}: {said}");
@@ -219,7 +219,8 @@ impl Client {
 }
 
 /// A swarm as its client tells of it: managers at the endpoints that the file `managers` has, machines in
-/// the file `nodes`, and a stack with as many workers as the file `workers` says.
+/// the file `nodes`, secrets in the file `secrets`, each with the label of its seal key if it has one, and a
+/// stack with as many workers as the file `workers` says.
 const SWARM: &str = r#"
 echo "${DOCKER_HOST:-own} $*" >>"$DIR/calls"
 workers=$(cat "$DIR/workers" 2>/dev/null)
@@ -227,6 +228,9 @@ case "$1 $2" in
   "info "*) if grep -qxF "${DOCKER_HOST:-own}" "$DIR/managers"; then echo "true m1 null"; else echo "false x null"; fi ;;
   "node ls") grep -c . "$DIR/nodes" ;;
   "node inspect") cat "$DIR/nodes" ;;
+  "secret ls") cut -d' ' -f1 "$DIR/secrets" ;;
+  "secret inspect") for name; do :; done; sed -n "s/^$name *//p" "$DIR/secrets" ;;
+  "secret create") shift 2; label=; [ "$1" != --label ] || { label=${2#*=}; shift 2; }; echo "$1 $label" >>"$DIR/secrets" ;;
   "service ls") [ -z "$workers" ] || echo portcall_worker ;;
   "service inspect") printf '{"Spec":{"Name":"portcall_worker","TaskTemplate":{"ContainerSpec":{"Image":"r/worker:v0"}},"Mode":{"Replicated":{"Replicas":%s}}}}\n' "$workers" ;;
   "service ps") seq "$workers" | sed 's|.*|{"ID":"t&","Name":"portcall_worker.&","Image":"r/worker:v0","Node":"m1","DesiredState":"Running","CurrentState":"Running 1 second ago","Error":""}|' ;;
@@ -241,8 +245,25 @@ fn swarm(managers: &str, nodes: &[&str]) -> Result<Client> {
     let client = Client::script(SWARM)?;
     fs::write(client.file("managers"), managers)?;
     fs::write(client.file("nodes"), nodes.join("\n") + "\n")?;
+    fs::write(client.file("secrets"), SECRETS.map(|name| format!("portcall-{name}\n")).concat())?;
     Ok(client)
 }
+
+/// What `infra/stack.yaml` takes, each with a prefix.
+const SECRETS: [&str; 12] = [
+    "api",
+    "docker-ca",
+    "docker-cert",
+    "docker-key",
+    "front",
+    "grafana",
+    "mongo-ca",
+    "mongo-cert",
+    "mongo-key",
+    "operator",
+    "seal",
+    "worker",
+];
 
 #[tokio::test]
 async fn a_client_that_cannot_look_at_a_stack_is_no_obstacle() -> Result<()> {
@@ -318,6 +339,113 @@ async fn without_a_grader_or_a_registry_nothing_is_begun() -> Result<()> {
         "{said}"
     );
     ensure!(!client.calls().contains("push"), "{}", client.calls());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_the_swarm_lacks_is_told_before_anything_is_changed() -> Result<()> {
+    let client = swarm("own\n", &[MANAGER, GRADER])?;
+    let host = ("PORTCALL_DOCKER_HOST", "tcp://10.0.0.2:2376");
+    let lacks = |said: &str, name: &str| said.contains(&format!("no secret {name}: infra/mongo"));
+    let (ended, said) = client.deploy(&["--dry-run"], &[host]).await?;
+    ensure!(ended == Ended::Code(0), "{said}");
+    let all = fs::read_to_string(client.file("secrets"))?;
+    fs::write(client.file("secrets"), all.replace("portcall-seal\n", ""))?;
+    for words in [&["--dry-run"][..], &[]] {
+        let (ended, said) = client.deploy(words, &[host]).await?;
+        ensure!(ended == Ended::Code(1) && lacks(&said, "portcall-seal"), "{ended:?} {said}");
+    }
+    // By the prefix that is deployed with.
+    fs::write(client.file("secrets"), all.replace("portcall-", "portcall-2-"))?;
+    let prefix = ("PORTCALL_STACK_SECRETS", "portcall-2");
+    let (ended, said) = client.deploy(&["--dry-run"], &[host, prefix]).await?;
+    ensure!(ended == Ended::Code(0), "{said}");
+    let (ended, said) = client.deploy(&["--dry-run"], &[host]).await?;
+    ensure!(ended == Ended::Code(1) && said.contains("portcall-api, portcall-docker-ca"), "{said}");
+    ensure!(!client.calls().contains("stack deploy"), "{}", client.calls());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_in_the_settings_that_no_service_would_have_is_refused() -> Result<()> {
+    let client = swarm("own\n", &[MANAGER, GRADER])?;
+    let settings = client.file("deploy.env");
+    let run = async |line: &str| -> Result<(Ended, String)> {
+        let lines = "PORTCALL_OTLP_ENDPOINT=http://10.0.0.5:4318\nPORTCALL_STREAMS=1000\n\
+            PORTCALL_DOCKER_HOST=tcp://10.0.0.2:2376\n";
+        fs::write(&settings, format!("{lines}{line}\n"))?;
+        client.deploy(&["--dry-run", "--settings", text(&settings)?], &[]).await
+    };
+    let (ended, said) = run("PORTCALL_PRIVATE_WEBHOOKS=10.0.0.9:8000").await?;
+    ensure!(ended == Ended::Code(0), "{said}");
+    for (line, told) in [
+        ("PORTCALL_OTLP_ENDPIONT=http://10.0.0.5:4318", "PORTCALL_OTLP_ENDPIONT: no file of"),
+        ("PORTCALL_SEAL_KEY_FILE=/etc/seal", "PORTCALL_SEAL_KEY_FILE: the stack's files give it"),
+        ("PORTCALL_CPUSET=2-7", "PORTCALL_CPUSET: no file of the stack mentions it"),
+    ] {
+        let (ended, said) = run(line).await?;
+        ensure!(ended == Ended::Code(64) && said.contains(told), "{line}: {ended:?} {said}");
+    }
+    Ok(())
+}
+
+/// What is sealed opens with no other key: a folder that lacks it, or has another, is refused.
+#[tokio::test]
+async fn the_seal_key_is_carried_over_and_never_made_anew() -> Result<()> {
+    let (client, dir) = (swarm("own\n", &[])?, tempfile::tempdir()?);
+    fs::write(client.file("secrets"), "somebody-elses\n")?;
+    let folder = |name: &str| dir.path().join(name);
+    let given = |name: &str| -> Result<()> {
+        fs::create_dir_all(folder(name))?;
+        for file in ["front", "docker-ca", "docker-cert", "docker-key"] {
+            fs::write(folder(name).join(file), "given")?;
+        }
+        Ok(())
+    };
+    let seal = |name: &str| fs::read_to_string(folder(name).join("seal"));
+    let create = async |name: &str, words: &[&str]| -> Result<(Ended, String)> {
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", text(client.dir.path())?);
+        let own = [("PATH", path.as_str()), ("DIR", text(client.dir.path())?)];
+        let folder = folder(name);
+        let words = [words, &[text(&folder)?]].concat();
+        takes(text(&infra("mongo/secrets"))?, &words, &own).await
+    };
+    given("first")?;
+    let (ended, said) = create("first", &["--create", "portcall"]).await?;
+    ensure!(ended == Ended::Code(0) && said.contains("portcall-seal is new"), "{said}");
+    let key = seal("first")?;
+    ensure!(key.trim().len() == 64 && key.trim().chars().all(|c| c.is_ascii_hexdigit()), "no key");
+    let told = fs::read_to_string(client.file("secrets"))?;
+    ensure!(told.lines().filter(|line| line.starts_with("portcall-")).count() == SECRETS.len());
+    ensure!(!told.contains(key.trim()), "the label is the key");
+    let (ended, said) = create("first", &["--create", "portcall"]).await?;
+    ensure!(ended == Ended::Code(0) && said.contains("portcall-seal is there"), "{said}");
+    ensure!(seal("first")? == key);
+
+    // A copy has it, under another prefix.
+    given("copy")?;
+    fs::copy(folder("first").join("seal"), folder("copy").join("seal"))?;
+    let (ended, said) = create("copy", &["--create", "portcall-2"]).await?;
+    ensure!(ended == Ended::Code(0) && said.contains("portcall-2-seal is new"), "{said}");
+
+    // A folder of its own has not: neither before it has a key nor after.
+    given("other")?;
+    let (ended, said) = create("other", &["--create", "portcall-3"]).await?;
+    ensure!(ended == Ended::Code(1) && said.contains("seal is not there: copy it"), "{said}");
+    ensure!(!folder("other").join("seal").exists(), "a key that is good for nothing");
+    let (ended, said) = create("other", &[]).await?;
+    ensure!(ended == Ended::Code(0) && seal("other")? != key, "{said}");
+    let (ended, said) = create("other", &["--create", "portcall-3"]).await?;
+    ensure!(ended == Ended::Code(1) && said.contains("seal is another one: copy it"), "{said}");
+    ensure!(!fs::read_to_string(client.file("secrets"))?.contains("portcall-3"), "half of them");
+
+    // Who knows what that means may.
+    for (prefix, code) in [("portcall", 1), ("portcall-3", 0)] {
+        let (ended, said) = create("other", &["--another-seal", "--create", prefix]).await?;
+        ensure!(ended == Ended::Code(code), "{prefix}: {said}");
+    }
+    let (ended, said) = create("other", &["--another-seal"]).await?;
+    ensure!(ended == Ended::Code(64), "{said}");
     Ok(())
 }
 

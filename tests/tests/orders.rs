@@ -80,11 +80,11 @@ fn passed_at_once(documents: &[Value]) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drained_node_ends_what_it_grades_and_takes_nothing_until_it_comes_back() -> Result<()> {
-    let event = Event::config().limits("ready_s = 15");
-    // Two workers on one engine: the order is for both.
+    let event = Event::config().limits("ready_s = 20");
+    // Two workers on one engine: the order is for both. What they grade must last until it arrives.
     let world = World::of(event).workers(2).worker_setting("PORTCALL_SLOTS", 1).start().await?;
     let name = node_name(&world).await?;
-    let ids = submit(&world, 4, Duration::from_secs(4)).await?;
+    let ids = submit(&world, 4, Duration::from_secs(9)).await?;
     wait_probed(&world, &ids, 2).await?;
 
     let told = portcall(&world, &["nodes", "drain", &name, "--wait"], 0).await?;

@@ -1,101 +1,76 @@
-// Pictures of every view, narrow and wide, light and dark, to be looked at by people.
-// Usage: node scripts/shots.mjs BASE_URL EVENT_SLUG [SUBMISSION_ID…]   (writes to .shots/)
-import { mkdirSync, rmSync } from "node:fs";
-import { startBrowser, watchPage } from "../e2e/browser.mjs";
+// Pictures of every view in every state, narrow and wide, light and dark, to be looked at by people. They lie
+// in .shots/ afterwards. It makes the events that it shows on a running stack; `./infra/test browser` starts one
+// and does this at its end, given PORTCALL_TEST_BROWSER_SHOTS=1. Which settings it takes is in
+// e2e/parts/stack.mjs. Words choose views by parts of their names: node scripts/shots.mjs console status
+import { mkdir, rm } from "node:fs/promises";
+import { openBrowser, openPage } from "../e2e/parts/page.mjs";
+import { given } from "../e2e/parts/stack.mjs";
+import { makeStage } from "../e2e/parts/stage.mjs";
+import { keepToken, views } from "../e2e/parts/views.mjs";
 
-const [base, slug, ...submissions] = process.argv.slice(2);
-if (base === undefined || slug === undefined) {
-  console.error("usage: node scripts/shots.mjs BASE_URL EVENT_SLUG [SUBMISSION_ID…]");
-  process.exit(64);
-}
 const OUT = new URL("../.shots/", import.meta.url).pathname;
-rmSync(OUT, { recursive: true, force: true });
-mkdirSync(OUT, { recursive: true });
-
-const WIDTHS = [
-  [390, 844],
-  [768, 1024],
-  [1440, 900],
+const SIZES = [
+  { width: 390, height: 844 },
+  { width: 768, height: 1024 },
+  { width: 1440, height: 900 },
 ];
+const SCHEMES = ["light", "dark"];
+const LONGEST_WAIT_MS = 1_500;
 
-async function settled(page) {
-  await page.waitForFunction(() => document.querySelector('[data-testid="loading"]') === null);
-  await page.evaluate(() => document.fonts.ready);
+const words = process.argv.slice(2);
+await rm(OUT, { recursive: true, force: true });
+await mkdir(OUT, { recursive: true });
+
+/** Nothing stands where it cannot be seen. */
+async function sideways(page) {
+  return page.evaluate(
+    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  );
 }
 
-async function mapReady(page) {
-  await page.waitForSelector(".land");
-  await page.waitForSelector('[data-testid="pin"], [data-testid="cell"], .panel-empty');
-}
-
-async function wrongForm(page) {
-  await page.waitForSelector('[data-testid="submit-form"]');
-  await page.fill('[name="participant.handle"]', "@gordon");
-  await page.fill('[name="place.label"]', "San");
-  await page.click('[data-testid="submit-button"]');
-  await page.waitForSelector('[data-testid="error-summary"]');
-}
-
-async function suggestions(page) {
-  await page.waitForSelector('[data-testid="submit-form"]');
-  await page.fill('[name="place.label"]', "San Fr");
-  await page.waitForSelector('[data-testid="place-option"]');
-}
-
-async function openPin(page) {
-  await mapReady(page);
-  const first = page.locator('[data-testid="pin-list"] .row').first();
-  if ((await first.count()) === 0) return;
-  await first.click();
-  await page.waitForSelector('[data-testid="pin-card"]');
-}
-
-const views = [
-  ["map", `/events/${slug}`, mapReady],
-  ["map-pin", `/events/${slug}`, openPin],
-  ["map-europe", `/events/${slug}#9,48,4.6`, mapReady],
-  ["map-pacific", `/events/${slug}#178,-15,3.5`, mapReady],
-  ["submit", `/events/${slug}/submit`, (page) => page.waitForSelector("form")],
-  ["submit-places", `/events/${slug}/submit`, suggestions],
-  ["submit-errors", `/events/${slug}/submit`, wrongForm],
-  ["missing", "/submissions/00000000-0000-7000-8000-000000000000", settled],
-  ...submissions.map((id, index) => [
-    `submission-${index + 1}`,
-    `/submissions/${id}`,
-    (page) => page.waitForSelector('[data-testid="submission-state"]'),
-  ]),
-];
-
-const browser = await startBrowser();
-let wrong = 0;
-for (const colorScheme of ["light", "dark"]) {
-  for (const [width, height] of WIDTHS) {
-    const context = await browser.newContext({
-      viewport: { width, height },
-      colorScheme,
-      reducedMotion: "reduce",
-    });
-    for (const [name, path, ready] of views) {
-      const page = await context.newPage();
-      const wrongs = watchPage(page, new URL(base).origin);
-      await page.goto(base + path);
-      await settled(page);
-      await ready(page);
-      // The fine coast and the pins of the last view may still be on their way.
-      await page.waitForLoadState("networkidle", { timeout: 1_500 }).catch(() => undefined);
-      const sideways = await page.evaluate(
-        () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-      );
-      if (sideways > 0) wrongs.push(`scrolls sideways by ${sideways} px`);
+/** One view in one window, light and dark. */
+async function take({ name, path, ready, served }, context, { width }) {
+  const wrongs = [];
+  const page = await openPage(context, path);
+  try {
+    await ready(page);
+    // The fine coast and the pins of the last view may still be on their way.
+    await page.waitForLoadState("networkidle", { timeout: LONGEST_WAIT_MS }).catch(() => undefined);
+    for (const colorScheme of SCHEMES) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       const file = `${name}-${width}-${colorScheme}.png`;
-      await page.screenshot({ path: OUT + file, fullPage: !name.startsWith("map") });
-      for (const text of wrongs) console.error(`${file}: ${text}`);
-      wrong += wrongs.length;
+      await page.screenshot({ path: OUT + file, fullPage: !/^(map|board)/.test(name) });
       console.log(file);
-      await page.close();
     }
-    await context.close();
+    const beyond = await sideways(page);
+    if (beyond > 0) wrongs.push(`scrolls sideways by ${beyond} px`);
+  } catch (error) {
+    await page.screenshot({ path: `${OUT}${name}-${width}-wrong.png` });
+    wrongs.push(String(error));
   }
+  if (served !== false) wrongs.push(...page.wrongs);
+  await page.close();
+  return wrongs.map((text) => `${name}, ${width} px: ${text}`);
 }
-await browser.close();
-process.exit(wrong === 0 ? 0 : 1);
+
+const stage = await makeStage();
+const { browser, close } = await openBrowser();
+const wrongs = [];
+for (const viewport of SIZES) {
+  const settings = { viewport, reducedMotion: "reduce", hasTouch: viewport.width < 1_000 };
+  const guest = await browser.newContext(settings);
+  const desk = await browser.newContext(settings);
+  await keepToken(desk, given("PORTCALL_TEST_TOKEN"));
+  for (const view of views(stage)) {
+    if (view.served === false) continue;
+    if (words.length > 0 && !words.some((word) => view.name.includes(word))) continue;
+    wrongs.push(...(await take(view, view.signedIn ? desk : guest, viewport)));
+  }
+  await guest.close();
+  await desk.close();
+}
+await close();
+await stage.strike();
+for (const wrong of wrongs) console.error(wrong);
+console.log(`The pictures are in ${OUT}`);
+process.exit(wrongs.length === 0 ? 0 : 1);

@@ -8,6 +8,13 @@ import { Failed, Loading, Notice } from "./parts/Notice";
 import { useResource } from "./parts/resource";
 import { followLinks, parsePath, type Route, usePath } from "./router";
 
+/** Whether somebody went on from the view that they came to. */
+let moved = false;
+
+function focusMain(): void {
+  document.getElementById("main")?.focus({ preventScroll: true });
+}
+
 /** Shows a view as soon as its code is there. */
 function Later<P extends object>({
   load,
@@ -19,6 +26,12 @@ function Later<P extends object>({
   props: P;
 }): VNode {
   const [resource, retry] = useResource<ComponentType<P>>(what, load);
+  // What had the focus is gone with what was shown meanwhile.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: whenever something else is shown
+  useEffect(() => {
+    const lost = document.activeElement === null || document.activeElement === document.body;
+    if (moved && lost) focusMain();
+  }, [resource.state]);
   if (resource.state === "ready") {
     const View = resource.value;
     return <View {...props} />;
@@ -35,14 +48,16 @@ function Later<P extends object>({
 }
 
 const loadMap = () => import("./map").then((module) => module.MapView);
+const loadBoard = () => import("./board/Board").then((module) => module.BoardView);
 const loadSubmit = () => import("./submit").then((module) => module.SubmitView);
 const loadStatus = () => import("./status").then((module) => module.StatusView);
+const loadConsole = () => import("./console/Console").then((module) => module.ConsoleView);
 
 function Plain({ children }: { children: VNode }): VNode {
   return (
     <>
       <Header event={null} />
-      <main class="page" id="main">
+      <main class="page" id="main" tabIndex={-1}>
         {children}
       </main>
     </>
@@ -106,8 +121,12 @@ function View({ route }: { route: Route }): VNode {
       return <EventMap slug={route.slug} />;
     case "submit":
       return <Later load={loadSubmit} what="form" props={{ slug: route.slug }} />;
+    case "board":
+      return <Later load={loadBoard} what="board" props={{ slug: route.slug }} />;
     case "submission":
       return <Later load={loadStatus} what="submission" props={{ id: route.id }} />;
+    case "console":
+      return <Later load={loadConsole} what="console" props={{ route }} />;
     case "missing":
       return (
         <Titled title="Not found">
@@ -125,20 +144,28 @@ function View({ route }: { route: Route }): VNode {
   }
 }
 
+/** What stays while the address changes: the console keeps its frame between its sections. */
+function keyOf(route: Route, path: string): string {
+  if (route.view === "console") return "/console";
+  return route.view === "home" ? "/" : path;
+}
+
 function App(): VNode {
   const path = usePath();
   const route = parsePath(path);
   const [first] = useState(path);
   // Whoever reads by ear or by keys starts at the top of the new view.
   useEffect(() => {
-    if (path !== first) document.getElementById("main")?.focus({ preventScroll: true });
+    if (path === first) return;
+    moved = true;
+    focusMain();
   }, [path, first]);
   return (
     <>
       <a class="skip" href="#main">
         To the content
       </a>
-      <View key={route.view === "home" ? "/" : path} route={route} />
+      <View key={keyOf(route, path)} route={route} />
     </>
   );
 }

@@ -3,6 +3,7 @@ import "./styles/map.css";
 import "./styles/over.css";
 import type { VNode } from "preact";
 import { useRef } from "preact/hooks";
+import { BoardLinks } from "./map/BoardLinks";
 import { useGestures } from "./map/gestures";
 import { type Card, PinCard } from "./map/PinCard";
 import { PinList } from "./map/PinList";
@@ -40,21 +41,22 @@ export function MapView({ slug, title }: Props): VNode {
 
   const zoomBy = (levels: number): void =>
     fly(zoomAround(view, size, size.width / 2, size.height / 2, view.zoom + levels));
-  const backToMap = (): void => {
+  const backTo = (before: HTMLElement | SVGElement | null): void => {
     close();
-    stage.current?.focus({ preventScroll: true });
+    (before ?? stage.current)?.focus({ preventScroll: true });
   };
 
   return (
     <div class="map-page">
       <Header event={{ slug, title }}>
         <Totals stats={stats} />
+        <BoardLinks slug={slug} />
         <a class="button primary" href={submitHref}>
           Submit
         </a>
       </Header>
       {pins.failed && <OfflineStrip text="No connection. The map may be out of date." />}
-      <main class="map-main" id="main">
+      <main class="map-main" id="main" tabIndex={-1}>
         <h1 class="unseen">{title}: the map of successes</h1>
         <Stage
           {...{ stage, view, size, world, status, total, features, arrived }}
@@ -67,10 +69,11 @@ export function MapView({ slug, title }: Props): VNode {
         {card !== null && (
           <PinCard
             card={card}
+            event={title}
             at={toScreen(view, size, ...anchor(card))}
             mapWidth={size.width}
             onPin={(pin) => visit(pin, current().zoom)}
-            onClose={backToMap}
+            onClose={backTo}
           />
         )}
       </main>

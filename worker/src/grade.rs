@@ -160,7 +160,8 @@ impl Grader {
     ) -> Result<Judgement, Break> {
         let began = Instant::now();
         hold::point("claimed").await;
-        let prepared = self.resolve(submission, event, slot, progress).await?;
+        let architecture = &slot.node().arch;
+        let prepared = self.resolve(submission, event, architecture, progress, until).await?;
         progress.step(Step::Pulling).await?;
         let prepared = self.pull(prepared, event, progress, until).await?;
         hold::point("pulled").await;

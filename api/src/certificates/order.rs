@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount,
-    NewOrder, Order, OrderStatus, RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, ChallengeStatus, ChallengeType, Error,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
 use portcall_shared::store::certificates::{Challenge, ChallengeKind, Issued, account_id};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls_pki_types::ServerName;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::{
@@ -26,24 +27,84 @@ const PATIENCE: RetryPolicy = RetryPolicy::new()
 /// such pause, since who is asked for what it does not know looks at once.
 const SPREAD: Duration = CALM.saturating_add(Duration::from_secs(3));
 
+/// An order that is under way, as it is kept: whoever takes the turn over goes on with it.
+#[derive(Deserialize, Serialize)]
+struct Kept {
+    url: String,
+    /// The key that the certificate will be for, PKCS #8.
+    key: Vec<u8>,
+}
+
 impl Acme {
-    /// Orders a certificate, and keeps it in the store.
+    /// Orders a certificate, and keeps it in the store. What was ordered by a process that died is gone on
+    /// with, where the authority still knows it.
     ///
     /// # Errors
-    /// When there is none; nothing is kept then.
+    /// When there is none; nothing is kept then, except the order if the store cannot.
     pub(super) async fn order(&self, generation: i64) -> Result<(), AcmeError> {
         // Of whoever had the turn before and died.
         self.store.end_challenges(&self.set, generation - 1).await?;
         let account = self.account().await?;
+        let (mut order, key) = match self.resumed(&account).await? {
+            Some(resumed) => resumed,
+            None => self.begun(&account).await?,
+        };
+        let issued = match self.carry_out(&mut order, &key, generation).await {
+            Err(AcmeError::Store(error)) => return Err(error.into()),
+            carried_out => carried_out,
+        };
+        if let Ok(issued) = &issued {
+            self.store.keep_certificate(&self.set, &self.settings.domains, issued).await?;
+        }
+        self.store.forget_acme_secret(&self.set.order()).await?;
+        issued.map(drop)
+    }
+
+    /// A new order.
+    async fn begun(&self, account: &Account) -> Result<(Order, KeyPair), AcmeError> {
         let names: Vec<Identifier> =
             self.settings.domains.iter().cloned().map(Identifier::Dns).collect();
-        let mut order = match account.new_order(&NewOrder::new(&names)).await {
+        let order = match account.new_order(&NewOrder::new(&names)).await {
             Ok(order) => order,
             Err(error) => return Err(self.without_account(error).await?),
         };
-        self.prove(&mut order, generation).await?;
-        let issued = self.finish(&mut order).await?;
-        Ok(self.store.keep_certificate(&self.set, &self.settings.domains, &issued).await?)
+        let key = KeyPair::generate()?;
+        let kept = Kept { url: order.url().to_owned(), key: key.serialize_der() };
+        let id = self.set.order();
+        let sealed = self.settings.sealer.seal(&id, &serde_json::to_vec(&kept)?);
+        let sealed = sealed.map_err(|source| AcmeError::Sealed { what: "order", source })?;
+        self.store.keep_acme_secret(&id, &sealed).await?;
+        Ok((order, key))
+    }
+
+    /// The order that another process, or this one, left; none if that is over or cannot be read.
+    async fn resumed(&self, account: &Account) -> Result<Option<(Order, KeyPair)>, AcmeError> {
+        let id = self.set.order();
+        let Some(sealed) = self.store.acme_secret(&id).await? else { return Ok(None) };
+        let opened = self.settings.sealer.open(&id, &sealed).ok();
+        let kept = opened.and_then(|opened| serde_json::from_slice::<Kept>(&opened).ok());
+        if let Some(kept) = kept
+            && let Ok(mut order) = account.order(kept.url).await
+            && order.state().status != OrderStatus::Invalid
+        {
+            tracing::info!("going on with the order that there is");
+            return Ok(Some((order, KeyPair::try_from(kept.key)?)));
+        }
+        self.store.forget_acme_secret(&id).await?;
+        Ok(None)
+    }
+
+    async fn carry_out(
+        &self,
+        order: &mut Order,
+        key: &KeyPair,
+        generation: i64,
+    ) -> Result<Issued, AcmeError> {
+        if matches!(order.state().status, OrderStatus::Pending | OrderStatus::Ready) {
+            self.prove(order, generation).await?;
+            self.request(order, key).await?;
+        }
+        self.finish(order, key).await
     }
 
     /// The account at the authority, made at the first order.
@@ -54,7 +115,7 @@ impl Acme {
             None => Account::builder()?,
         };
         let id = self.account_id();
-        if let Some(sealed) = self.store.acme_account(&id).await? {
+        if let Some(sealed) = self.store.acme_secret(&id).await? {
             let opened = settings.sealer.open(&id, &sealed);
             let opened = opened.map_err(|source| AcmeError::Sealed { what: "account", source })?;
             let credentials: AccountCredentials = serde_json::from_slice(&opened)?;
@@ -69,7 +130,7 @@ impl Acme {
         let (account, credentials) = builder.create(&new, settings.directory.clone(), None).await?;
         let sealed = settings.sealer.seal(&id, &serde_json::to_vec(&credentials)?);
         let sealed = sealed.map_err(|source| AcmeError::Sealed { what: "account", source })?;
-        self.store.keep_acme_account(&id, &sealed).await?;
+        self.store.keep_acme_secret(&id, &sealed).await?;
         Ok(account)
     }
 
@@ -84,7 +145,7 @@ impl Acme {
         if let Error::Api(problem) = &error
             && problem.r#type.as_deref().is_some_and(unknown)
         {
-            self.store.forget_acme_account(&self.account_id()).await?;
+            self.store.forget_acme_secret(&self.account_id()).await?;
         }
         Ok(error.into())
     }
@@ -124,7 +185,10 @@ impl Acme {
                 if authorization.status == AuthorizationStatus::Valid {
                     continue;
                 }
-                if let Some(mut challenge) = authorization.challenge(wanted.clone()) {
+                // Whoever had the order before may have said so already.
+                if let Some(mut challenge) = authorization.challenge(wanted.clone())
+                    && challenge.status == ChallengeStatus::Pending
+                {
                     challenge.set_ready().await?;
                 }
             }
@@ -139,13 +203,16 @@ impl Acme {
         }
     }
 
-    /// Has it issued for a new key.
-    async fn finish(&self, order: &mut Order) -> Result<Issued, AcmeError> {
-        let names = &self.settings.domains;
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(names.clone())?;
+    /// Has it issued for a key.
+    async fn request(&self, order: &mut Order, key: &KeyPair) -> Result<(), AcmeError> {
+        let mut params = CertificateParams::new(self.settings.domains.clone())?;
         params.distinguished_name = DistinguishedName::new();
-        order.finalize_csr(params.serialize_request(&key)?.der()).await?;
+        Ok(order.finalize_csr(params.serialize_request(key)?.der()).await?)
+    }
+
+    /// The certificate, once it is there.
+    async fn finish(&self, order: &mut Order, key: &KeyPair) -> Result<Issued, AcmeError> {
+        let names = &self.settings.domains;
         let chain = order.poll_certificate(&PATIENCE).await?;
         let key = key.serialize_der();
         let pair = Pair::with_pkcs8(chain.as_bytes(), key.clone())?;

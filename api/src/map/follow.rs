@@ -17,7 +17,7 @@ use portcall_shared::{
 };
 use tokio::{
     sync::mpsc,
-    time::{Interval, MissedTickBehavior},
+    time::{Instant, Interval, MissedTickBehavior},
 };
 
 use super::index::Change;
@@ -33,6 +33,8 @@ use crate::{
 
 /// How often all pins are read again.
 const RECONCILE: Duration = Duration::from_secs(60);
+/// Or, if that takes long, once in so many times as long.
+const RARELY: u32 = 20;
 /// How often the store is asked for the revisions of what is followed: news are a hint.
 const COMPARE: Duration = Duration::from_secs(15);
 /// For how many submissions at once.
@@ -63,7 +65,12 @@ pub async fn run(app: AppState) {
                         app.webhooks.missed_something();
                     }
                 },
-                _ = reconcile.tick() => reload(&app).await,
+                _ = reconcile.tick() => {
+                    let began = Instant::now();
+                    reload(&app).await;
+                    // A store that takes long to read is read less often.
+                    reconcile.reset_after(RECONCILE.max(began.elapsed() * RARELY));
+                }
             }
         }
     };

@@ -110,6 +110,13 @@ impl Grid {
         self.tallies[0].values().map(|tally| tally.count).sum()
     }
 
+    /// The deepest zoom that has no more cells than that, if any has.
+    #[must_use]
+    pub fn deepest_with(&self, most: usize) -> u8 {
+        let fits = |zoom: &u8| self.tallies[usize::from(*zoom)].len() <= most;
+        (0..=DEEPEST).rev().find(fits).unwrap_or_default()
+    }
+
     /// The pins of the one point of a cell, in the order they came; none where it has several.
     #[must_use]
     pub fn members(&self, tally: &Tally) -> &[SubmissionId] {

@@ -1,13 +1,14 @@
 //! The pins of every event: one for each participant, the latest success.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use portcall_shared::{
     domain::{
         ids::{EventSlug, SubmissionId},
+        place::LatLng,
         submission::Submission,
     },
     store::pins::Pin,
@@ -15,12 +16,15 @@ use portcall_shared::{
 use time::OffsetDateTime;
 
 use super::{
+    course::{MOST_PLACES, Sketch, milliseconds},
     grid::{Bbox, Grid, Tally},
     mercator::{Cell, DEEPEST},
 };
 
 /// Most cells and pins of one answer; a box that holds more is answered at a lesser zoom.
 const MOST_FOUND: usize = 10_000;
+/// So many pins are put in their places before others may look.
+const AT_ONCE: usize = 1_000;
 /// At the deepest zoom so many pins of one point are shown one by one.
 const FANNED_OUT: usize = 200;
 /// So many pins of a point are named in its cell.
@@ -99,6 +103,8 @@ struct EventMap {
     known: HashMap<SubmissionId, Arc<Pin>>,
     of_participant: HashMap<String, BTreeSet<(OffsetDateTime, SubmissionId)>>,
     grid: Grid,
+    /// The pins that are shown, in the order of time: when each passed, in milliseconds, and where.
+    order: BTreeMap<(i64, SubmissionId), LatLng>,
     places: HashMap<String, usize>,
     countries: HashMap<String, usize>,
     revision: u64,
@@ -132,27 +138,46 @@ impl MapIndex {
         }
     }
 
-    /// Makes these all the pins there are. Answers in which events that changed anything.
+    /// Makes these all the pins there are. Answers in which events that changed anything. Whoever asks
+    /// meanwhile waits for a few changes at most.
     pub fn replace(&self, pins: Vec<Pin>) -> Vec<EventSlug> {
-        let mut events = self.write();
+        let (gone, others) = self.difference(pins);
         let mut changed = BTreeSet::new();
-        let kept: HashSet<SubmissionId> = pins.iter().map(|pin| pin.submission).collect();
-        for (slug, map) in events.iter_mut() {
-            let gone: Vec<SubmissionId> =
-                map.known.keys().filter(|id| !kept.contains(id)).copied().collect();
-            for id in gone {
-                if map.take(id) != Change::None {
+        for some in gone.chunks(AT_ONCE) {
+            let mut events = self.write();
+            for (slug, id) in some {
+                let taken = events.get_mut(slug).map(|map| map.take(*id));
+                if taken.is_some_and(|change| change != Change::None) {
                     changed.insert(slug.clone());
                 }
             }
         }
-        for pin in pins {
-            let slug = pin.event.clone();
-            if events.entry(slug.clone()).or_default().put(pin) != Change::None {
-                changed.insert(slug);
+        let mut others = others.into_iter().peekable();
+        while others.peek().is_some() {
+            let mut events = self.write();
+            for pin in others.by_ref().take(AT_ONCE) {
+                let slug = pin.event.clone();
+                if events.entry(slug.clone()).or_default().put(pin) != Change::None {
+                    changed.insert(slug);
+                }
             }
         }
         changed.into_iter().collect()
+    }
+
+    /// What is here and not among these, and which of these are not here as they are.
+    fn difference(&self, pins: Vec<Pin>) -> (Vec<(EventSlug, SubmissionId)>, Vec<Pin>) {
+        let events = self.read();
+        let kept: HashSet<SubmissionId> = pins.iter().map(|pin| pin.submission).collect();
+        let gone = events.iter().flat_map(|(slug, map)| {
+            let ids = map.known.keys().filter(|id| !kept.contains(id));
+            ids.map(|id| (slug.clone(), *id))
+        });
+        let known = |pin: &Pin| {
+            let map = events.get(&pin.event);
+            map.and_then(|map| map.known.get(&pin.submission)).is_some_and(|known| **known == *pin)
+        };
+        (gone.collect(), pins.into_iter().filter(|pin| !known(pin)).collect())
     }
 
     /// What a box of an event's map holds at a zoom.
@@ -161,6 +186,29 @@ impl MapIndex {
         let mut view = self.read().get(event).map(|map| map.view(bbox, zoom)).unwrap_or_default();
         view.revision += self.base;
         view
+    }
+
+    /// The newest pins of an event, the newest first.
+    #[must_use]
+    pub fn recent(&self, event: &EventSlug, most: usize) -> Vec<Arc<Pin>> {
+        let events = self.read();
+        let Some(map) = events.get(event) else { return Vec::new() };
+        let newest = map.order.keys().rev().take(most);
+        newest.filter_map(|(_, id)| map.known.get(id).cloned()).collect()
+    }
+
+    /// When and where the pins of an event came, in the order of time. What is held meanwhile is held
+    /// for as long as it takes to copy so many numbers, and no longer.
+    #[must_use]
+    pub fn sketch(&self, event: &EventSlug) -> Sketch {
+        let events = self.read();
+        let Some(map) = events.get(event) else {
+            return Sketch { revision: self.base, ..Sketch::default() };
+        };
+        let mut pins = Vec::with_capacity(map.order.len());
+        pins.extend(map.order.iter().map(|((at, _), point)| (*at, *point)));
+        let zoom = map.grid.deepest_with(MOST_PLACES);
+        Sketch { revision: self.base + map.revision, zoom, pins }
     }
 
     /// An event's map in numbers.
@@ -225,11 +273,13 @@ impl EventMap {
         self.revision += 1;
         if let Some(pin) = &before {
             self.grid.remove(pin.submission, pin.point);
+            self.order.remove(&(milliseconds(pin.at), pin.submission));
             subtract(&mut self.places, &pin.place);
             pin.country.iter().for_each(|country| subtract(&mut self.countries, country));
         }
         if let Some(pin) = &after {
             self.grid.insert(pin.submission, pin.point);
+            self.order.insert((milliseconds(pin.at), pin.submission), pin.point);
             *self.places.entry(pin.place.clone()).or_default() += 1;
             if let Some(country) = &pin.country {
                 *self.countries.entry(country.clone()).or_default() += 1;

@@ -91,6 +91,11 @@ pub(super) fn rounded(degrees: f64) -> f64 {
     (degrees * 1e6).round() / 1e6
 }
 
+/// Degrees to about a hundred metres: enough for a dot.
+pub(super) fn thousandths(degrees: f64) -> f64 {
+    (degrees * 1e3).round() / 1e3
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -13,12 +13,22 @@ use super::*;
 use crate::{settings::Settings, state::AppState};
 
 /// What needs no operation: pages for people and what they are made of.
-const UNDESCRIBED: [&str; 8] = [
+const UNDESCRIBED: [&str; 18] = [
     "/",
     "/assets/{*file}",
+    "/console",
+    "/console/{event}",
+    "/console/{event}/audit",
+    "/console/{event}/regrades",
+    "/console/{event}/regrades/{id}",
+    "/console/{event}/rules",
+    "/console/{event}/submissions",
+    "/console/{event}/submissions/{id}",
+    "/console/{event}/webhooks",
     "/docs",
     "/docs.css",
     "/events/{event}",
+    "/events/{event}/board",
     "/events/{event}/submit",
     "/openapi.json",
     "/submissions/{id}",
@@ -235,6 +245,43 @@ fn no_two_types_have_one_name() {
     found.sort();
     let twice: Vec<_> = found.windows(2).filter(|pair| pair[0] == pair[1]).collect();
     assert!(twice.is_empty(), "{twice:?}");
+}
+
+/// The document as it lies beside the page, whose types are made from it: every key in its order, so
+/// that a change of it is read as what it is.
+fn written() -> String {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let fields: BTreeMap<_, _> = fields.iter().collect();
+                fields.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect()
+            }
+            Value::Array(items) => items.iter().map(sorted).collect(),
+            other => other.clone(),
+        }
+    }
+    serde_json::to_string_pretty(&sorted(document())).unwrap() + "\n"
+}
+
+/// `UPDATE=1 cargo test -p portcall-api --lib openapi` writes it anew; `npm run types` then makes the
+/// page's types from it.
+#[test]
+fn the_document_beside_the_page_is_this_one() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../web/openapi.json");
+    #[expect(clippy::disallowed_methods, reason = "a test is told so that it is to write it anew")]
+    if std::env::var("UPDATE").is_ok_and(|word| word == "1") {
+        std::fs::write(&file, written()).unwrap();
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    let (kept, written) = (kept.lines(), written());
+    let differs = kept.zip(written.lines()).position(|(kept, written)| kept != written);
+    let same = std::fs::read_to_string(&file).is_ok_and(|kept| kept == written);
+    assert!(
+        same,
+        "web/openapi.json is not what the api describes (line {}): renew it with\n    \
+            UPDATE=1 cargo test -p portcall-api --lib openapi && (cd web && npm run types)",
+        differs.unwrap_or_default() + 1,
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a problem says to people: what happened, and what to do.
 
+use portcall_shared::store::regrades::UNDER_WAY;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{ApiError, COUNT, FIELDS, MAX_PENDING, MOST, PATH, Refused};
@@ -78,6 +79,10 @@ impl ApiError {
                 format!("An event has at most {MOST} webhooks. Delete one first.")
             }
             Self::WebhookDisabled => DISABLED.into(),
+            Self::TooManyRegrades => format!(
+                "At most {UNDER_WAY} re-grades of an event are under way at once. Wait for one, or give it \
+                 up."
+            ),
             Self::RegradeIs(state) => format!(
                 "The re-grade is {}. It is applied when it is ready, undone when it is applied, and \
                  given up before it is applied.",

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use validator::Validate;
 
-use super::status;
+use super::{admin::to_the_end, status};
 use crate::{
     auth::bearer,
     extract::{Id, ValidQuery},
@@ -62,12 +62,14 @@ pub async fn cancel(
     let how = query.how()?;
     status::find(&app, id).await?;
     let secret = bearer(&headers).ok_or(ApiError::SecretNeeded)?;
-    app.rates.failures.check(client)?;
+    let of = Some(id.uuid());
+    app.rates.failures.check(client, of)?;
     if !app.store.knows_secret(id, secret).await? {
-        app.rates.failures.record(client);
+        app.rates.failures.record(client, of)?;
         return Err(ApiError::SecretWrong);
     }
-    match app.store.withdraw(id, how).await? {
+    // Half of an erasure would look like a whole one.
+    match to_the_end(async move { Ok(app.store.withdraw(id, how).await?) }).await? {
         Write::Applied => Ok(StatusCode::NO_CONTENT),
         Write::Stale => Err(ApiError::AlreadyFinal),
         Write::Missing => Err(ApiError::NotFound("submission")),

@@ -1,11 +1,16 @@
 //! `GET /api/v1/events/{event}/pins`: what a viewport of the map shows.
 
-use axum::{extract::State, response::IntoResponse};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::HeaderMap;
 use portcall_shared::domain::ids::EventSlug;
 use serde::Deserialize;
 use validator::Validate;
 
 use crate::{
+    etag,
     extract::{Id, ValidQuery},
     map::{grid::Bbox, mercator::DEEPEST},
     problem::ApiError,
@@ -55,22 +60,32 @@ pub struct PinsQuery {
             example = 4,
         ),
     ),
-    responses((
-        status = 200,
-        description = "What the box shows.",
-        body = PinsView,
-        content_type = "application/geo+json",
-    ))
+    responses(
+        (
+            status = 200,
+            description = "What the box shows.",
+            body = PinsView,
+            content_type = "application/geo+json",
+        ),
+        (status = 304, description = "The client has it already."),
+    )
 )]
 pub async fn show(
     State(app): State<AppState>,
     Id(slug): Id<EventSlug>,
     ValidQuery(query): ValidQuery<PinsQuery>,
-) -> Result<impl IntoResponse, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let bbox = query.bbox.as_deref().map_or(Ok(Bbox::WORLD), bbox)?;
     let zoom = query.zoom.as_deref().map_or(Ok(2), zoom)?;
     app.is_event(&slug).await?;
-    Ok(Reply::geo(PinsView::of(&app.map.view(&slug, &bbox, zoom))))
+    // The revision is read first: should a pin come meanwhile, the client is only told too much.
+    let tag = format!("\"{}\"", app.map.revision(&slug));
+    if etag::matches(&headers, &tag) {
+        return Ok(etag::unchanged(&tag));
+    }
+    let view = PinsView::of(&app.map.view(&slug, &bbox, zoom));
+    Ok(etag::tagged(&tag, Reply::geo(view).into_response()))
 }
 
 fn zoom(text: &str) -> Result<u8, ApiError> {

@@ -1,6 +1,7 @@
 //! `GET /api/v1/places?q=`: names of places, for the form.
 
-use axum::response::IntoResponse;
+use axum::response::Response;
+use http::HeaderMap;
 use portcall_shared::gazetteer;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -63,11 +64,15 @@ pub struct FoundView {
         max_length = 480,
         example = "san fr",
     )),
-    responses((status = 200, description = "Places.", body = PlacesView))
+    responses(
+        (status = 200, description = "Places.", body = PlacesView),
+        (status = 304, description = "The client has them already."),
+    )
 )]
 pub async fn find(
     ValidQuery(query): ValidQuery<PlacesQuery>,
-) -> Result<impl IntoResponse, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let view = |place: gazetteer::Found| FoundView {
         label: place.label,
         lat: place.lat,
@@ -76,5 +81,6 @@ pub async fn find(
         population: place.population,
     };
     let found = gazetteer::suggest(&query.q, MOST);
-    Ok(Reply::ok(PlacesView { places: found.into_iter().map(view).collect() }))
+    let view = PlacesView { places: found.into_iter().map(view).collect() };
+    Ok(Reply::ok(view).tagged(&headers))
 }

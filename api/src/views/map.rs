@@ -1,5 +1,7 @@
 //! The map as GeoJSON (RFC 7946): cells with counts, and single pins.
 
+use std::sync::Arc;
+
 use portcall_shared::store::pins::Pin;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,6 +20,14 @@ pub struct PinsView {
     pub total: usize,
     /// Counts the changes of the event's map.
     pub revision: u64,
+}
+
+/// The newest pins.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct RecentView {
+    /// The newest first.
+    #[schema(max_items = 50)]
+    pub items: Vec<Feature>,
 }
 
 /// One thing on the map.
@@ -96,6 +106,14 @@ impl PinsView {
     }
 }
 
+impl RecentView {
+    /// Of these pins.
+    #[must_use]
+    pub fn of(pins: &[Arc<Pin>]) -> Self {
+        Self { items: pins.iter().map(|pin| Feature::pin(pin)).collect() }
+    }
+}
+
 impl Feature {
     fn of(found: &Found) -> Self {
         match found {
@@ -105,7 +123,7 @@ impl Feature {
     }
 
     fn cell(spot: &Spot) -> Self {
-        let member = |pin: &std::sync::Arc<Pin>| Member {
+        let member = |pin: &Arc<Pin>| Member {
             name: pin.name.clone(),
             submission: pin.submission.to_string(),
         };

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use portcall_shared::domain::{
     event::{AnswerRule, Event},
-    image::ImageRef,
+    image::{ImageRef, InvalidImage},
     place::{InvalidPoint, LatLng},
     submission::Participant,
     text::{Answer, InvalidText, PlaceLabel, checked},
@@ -204,16 +204,28 @@ fn images(findings: &mut Findings, event: &Event, given: &[String]) -> Vec<Image
     }
     let read = |(index, text): (usize, &String)| {
         let pointer = format!("/images/{index}");
-        let image = text.parse::<ImageRef>().map_err(|error| {
-            let code = ParticipantCode::ImageNameInvalid;
-            FieldError::of(&pointer, ParticipantFault::new(code, sentence(&error.to_string())))
-        })?;
-        match rules.registries.contains(image.host()) {
-            true => Ok(image),
-            false => Err(FieldError::of(&pointer, denied(&image, event))),
+        let image = image_named(text).map_err(|fault| FieldError::of(&pointer, fault))?;
+        match image_taken(&image, event) {
+            Ok(()) => Ok(image),
+            Err(fault) => Err(FieldError::of(&pointer, fault)),
         }
     };
     given.iter().enumerate().filter_map(|image| findings.keep(read(image))).collect()
+}
+
+/// The image that a text names.
+pub(crate) fn image_named(text: &str) -> Result<ImageRef, ParticipantFault> {
+    let code = ParticipantCode::ImageNameInvalid;
+    text.parse()
+        .map_err(|error: InvalidImage| ParticipantFault::new(code, sentence(&error.to_string())))
+}
+
+/// That an event takes images from where this one is kept.
+pub(crate) fn image_taken(image: &ImageRef, event: &Event) -> Result<(), ParticipantFault> {
+    match event.images.registries.contains(image.host()) {
+        true => Ok(()),
+        false => Err(denied(image, event)),
+    }
 }
 
 fn denied(image: &ImageRef, event: &Event) -> ParticipantFault {

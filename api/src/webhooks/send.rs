@@ -1,12 +1,15 @@
 //! From deliveries to receivers: whatever is due is claimed, sent, and noted.
 //!
 //! A receiver that is slow holds up nobody but itself: it is called at most [`EACH`] times at once by
-//! a process, and what waits for it is passed over meanwhile.
+//! a process, and what waits for it is passed over meanwhile. The same goes for an event with many such.
 
 use std::{collections::HashMap, time::Duration};
 
 use portcall_shared::{
-    domain::{ids::WebhookId, text::defused},
+    domain::{
+        ids::{EventSlug, WebhookId},
+        text::defused,
+    },
     outbound::{Answer, Target},
     seal::Sealer,
     store::{
@@ -28,6 +31,8 @@ use crate::{
 const AT_ONCE: usize = 16;
 /// Of these, to one webhook.
 const EACH: usize = 2;
+/// And to those of one event, so that there is room for others' however slow they are.
+const OF_EVENT: usize = 8;
 /// How often it is looked for what is due.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often it is measured for how long something is due.
@@ -48,7 +53,7 @@ pub(super) async fn run(app: &AppState) {
     // Without the key nothing can be signed; other processes may have it.
     let Some(sealer) = app.settings.sealer.clone() else { return };
     let mut calls: JoinSet<WebhookId> = JoinSet::new();
-    let mut busy: HashMap<WebhookId, usize> = HashMap::new();
+    let mut seats = Seats::default();
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut measure = tokio::time::interval(MEASURE);
@@ -60,17 +65,16 @@ pub(super) async fn run(app: &AppState) {
             () = app.webhooks.due.notified() => {}
             _ = measure.tick() => {
                 measured(app).await;
+                seats.learn(app).await;
                 continue;
             }
-            Some(ended) = calls.join_next() => freed(&mut busy, ended),
+            Some(ended) = calls.join_next() => seats.freed(ended),
         }
         while let Some(ended) = calls.try_join_next() {
-            freed(&mut busy, ended);
+            seats.freed(ended);
         }
         while calls.len() < AT_ONCE && !app.stop.closing.is_cancelled() {
-            let full: Vec<WebhookId> =
-                busy.iter().filter(|(_, calls)| **calls >= EACH).map(|(id, _)| *id).collect();
-            let delivery = match app.store.claim_delivery(&full).await {
+            let delivery = match claimed(app, &seats).await {
                 Ok(Some(delivery)) => delivery,
                 Ok(None) => break,
                 Err(error) => {
@@ -79,7 +83,10 @@ pub(super) async fn run(app: &AppState) {
                 }
             };
             let (app, sealer, webhook) = (app.clone(), sealer.clone(), delivery.new.webhook);
-            *busy.entry(webhook).or_default() += 1;
+            if !seats.events.contains_key(&webhook) {
+                seats.learn(&app).await;
+            }
+            *seats.calls.entry(webhook).or_default() += 1;
             calls.spawn(async move {
                 deliver(&app, &sealer, &delivery).await;
                 webhook
@@ -89,19 +96,62 @@ pub(super) async fn run(app: &AppState) {
     while calls.join_next().await.is_some() {}
 }
 
-/// A call that ended in a panic frees every place: better too many calls than none.
-fn freed(busy: &mut HashMap<WebhookId, usize>, ended: Result<WebhookId, tokio::task::JoinError>) {
-    match ended {
-        Ok(webhook) => {
-            let calls = busy.entry(webhook).or_default();
-            *calls = calls.saturating_sub(1);
-            if *calls == 0 {
-                busy.remove(&webhook);
+/// What is due: of events that are not called at all first, so that a backlog of one keeps no other
+/// waiting.
+async fn claimed(app: &Shared, seats: &Seats) -> Result<Option<Delivery>, StoreError> {
+    let busy = seats.webhooks_of(1);
+    if !busy.is_empty()
+        && let Some(delivery) = app.store.claim_delivery(&busy).await?
+    {
+        return Ok(Some(delivery));
+    }
+    let mut full = seats.webhooks_of(OF_EVENT);
+    full.extend(seats.calls.iter().filter(|(_, calls)| **calls >= EACH).map(|(id, _)| *id));
+    app.store.claim_delivery(&full).await
+}
+
+/// The calls that are under way, and whose webhooks there are.
+#[derive(Debug, Default)]
+struct Seats {
+    calls: HashMap<WebhookId, usize>,
+    events: HashMap<WebhookId, EventSlug>,
+}
+
+impl Seats {
+    /// The webhooks of all events to which so many calls are under way.
+    fn webhooks_of(&self, calls: usize) -> Vec<WebhookId> {
+        let mut of_event: HashMap<&EventSlug, usize> = HashMap::new();
+        for (webhook, calls) in &self.calls {
+            if let Some(event) = self.events.get(webhook) {
+                *of_event.entry(event).or_default() += calls;
             }
         }
-        Err(error) => {
-            tracing::error!(%error, "a call of a webhook ended early");
-            busy.clear();
+        let many = |event| of_event.get(event).is_some_and(|all| *all >= calls);
+        self.events.iter().filter(|(_, event)| many(*event)).map(|(id, _)| *id).collect()
+    }
+
+    /// Learns whose webhooks there are.
+    async fn learn(&mut self, app: &Shared) {
+        match app.store.enabled_webhooks().await {
+            Ok(all) => self.events = all.into_iter().map(|one| (one.id, one.event)).collect(),
+            Err(error) => tracing::debug!(error = chain(&error), "cannot read the webhooks"),
+        }
+    }
+
+    /// A call that ended in a panic frees every place: better too many calls than none.
+    fn freed(&mut self, ended: Result<WebhookId, tokio::task::JoinError>) {
+        match ended {
+            Ok(webhook) => {
+                let calls = self.calls.entry(webhook).or_default();
+                *calls = calls.saturating_sub(1);
+                if *calls == 0 {
+                    self.calls.remove(&webhook);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a call of a webhook ended early");
+                self.calls.clear();
+            }
         }
     }
 }
@@ -240,5 +290,27 @@ fn answered(delivery: &Delivery, answer: Answer, ms: i64) -> Came {
             let asked = answer.retry_after.and_then(|text| schedule::asked(&text, now));
             Came::again(delivery, tried, asked)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_left_out_as_a_whole() {
+        let (own, own_too, other) = (WebhookId::new(), WebhookId::new(), WebhookId::new());
+        let (one, another): (EventSlug, EventSlug) =
+            ("one".parse().unwrap(), "another".parse().unwrap());
+        let events = [(own, one.clone()), (own_too, one), (other, another)].into();
+        let seats = Seats { calls: [(own, 2), (own_too, 1)].into(), events };
+        let sorted = |mut ids: Vec<WebhookId>| {
+            ids.sort_unstable_by_key(ToString::to_string);
+            ids
+        };
+        let both = sorted(vec![own, own_too]);
+        assert_eq!(sorted(seats.webhooks_of(1)), both);
+        assert_eq!(sorted(seats.webhooks_of(3)), both);
+        assert!(seats.webhooks_of(4).is_empty());
     }
 }

@@ -16,6 +16,7 @@ mod docker;
 mod file;
 mod labels;
 mod scale;
+mod secrets;
 mod service;
 mod variables;
 mod version;
@@ -45,7 +46,8 @@ pub(crate) struct DeployArgs {
     /// The stack's file; further ones change the first.
     #[arg(long = "file", value_name = "FILE", default_value = "infra/stack.yaml")]
     files: Vec<PathBuf>,
-    /// A file of NAME=VALUE lines for the stack, as infra/env.sample has them; the environment wins.
+    /// A file of NAME=VALUE lines for the stack, as infra/env.sample has them; the environment wins. A
+    /// name that no file of the stack mentions is refused.
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
     /// A manager of the swarm. Default: what the docker client itself takes (DOCKER_HOST, its context,
@@ -82,6 +84,10 @@ pub(crate) struct DeployArgs {
 pub(crate) async fn run(args: DeployArgs, reader: Reader) -> Result<(), Failure> {
     let variables = Variables::read(args.settings.as_deref(), &reader)?;
     reader.finish().map_err(|e| Failure::Usage(e.to_string()))?;
+    // Going back has nothing to do with either.
+    if !args.rollback {
+        variables.check_names(&args.files)?;
+    }
     let swarm = Docker::manager(args.docker_host.as_deref(), &variables).await;
     if args.rollback {
         return go_back(&args, &swarm?).await;
@@ -102,6 +108,7 @@ pub(crate) async fn run(args: DeployArgs, reader: Reader) -> Result<(), Failure>
     file::check(&args.files, &stack).await?;
     if let Ok(swarm) = &swarm {
         labels::check(swarm, &args.files).await?;
+        secrets::check(swarm, &args.files, &stack).await?;
     }
     if args.dry_run {
         rehearse(&images, source, &before);

@@ -248,6 +248,15 @@ impl ImageRef {
         &self.written
     }
 
+    /// Written out as engines understand it: with its registry, with `library/` where that is meant,
+    /// and with the tag and digest that count.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        let tag = self.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
+        let digest = self.digest().map(|digest| format!("@{digest}")).unwrap_or_default();
+        format!("{}/{}{tag}{digest}", self.host, self.path)
+    }
+
     /// `host/path@digest`: what is pulled and run.
     #[must_use]
     pub fn pinned(&self, digest: &Digest) -> String {

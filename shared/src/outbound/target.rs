@@ -48,6 +48,9 @@ pub enum BadTarget {
     /// It would be called without TLS.
     #[error("expected an address that begins with https://")]
     Plain,
+    /// It names another port: what listens there is seldom meant for strangers.
+    #[error("expected no port, which means 443, unless the operator listed the host with its port")]
+    Port,
     /// A name or password stands in it.
     #[error("expected an address without a name or password; what is sent is signed")]
     Userinfo,
@@ -106,6 +109,9 @@ impl Target {
         if url.scheme() != "https" && !is_own {
             return Err(BadTarget::Plain);
         }
+        if url.port().is_some() && !is_own {
+            return Err(BadTarget::Port);
+        }
         let reach = if is_own { Reach::Anywhere } else { Reach::Internet };
         Ok(Self { url, reach })
     }
@@ -147,7 +153,9 @@ mod tests {
     #[rstest]
     #[case("https://hooks.example/a?b=c", Ok("hooks.example"))]
     #[case("https://hooks.example", Ok("hooks.example"))]
-    #[case("https://hooks.example:8443/", Ok("hooks.example"))]
+    #[case("https://hooks.example:443/", Ok("hooks.example"))]
+    #[case("https://hooks.example:8443/", Err(BadTarget::Port))]
+    #[case("https://hooks.example:80/", Err(BadTarget::Port))]
     #[case("https://xn--bcher-kva.example/", Ok("xn--bcher-kva.example"))]
     #[case("https://8.8.8.8/", Ok("8.8.8.8"))]
     #[case("https://[2606:4700::1111]:443/", Ok("[2606:4700::1111]"))]
@@ -206,7 +214,8 @@ mod tests {
         for bad in ["http://127.0.0.1:10/", "http://127.0.0.1/", "http://hooks.lan:81/"] {
             assert_eq!(Target::parse(bad, &own), Err(BadTarget::Plain), "{bad}");
         }
-        let other = Target::parse("https://127.0.0.1:10/", &own).unwrap();
+        assert_eq!(Target::parse("https://127.0.0.1:10/", &own), Err(BadTarget::Port));
+        let other = Target::parse("https://127.0.0.1/", &own).unwrap();
         assert_eq!(other.reach(), Reach::Internet, "taken as text, refused as an address");
         for bad in ["", "h:0x1", "h/a", "u@h", "https://h", "H", "h:443", "127.1", "a b", "h:"] {
             assert!(bad.parse::<OwnHost>().is_err(), "{bad}");

@@ -1,7 +1,7 @@
 //! Certificates that the apis get for themselves: one document for each certificate, each account at an
-//! authority, each challenge that is under way, and one that says whose turn it is to order.
+//! authority, each order and challenge that is under way, and one that says whose turn it is to order.
 //!
-//! Private keys and accounts come sealed ([`crate::seal`]), bound to the id of their document; nothing in
+//! Private keys, accounts and orders come sealed ([`crate::seal`]), bound to the id of their document; nothing in
 //! this collection opens without the key of the apis' machines. A challenge's text is no secret: the
 //! authority reads it over plain HTTP.
 //!
@@ -34,6 +34,7 @@ use crate::retry;
 
 const CERTIFICATE: &str = "certificate";
 const ACCOUNT: &str = "account";
+const ORDER: &str = "order";
 const CHALLENGE: &str = "challenge";
 const TURN: &str = "turn";
 
@@ -52,6 +53,12 @@ impl CertificateSet {
     #[must_use]
     pub fn id(&self) -> String {
         format!("{CERTIFICATE}:{}", self.0)
+    }
+
+    /// The id of the document of the order that is under way, which it is bound to.
+    #[must_use]
+    pub fn order(&self) -> String {
+        format!("{ORDER}:{}", self.0)
     }
 
     fn turn(&self) -> String {
@@ -273,33 +280,34 @@ impl Store {
         }
     }
 
-    /// An account at an authority, sealed.
+    /// An account at an authority or an order, by its id, sealed.
     ///
     /// # Errors
     /// When the store cannot.
-    pub async fn acme_account(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    pub async fn acme_secret(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let (certificates, filter) = (self.certificates.clone(), doc! { "_id": id });
         let found = self
-            .persist(retry::INTERACTIVE, "read an account", move || {
+            .persist(retry::INTERACTIVE, "read an account or order", move || {
                 let (certificates, filter) = (certificates.clone(), filter.clone());
                 async move { certificates.find_one(filter).await }
             })
             .await?;
         let sealed = |found: Document| match found.get("sealed") {
             Some(Bson::Binary(sealed)) => Ok(sealed.bytes.clone()),
-            _ => Err(StoreError::Corrupt { id: id.to_owned(), what: "account" }),
+            _ => Err(StoreError::Corrupt { id: id.to_owned(), what: "account or order" }),
         };
         found.map(sealed).transpose()
     }
 
-    /// Keeps an account at an authority, in place of one that was there.
+    /// Keeps an account at an authority or an order, in place of what was there.
     ///
     /// # Errors
     /// When the store cannot.
-    pub async fn keep_acme_account(&self, id: &str, sealed: &[u8]) -> Result<(), StoreError> {
+    pub async fn keep_acme_secret(&self, id: &str, sealed: &[u8]) -> Result<(), StoreError> {
         let (certificates, filter) = (self.certificates.clone(), doc! { "_id": id });
-        let update = doc! { "$set": { "kind": ACCOUNT, "sealed": binary(sealed) } };
-        self.persist(retry::INTERACTIVE, "keep an account", move || {
+        let kind = id.split(':').next().unwrap_or_default();
+        let update = doc! { "$set": { "kind": kind, "sealed": binary(sealed) } };
+        self.persist(retry::INTERACTIVE, "keep an account or order", move || {
             let (certificates, filter, update) =
                 (certificates.clone(), filter.clone(), update.clone());
             async move { certificates.update_one(filter, update).upsert(true).await }
@@ -308,12 +316,12 @@ impl Store {
         .map(drop)
     }
 
-    /// Forgets an account that the authority does not know any more.
+    /// Forgets an account that the authority does not know any more, or an order that is over.
     ///
     /// # Errors
     /// When the store cannot.
-    pub async fn forget_acme_account(&self, id: &str) -> Result<(), StoreError> {
-        self.remove_certificates("forget an account", doc! { "_id": id }).await
+    pub async fn forget_acme_secret(&self, id: &str) -> Result<(), StoreError> {
+        self.remove_certificates("forget an account or order", doc! { "_id": id }).await
     }
 
     /// Shows every api a challenge.

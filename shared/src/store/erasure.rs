@@ -2,15 +2,18 @@
 //!
 //! Name, handle, contact, place, free-text answers, image names, evidence, and every sentence that may
 //! quote an image or an answer are overwritten; digests, times, codes and states stay. The same goes
-//! for the trials of re-grades, and the notes about the submission in the audit log are taken away. The
+//! for the trials of re-grades, and the notes about the submission in the audit log, and of re-grades that
+//! it was part of, are taken away. The
 //! hash of the secret stays, so that whoever has it is told the same again. A backup that was made
 //! before keeps what it has.
 
 use bson::{Bson, Document, Uuid, doc};
+use futures::TryStreamExt as _;
+use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, decode,
     documents::{stored, submission_id, uuid},
     queue::Write,
 };
@@ -38,6 +41,12 @@ pub enum Withdrawal {
     TakeBack,
     /// It is erased, whether or not it has ended.
     Erase,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "_id")]
+    id: Uuid,
 }
 
 impl Store {
@@ -73,12 +82,21 @@ impl Store {
             Some(document) if document.get("trial_of").is_none() => {}
             _ => return Ok(Write::Missing),
         }
+        // Its own mark comes after what is around it: one that has it was erased whole. What a re-grade
+        // made meanwhile is looked for once more.
+        self.erase_around(id).await?;
         self.erase_one(id).await?;
+        self.erase_around(id).await?;
+        Ok(Write::Applied)
+    }
+
+    async fn erase_around(&self, id: SubmissionId) -> Result<(), StoreError> {
         for trial in self.trials_of(uuid(id)).await? {
             self.erase_one(submission_id(trial)).await?;
         }
-        self.erase_notes(uuid(id)).await?;
-        Ok(Write::Applied)
+        self.erase_notes(doc! { "submission": uuid(id), "what": { "$ne": ACT } }).await?;
+        let regrades = self.hush_regrades(uuid(id)).await?;
+        self.erase_notes(doc! { "detail.regrade": { "$in": regrades } }).await
     }
 
     /// The same for one document.
@@ -134,10 +152,27 @@ impl Store {
         Ok(answers.into_iter().filter(|(name, answer)| chosen(name, answer)).collect())
     }
 
-    /// Takes away the notes about a submission, except why it was erased.
-    async fn erase_notes(&self, id: Uuid) -> Result<(), StoreError> {
-        let filter =
-            doc! { "submission": id, "what": { "$ne": ACT }, "note": { "$ne": Bson::Null } };
+    /// Takes the notes off the re-grades of a submission; their ids as texts.
+    async fn hush_regrades(&self, id: Uuid) -> Result<Vec<String>, StoreError> {
+        let (regrades, filter) = (self.regrades.clone(), doc! { "items.submission": id });
+        let update = doc! { "$set": { "note": Bson::Null } };
+        let found: Vec<Document> = self
+            .persist(retry::INTERACTIVE, "erase notes of re-grades", move || {
+                let (regrades, filter, update) = (regrades.clone(), filter.clone(), update.clone());
+                async move {
+                    regrades.update_many(filter.clone(), update).await?;
+                    let ids = regrades.find(filter).projection(doc! { "_id": 1 });
+                    ids.await?.try_collect().await
+                }
+            })
+            .await?;
+        let text = |one: Document| decode::<Head>(one).map(|head| head.id.to_string());
+        found.into_iter().map(text).collect()
+    }
+
+    /// Takes away the notes of lines of the audit log.
+    async fn erase_notes(&self, mut filter: Document) -> Result<(), StoreError> {
+        filter.insert("note", doc! { "$ne": Bson::Null });
         let (audit, update) = (self.audit.clone(), doc! { "$set": { "note": Bson::Null } });
         self.persist(retry::INTERACTIVE, "erase notes about a submission", move || {
             let (audit, filter, update) = (audit.clone(), filter.clone(), update.clone());

@@ -3,9 +3,9 @@
 //! Each is stamped with the lowest version of Portcall that can read it, and so is every submission
 //! made under it: apply a file that uses something new when the deploy that brought it is over.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use bson::{Document, doc};
+use bson::{Bson, Document, doc};
 use futures::TryStreamExt;
 use time::OffsetDateTime;
 
@@ -44,6 +44,9 @@ pub struct VersionHead {
     pub title: String,
 }
 
+/// Most versions of an event's rules that organisers make, and most that are listed.
+pub const MAX_VERSIONS: i32 = 500;
+
 /// The lowest version that can read an event: it grows with the first key that older ones refuse.
 const LOWEST: i32 = 1;
 
@@ -57,7 +60,7 @@ pub enum AppliedEvent {
 }
 
 impl Store {
-    /// Makes a file the current version of its event.
+    /// Makes a file the current version of its event, also after one that cannot be read any more.
     ///
     /// # Errors
     /// When the store cannot.
@@ -67,19 +70,23 @@ impl Store {
         source: &str,
     ) -> Result<AppliedEvent, StoreError> {
         loop {
-            let current = self.event(&event.slug).await?;
-            let next = match current {
-                Some(current) if current.source == source => {
+            let next = match self.event(&event.slug).await {
+                Ok(Some(current)) if current.source == source => {
                     return Ok(AppliedEvent::Unchanged(current.version));
                 }
-                Some(current) => current.version + 1,
-                None => 1,
+                Ok(Some(EventVersion { version, .. })) | Err(StoreError::Event { version, .. }) => {
+                    version + 1
+                }
+                Ok(None) => 1,
+                Err(error) => return Err(error),
             };
+            let questions: Vec<&str> = event.answers.iter().map(|a| a.name.as_str()).collect();
             let document = doc! {
                 "slug": event.slug.as_str(),
                 "version": next,
                 "title": &event.title,
                 "source": source,
+                "questions": questions,
                 "schema": LOWEST,
                 "applied_at": stored(OffsetDateTime::now_utc()),
             };
@@ -125,7 +132,8 @@ impl Store {
         found.as_ref().map(version_from).transpose()
     }
 
-    /// Every version of an event, the current one first, also those that this version cannot read.
+    /// The versions of an event, the current one first, also those that this version cannot read:
+    /// the newest [`MAX_VERSIONS`].
     ///
     /// # Errors
     /// When the store cannot.
@@ -136,8 +144,8 @@ impl Store {
                 let (events, filter) = (events.clone(), filter.clone());
                 async move {
                     let versions = events.find(filter).sort(doc! { "version": -1 });
-                    let heads = versions.projection(doc! { "source": 0 });
-                    heads.await?.try_collect().await
+                    let heads = versions.projection(doc! { "source": 0, "questions": 0 });
+                    heads.limit(MAX_VERSIONS.into()).await?.try_collect().await
                 }
             })
             .await?;
@@ -151,6 +159,31 @@ impl Store {
         Ok(found.iter().filter_map(head).collect())
     }
 
+    /// The names of an event's questions, in the newest [`MAX_VERSIONS`] of its versions. One that
+    /// this version cannot read is left out and logged.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn event_questions(&self, slug: &EventSlug) -> Result<BTreeSet<String>, StoreError> {
+        let (events, filter) = (self.events.clone(), doc! { "slug": slug.as_str() });
+        // Versions that were stored before their questions were have them in the file only.
+        let needed = doc! { "$cond": [{ "$isArray": "$questions" }, "$$REMOVE", "$source"] };
+        let needed = doc! { "slug": 1, "version": 1, "questions": 1, "source": needed };
+        self.persist(retry::INTERACTIVE, "list the questions of an event", move || {
+            let (events, filter, needed) = (events.clone(), filter.clone(), needed.clone());
+            async move {
+                let versions = events.find(filter).sort(doc! { "version": -1 }).projection(needed);
+                let mut versions = versions.limit(MAX_VERSIONS.into()).await?;
+                let mut names = BTreeSet::new();
+                while let Some(version) = versions.try_next().await? {
+                    names.extend(questions_of(&version));
+                }
+                Ok(names)
+            }
+        })
+        .await
+    }
+
     /// The current version of every event, by slug. One that this version cannot read is left out
     /// and logged.
     ///
@@ -158,27 +191,46 @@ impl Store {
     /// When the store cannot.
     pub async fn events(&self) -> Result<Vec<EventVersion>, StoreError> {
         let events = self.events.clone();
+        // The index has them in this order, so of each event one file is read, whatever came before.
+        let newest = [
+            doc! { "$sort": { "slug": 1, "version": -1 } },
+            doc! { "$group": { "_id": "$slug", "newest": { "$first": "$$ROOT" } } },
+            doc! { "$replaceRoot": { "newRoot": "$newest" } },
+            doc! { "$sort": { "slug": 1 } },
+        ];
         let found: Vec<Document> = self
             .persist(retry::INTERACTIVE, "list the events", move || {
-                let events = events.clone();
-                async move {
-                    let all = events.find(doc! {}).sort(doc! { "slug": 1, "version": -1 });
-                    all.await?.try_collect().await
-                }
+                let (events, newest) = (events.clone(), newest.clone());
+                async move { events.aggregate(newest).await?.try_collect().await }
             })
             .await?;
-        let mut current: Vec<EventVersion> = Vec::new();
+        let mut current = Vec::with_capacity(found.len());
         for document in &found {
-            let slug = document.get_str("slug").unwrap_or_default();
-            if current.last().is_some_and(|e| e.event.slug.as_str() == slug) {
-                continue;
-            }
             match version_from(document) {
                 Ok(version) => current.push(version),
-                Err(error) => tracing::warn!(event.slug = slug, %error, "left out an event"),
+                Err(error) => {
+                    let slug = document.get_str("slug").unwrap_or_default();
+                    tracing::warn!(event.slug = slug, %error, "left out an event");
+                }
             }
         }
         Ok(current)
+    }
+}
+
+/// The names of a version's questions, as they are stored or as its file has them.
+fn questions_of(version: &Document) -> Vec<String> {
+    if let Ok(names) = version.get_array("questions") {
+        return names.iter().filter_map(Bson::as_str).map(str::to_owned).collect();
+    }
+    match event_file::parse(version.get_str("source").unwrap_or_default()) {
+        Ok(event) => event.answers.into_iter().map(|rule| rule.name).collect(),
+        Err(error) => {
+            let slug = version.get_str("slug").unwrap_or_default();
+            let version = version.get_i32("version").unwrap_or_default();
+            tracing::warn!(event.slug = slug, version, %error, "left out a version's questions");
+            Vec::new()
+        }
     }
 }
 

@@ -260,6 +260,10 @@ async fn indexes_of_edge(database: Database) -> Result<(), DriverError> {
         // What organisers search and export, in the order of time.
         ("submissions", index("newest", doc! { "event": 1, "_id": -1 })),
         ("submissions", index("changed", doc! { "event": 1, "updated_at": 1 })),
+        // What came and what was judged when: they hold all that [`super::history`] asks for, so that
+        // no submission is read for it.
+        ("submissions", index("arrived", doc! { "event": 1, "created_at": 1, "trial_of": 1 })),
+        ("submissions", partial("judged", judged(), there("verdict.at"), Unique::No)),
         (
             "submissions",
             partial(
@@ -274,6 +278,13 @@ async fn indexes_of_edge(database: Database) -> Result<(), DriverError> {
         database.collection::<Document>(collection).create_index(index).await?;
     }
     Ok(())
+}
+
+/// When each was judged, and how.
+fn judged() -> Document {
+    doc! {
+        "event": 1, "verdict.at": 1, "verdict.outcome": 1, "verdict.reason.code": 1, "trial_of": 1,
+    }
 }
 
 async fn indexes_of_events(database: Database) -> Result<(), DriverError> {

@@ -41,6 +41,8 @@ pub mod doors;
 pub mod erasure;
 pub mod events;
 pub mod feed;
+pub mod fleet;
+pub mod history;
 mod label_key;
 mod life;
 pub mod line;

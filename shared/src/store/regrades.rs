@@ -16,6 +16,7 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+pub use self::trials::UNDER_WAY;
 use super::{
     Store, StoreError, decode,
     documents::{VerdictDoc, restored, stored, submission_id, uuid},
@@ -274,6 +275,15 @@ impl Store {
             other => other?,
         }
         self.finish_regrade(document).await?.regrade()
+    }
+
+    /// The event of a re-grade; nothing is done to it.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn event_of_regrade(&self, id: RegradeId) -> Result<Option<EventSlug>, StoreError> {
+        let found = self.regrade_document(key(id)).await?;
+        Ok(found.and_then(|regrade| regrade.event.parse().ok()))
     }
 
     /// A re-grade; what a process that died has left of it is finished.

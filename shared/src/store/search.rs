@@ -7,6 +7,8 @@
 //! Everything is read in pages along the ids, which are in order of time: a page is asked for again
 //! after an election like any other call, and between two of them nothing is held.
 
+use std::time::Duration;
+
 use bson::{Bson, Document, Regex, doc};
 use futures::TryStreamExt;
 
@@ -22,6 +24,9 @@ use crate::{
     },
     retry,
 };
+
+/// How long the server looks at most.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// The words of the states.
 pub const STATES: [&str; 6] =
@@ -146,7 +151,7 @@ impl Store {
                 let (order, left_out) = (order.clone(), left_out.clone());
                 async move {
                     let found = submissions.find(filter).sort(order).projection(left_out);
-                    found.limit(i64::from(most)).await?.try_collect().await
+                    found.limit(i64::from(most)).max_time(LONGEST).await?.try_collect().await
                 }
             })
             .await?;

@@ -201,6 +201,12 @@ impl Store {
     }
 }
 
+/// Whose token a text says that it is: the id in it, if it has the form of one.
+#[must_use]
+pub fn named(text: &str) -> Option<uuid::Uuid> {
+    parts(text).map(|(id, _)| id)
+}
+
 /// The id and the secret of a token.
 fn parts(text: &str) -> Option<(uuid::Uuid, &str)> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
@@ -229,6 +235,7 @@ mod tests {
         let (id, secret) = (uuid::Uuid::now_v7(), "a".repeat(SECRET));
         let good = format!("{PREFIX}{}_{secret}", id.simple());
         assert_eq!(parts(&good), Some((id, secret.as_str())));
+        assert_eq!((named(&good), named(PREFIX)), (Some(id), None));
         for bad in [
             "",
             PREFIX,

@@ -172,11 +172,11 @@ async fn challenges_are_shown_to_all_and_end_with_their_turn() {
 pub(crate) async fn as_the_api(store: &Store) -> [&'static str; 10] {
     let (set, me) = (set(), somebody());
     let account = account_id("https://authority.example/dir", None);
-    assert_eq!(store.acme_account(&account).await.unwrap(), None);
-    store.keep_acme_account(&account, b"sealed").await.unwrap();
-    assert_eq!(store.acme_account(&account).await.unwrap().unwrap(), b"sealed");
-    store.forget_acme_account(&account).await.unwrap();
-    assert_eq!(store.acme_account(&account).await.unwrap(), None);
+    assert_eq!(store.acme_secret(&account).await.unwrap(), None);
+    store.keep_acme_secret(&account, b"sealed").await.unwrap();
+    assert_eq!(store.acme_secret(&account).await.unwrap().unwrap(), b"sealed");
+    store.forget_acme_secret(&account).await.unwrap();
+    assert_eq!(store.acme_secret(&account).await.unwrap(), None);
     let seen = store.certificate_state(&set).await.unwrap().turn;
     assert_eq!(store.take_turn(&set, me, seen, SHORT).await.unwrap(), Some(1));
     assert!(store.beat_turn(&set, me, 1).await.unwrap());
@@ -185,9 +185,9 @@ pub(crate) async fn as_the_api(store: &Store) -> [&'static str; 10] {
     store.keep_certificate(&set, &names(), &issued("chain", 90)).await.unwrap();
     assert!(store.end_turn(&set, me, 1, TurnEnd::Issued).await.unwrap());
     [
-        "acme_account",
-        "keep_acme_account",
-        "forget_acme_account",
+        "acme_secret",
+        "keep_acme_secret",
+        "forget_acme_secret",
         "certificate_state",
         "take_turn",
         "beat_turn",

@@ -31,7 +31,7 @@ const FILE: &str = "slug = \"birthday-3\"\ntitle = \"One\"\n[[answers]]\nname = 
     one_of = [\"Cats\", \"Dogs\"]\n[[answers]]\nname = \"motto\"\n[[checks]]\nname = \"c\"\nget = \"/\"\n";
 
 /// Each stands in one place of a submission that is personal.
-const PLANTED: [&str; 11] = [
+const PLANTED: [&str; 12] = [
     "planted-name",
     "planted-handle",
     "planted-contact",
@@ -43,6 +43,7 @@ const PLANTED: [&str; 11] = [
     "planted-message",
     "planted-hint",
     "planted-note",
+    "planted-why",
 ];
 
 fn personal() -> Submission {
@@ -105,17 +106,19 @@ async fn left(subject: &InMongo) -> Vec<&'static str> {
 }
 
 async fn note(store: &Store, id: SubmissionId) {
+    act(store, Some(id), PLANTED[10], serde_json::Value::Null).await;
+}
+
+async fn act(
+    store: &Store,
+    submission: Option<SubmissionId>,
+    note: &str,
+    detail: serde_json::Value,
+) {
     let (token, _) = store.create_token("Olga", Role::Operator, None).await.unwrap();
-    let (note, event) = (Some(PLANTED[10].to_owned()), event());
-    let act = Act {
-        by: &token,
-        event: &event,
-        what: "hide",
-        submission: Some(id),
-        note,
-        detail: serde_json::Value::Null,
-        request: None,
-    };
+    let (note, event) = (Some(note.to_owned()), event());
+    let (by, what) = (&token, "hide");
+    let act = Act { by, event: &event, what, submission, note, detail, request: None };
     store.audited(act, async { Ok::<_, portcall_shared::store::StoreError>(()) }).await.unwrap();
 }
 
@@ -136,11 +139,15 @@ async fn nothing_personal_is_left_anywhere() {
     begin(store, Selection::These(&[id])).await;
     note(store, id).await;
     note(store, other.id).await;
+    // Why it was graded anew is said about a set of which it may be the only one.
+    act(store, None, PLANTED[11], serde_json::json!({ "regrade": made.id })).await;
     assert_eq!(left(&subject).await, PLANTED, "the control: it is all there before");
     let before = subject.get(id).await;
 
     assert_eq!(store.erase(id).await.unwrap(), Write::Applied);
     assert_eq!(left(&subject).await, [PLANTED[7], PLANTED[8], PLANTED[9], PLANTED[10]]);
+    let regrades = store.regrades(&event(), None, 9).await.unwrap();
+    assert!(regrades.len() == 2 && regrades.iter().all(|one| one.note.is_none()), "{regrades:?}");
     let of_others = subject.get(other.id).await;
     assert_eq!(of_others.participant.name.as_str(), "somebody else", "what is another's stays");
     assert_eq!(store.erase(other.id).await.unwrap(), Write::Applied);

@@ -49,6 +49,59 @@ async fn pass(store: &Store) {
     assert_eq!(store.settle(lease, &settlement).await.unwrap(), Write::Applied);
 }
 
+/// Whoever comes first wins, the other is told so, and what was graded is kept in either case.
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_against_a_verdict_has_one_winner() {
+    const ROUNDS: usize = 60;
+    let subject = InMongo::open().await;
+    let (other, by) = (subject.another().await, Claimant { id: WorkerId::new(), name: "w".into() });
+    let mut cancelled = 0;
+    for round in 0..ROUNDS {
+        let one = subject.put(submission(&format!("p{round}"), now())).await;
+        let claimed = subject.0.claim(&by).await.unwrap().expect("one");
+        assert_eq!(claimed.id, one.id);
+        let (id, generation) = (claimed.id, claimed.life.generation);
+        let lease = Lease { submission: id, worker: by.id, generation };
+        let record = Record {
+            at: now(),
+            node: None,
+            grading_ms: 1,
+            steps: Vec::new(),
+            evidence: Default::default(),
+        };
+        let settlement = Settlement { pass: Pass::Yes, reason: None, record };
+        let (cancel, settle) = tokio::join!(
+            async {
+                // Either has a head start now and then.
+                tokio::time::sleep(std::time::Duration::from_micros(100 * (round as u64 % 8)))
+                    .await;
+                other.cancel(id).await.unwrap()
+            },
+            async {
+                tokio::time::sleep(std::time::Duration::from_micros(300)).await;
+                subject.0.settle(lease, &settlement).await.unwrap()
+            },
+        );
+        let done = subject.get(id).await;
+        match (cancel, settle) {
+            (Write::Applied, Write::Stale) => {
+                cancelled += 1;
+                assert_eq!((done.life.state, done.verdict), (State::Cancelled, None));
+            }
+            (Write::Stale, Write::Applied) => {
+                assert_eq!(done.life.state, State::Passed);
+                assert!(done.verdict.is_some());
+            }
+            both => panic!("round {round}: {both:?}"),
+        }
+        assert_eq!(done.attempts.len(), 1, "round {round}");
+        assert_eq!(done.life.deadline, None);
+    }
+    println!("{cancelled} of {ROUNDS} were cancelled in time");
+    assert_eq!(subject.0.overdue().await.unwrap(), 0);
+    subject.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cap_holds_against_a_crowd_at_once() {
     let subject = InMongo::open().await;

@@ -22,8 +22,8 @@ use portcall_shared::{
         erasure::Withdrawal,
         pins::Pin,
         queue::{Claimant, Lease, Queue, Record, Release, Settlement, Write},
-        regrades::{Candidate, NewRegrade, Ordered, Selection},
-        submissions::MAX_PENDING,
+        regrades::{Candidate, NewRegrade, Ordered, Selection, UNDER_WAY},
+        submissions::{FAIR_STEP, MAX_PENDING},
     },
 };
 
@@ -165,7 +165,7 @@ pub(crate) async fn as_the_api(
     store: &Store,
     grader: &Store,
     id: SubmissionId,
-) -> [&'static str; 8] {
+) -> [&'static str; 10] {
     grade(grader, |_| Some(Pass::Yes)).await;
     let these = Selection::These(&[id]);
     let made = begin(store, these).await;
@@ -177,6 +177,8 @@ pub(crate) async fn as_the_api(
     let another = begin(store, these).await;
     order(store, another.id, Order::Discard).await;
     assert_eq!(store.regrades(&event(), None, 9).await.unwrap().len(), 2);
+    assert_eq!(store.event_of_regrade(made.id).await.unwrap(), Some(event()));
+    assert_eq!(store.regrades_under_way(&event()).await.unwrap(), 0);
     assert_eq!(store.erase(id).await.unwrap(), Write::Applied);
     assert_eq!(store.withdraw(id, Withdrawal::TakeBack).await.unwrap(), Write::Applied);
     [
@@ -186,6 +188,8 @@ pub(crate) async fn as_the_api(
         "preview",
         "order_regrade",
         "regrades",
+        "event_of_regrade",
+        "regrades_under_way",
         "erase",
         "withdraw",
     ]
@@ -454,6 +458,39 @@ async fn what_is_given_up_leaves_the_queue() {
     assert_eq!(dump(&subject).await, before);
     let nobody = store.order_regrade(RegradeId::new(), Order::Apply, "Olga").await.unwrap();
     assert_eq!(nobody, Ordered::Missing);
+    subject.close().await;
+}
+
+/// However many re-grades there are, their trials stand a step of the fair order apart, so that one at
+/// most is before what somebody sends in that time; and there are not many.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_regrades_share_one_part_of_the_line() {
+    let subject = InMongo::open().await;
+    let store = &subject.0;
+    rules(store, FILE, 1).await;
+    let names: Vec<String> = (0..4).map(|n| format!("f{n}")).collect();
+    put(&subject, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    grade(store, by_name).await;
+    let mut made = Vec::new();
+    for n in 0..UNDER_WAY {
+        assert_eq!(store.regrades_under_way(&event()).await.unwrap(), n);
+        made.push(begin(store, ALL).await);
+    }
+    assert_eq!(store.regrades_under_way(&event()).await.unwrap(), UNDER_WAY);
+    assert_eq!(store.regrades_under_way(&"another".parse().unwrap()).await.unwrap(), 0);
+
+    let mut places = Vec::new();
+    for item in made.iter().flat_map(|one| &one.items) {
+        places.push(subject.get(item.trial).await.order);
+    }
+    places.sort_unstable();
+    assert_eq!(places.len(), 4 * UNDER_WAY);
+    assert!(places[0] > now());
+    assert!(places.windows(2).all(|two| two[1] - two[0] >= FAIR_STEP), "{places:?}");
+
+    // What has ended makes room, whether or not anybody looked.
+    grade(store, by_name).await;
+    assert_eq!(store.regrades_under_way(&event()).await.unwrap(), 0);
     subject.close().await;
 }
 

@@ -27,6 +27,7 @@ use portcall_shared::{
         audit::Act,
         contract::{CONTRACTIONS, Contracted},
         feed::{Feed, Interest},
+        history::Span,
         moderation::Visibility,
         orders::Withheld,
         processes::Process,
@@ -354,6 +355,7 @@ async fn organise(made: &mut Made, operator: &Store, store: &Store, slug: &Event
     let event = event_file::parse(source).unwrap();
     call!(made: store.apply_event(&event, source)).unwrap();
     assert_eq!(call!(made: store.event_versions(&event.slug)).unwrap().len(), 1);
+    assert!(call!(made: store.event_questions(&event.slug)).unwrap().is_empty());
     store.cancel(id).await.unwrap();
 }
 
@@ -386,6 +388,8 @@ async fn every_call_of_the_api_is_within_its_access() {
     made.extend(webhooks::as_the_api(&store).await);
     assert_eq!(call!(made: store.same_before(&taken)).unwrap(), None);
     call!(made: store.step_times(&slug)).unwrap();
+    assert_eq!(call!(made: store.history(&slug, Span::until(now(), 60, 3))).unwrap().len(), 3);
+    call!(made: store.fleet()).unwrap();
     call!(made: store.cancel(taken.id)).unwrap();
     organise(&mut made, &operator, &store, &slug).await;
     let graded = put(&store, "graded").await.id;

@@ -83,7 +83,31 @@ where
     }
 }
 
+/// Serves for ever, one thread per connection: whole answers, head and all, as they are given. A path
+/// that has none is not answered.
+pub(crate) fn serve_bytes(
+    listener: &TcpListener,
+    answer: fn(&str) -> io::Result<Vec<u8>>,
+) -> io::Result<ExitCode> {
+    loop {
+        let (mut stream, _) = listener.accept()?;
+        thread::spawn(move || -> io::Result<()> {
+            let Some((_, path)) = read_request(&stream)? else { return Ok(()) };
+            stream.write_all(&answer(&path)?)
+        });
+    }
+}
+
 fn converse(mut stream: TcpStream, answer: &dyn Fn(&str) -> Answer) -> io::Result<()> {
+    let Some((method, path)) = read_request(&stream)? else { return Ok(()) };
+    match &*method {
+        "GET" | "HEAD" => answer(&path).write(&mut stream, &method),
+        _ => Answer::html("<h1>only GET and HEAD</h1>").status(405).write(&mut stream, &method),
+    }
+}
+
+/// The method and the path of a request, once its head has been read.
+fn read_request(stream: &TcpStream) -> io::Result<Option<(String, String)>> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?.take(HEAD_LIMIT));
@@ -93,14 +117,8 @@ fn converse(mut stream: TcpStream, answer: &dyn Fn(&str) -> Answer) -> io::Resul
     while reader.read_line(&mut line)? > 0 && line != "\r\n" && line != "\n" {
         line.clear();
     }
-    let mut words = request.split_whitespace();
-    let (Some(method), Some(path)) = (words.next(), words.next()) else {
-        return Ok(());
-    };
-    match method {
-        "GET" | "HEAD" => answer(path).write(&mut stream, method),
-        _ => Answer::html("<h1>only GET and HEAD</h1>").status(405).write(&mut stream, method),
-    }
+    let mut words = request.split_whitespace().map(str::to_owned);
+    Ok(words.next().zip(words.next()))
 }
 
 /// The body of `http://host/path`, which must answer 200.
@@ -138,6 +156,25 @@ mod tests {
         assert!(get.starts_with("HTTP/1.1 200 OK\r\n") && get.ends_with("\r\n\r\n\"/a\""), "{get}");
         let head = ask("HEAD /a HTTP/1.1\r\n\r\n");
         assert!(head.contains("Content-Length: 4") && head.ends_with("\r\n\r\n"), "{head}");
+    }
+
+    #[test]
+    fn chosen_bytes_are_sent_as_they_are() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            serve_bytes(&listener, |path| match path {
+                "/1" => Ok(b"HTTP/1.1 299 <b>\xff\r\n\r\n".to_vec()),
+                _ => Err(io::ErrorKind::NotFound.into()),
+            })
+        });
+        for (path, expected) in [("/2", &b""[..]), ("/1", &b"HTTP/1.1 299 <b>\xff\r\n\r\n"[..])] {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).unwrap();
+            assert_eq!(answer, expected);
+        }
     }
 
     #[test]

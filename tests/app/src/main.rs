@@ -20,13 +20,16 @@
 //! | `log-flood` | `ok`, while it logs without end |
 //! | `peer` | asks `APP_PEER` by alias and counts in the Redis at `APP_REDIS` |
 //! | `redis` | a Redis of four commands |
+//! | `chosen` | logs `/answers/log`; any path: the bytes of the file of that name in `/answers` |
 
 mod http;
 mod redis;
 
 use std::{
+    fs,
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
     process::ExitCode,
     sync::{
         Arc,
@@ -102,6 +105,13 @@ impl App {
             }
             "ok" | "wrong-json" | "not-json" | "status-500" | "redirect" | "slow" | "flip"
             | "peer" => self.listen(everywhere),
+            "chosen" => {
+                say(&fs::read_to_string("/answers/log").unwrap_or_default());
+                http::serve_bytes(&TcpListener::bind(everywhere)?, |path| {
+                    let name = path.trim_start_matches('/').replace(['/', '.'], "_");
+                    fs::read(Path::new("/answers").join(name))
+                })
+            }
             // Where there are no containers, a port may be given: `listen:127.0.0.1:8000`.
             other => match other.strip_prefix("listen:").and_then(|text| text.parse().ok()) {
                 Some(address) => self.listen(address),
@@ -197,7 +207,7 @@ fn flood() {
 
 /// Writes to the root file system, and to nobody's but its own image's.
 fn fill(mib: u32) -> io::Result<()> {
-    if std::env::current_exe()? != std::path::Path::new("/app") {
+    if std::env::current_exe()? != Path::new("/app") {
         return Err(io::Error::other("this mode runs only inside its image"));
     }
     let mut file = std::fs::File::create("/filled")?;

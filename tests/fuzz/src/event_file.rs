@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use portcall_shared::domain::{
-    event::{Event, Limits, Target},
-    event_file::{self, InvalidEvent, MAX_CHECKS, MAX_FILE, MAX_IMAGES},
+    event::{Event, Expect, Limits, Target},
+    event_file::{
+        self, InvalidEvent, MAX_ANSWERS, MAX_CHECKS, MAX_CHOICES, MAX_FILE, MAX_IMAGES, MAX_PATH,
+        MAX_PROBLEMS, MAX_REGISTRIES, MAX_RULES, MAX_SERVICES,
+    },
     text::is_hidden,
 };
 
@@ -21,6 +24,11 @@ pub fn check(input: &[u8]) {
     assert!(source.len() <= MAX_FILE);
     bounded(&event);
     let host = "127.0.0.1:5000".parse().expect("a host");
+    let registries = &event.images.registries;
+    if registries.len() == MAX_REGISTRIES && !registries.contains(&host) {
+        event_file::with_registry(source, &host).expect_err("one more than may be");
+        return;
+    }
     let more = event_file::with_registry(source, &host).expect("one more registry");
     let mut again = event_file::parse(&more).expect("still valid");
     assert!(again.images.registries.contains(&host));
@@ -29,7 +37,7 @@ pub fn check(input: &[u8]) {
 }
 
 fn refused(source: &str, mistakes: &InvalidEvent) {
-    assert!(!mistakes.0.is_empty(), "a refusal without a mistake");
+    assert!((1..=MAX_PROBLEMS).contains(&mistakes.0.len()), "{} mistakes", mistakes.0.len());
     let lines = source.split('\n').count();
     for mistake in &mistakes.0 {
         assert!((1..=lines).contains(&mistake.line), "line {} of {lines}", mistake.line);
@@ -42,8 +50,15 @@ fn bounded(event: &Event) {
     assert!((1..=images.max).contains(&images.min) && images.max <= MAX_IMAGES);
     assert!(images.aliases.len() <= images.max && !images.registries.is_empty());
     assert!((1..=MAX_CHECKS).contains(&event.checks.len()));
+    assert!(images.registries.len() <= MAX_REGISTRIES && event.services.len() <= MAX_SERVICES);
+    assert!(event.answers.len() <= MAX_ANSWERS);
     assert!(!event.title.is_empty() && !event.title.chars().any(is_hidden));
     for check in &event.checks {
+        assert!(check.json.len() <= MAX_RULES);
+        for rule in &check.json {
+            assert!(rule.path.len() <= MAX_PATH);
+            assert!(!matches!(&rule.expect, Expect::OneOf(texts) if texts.len() > MAX_CHOICES));
+        }
         assert!(
             matches!(check.target, Target::Any | Target::All)
                 || matches!(check.target, Target::Index(index) if index < images.max)
@@ -55,6 +70,9 @@ fn bounded(event: &Event) {
     }
     if let (Some(opens), Some(closes)) = (event.opens, event.closes) {
         assert!(opens < closes);
+    }
+    for time in [event.opens, event.closes].into_iter().flatten() {
+        assert!(time.offset().is_utc() && (1970..=9999).contains(&time.year()), "{time:?}");
     }
     let Limits { memory_mib, cpus, image_mib, body_kib, grading, .. } = limits;
     assert!((16..=4096).contains(memory_mib) && (0.1..=8.0).contains(cpus));

@@ -55,8 +55,15 @@ impl Span {
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
-    spans: Arc<Mutex<Vec<Span>>>,
+    kept: Arc<Mutex<Kept>>,
     task: JoinHandle<()>,
+}
+
+/// What has come: as it was sent, and read.
+#[derive(Debug, Default)]
+struct Kept {
+    sent: Vec<u8>,
+    spans: Vec<Span>,
 }
 
 impl Collector {
@@ -66,16 +73,16 @@ impl Collector {
     /// When there is no free port.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let (address, spans) = (listener.local_addr()?, Arc::<Mutex<Vec<Span>>>::default());
-        let kept = Arc::clone(&spans);
+        let (address, kept) = (listener.local_addr()?, Arc::<Mutex<Kept>>::default());
+        let all = Arc::clone(&kept);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let kept = Arc::clone(&kept);
+                let kept = Arc::clone(&all);
                 let service = service_fn(move |request| take(request, Arc::clone(&kept)));
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        Ok(Self { address, spans, task })
+        Ok(Self { address, kept, task })
     }
 
     /// Where it takes spans.
@@ -87,7 +94,14 @@ impl Collector {
     /// What has come so far.
     #[must_use]
     pub fn spans(&self) -> Vec<Span> {
-        self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).spans.clone()
+    }
+
+    /// Everything that has come so far, byte by byte as it was sent: texts stand in it as they are.
+    #[must_use]
+    pub fn sent(&self) -> String {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&kept.sent).into_owned()
     }
 }
 
@@ -99,15 +113,18 @@ impl Drop for Collector {
 
 async fn take(
     request: Request<Incoming>,
-    kept: Arc<Mutex<Vec<Span>>>,
+    kept: Arc<Mutex<Kept>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.map(|body| body.to_bytes());
-    let read = body.ok().and_then(|body| ExportTraceServiceRequest::decode(body).ok());
+    let body = body.unwrap_or_default();
+    let read = ExportTraceServiceRequest::decode(body.clone()).ok();
     let mut response = Response::new(Full::default());
     match read.filter(|_| path == "/v1/traces") {
         Some(request) => {
-            kept.lock().unwrap_or_else(PoisonError::into_inner).extend(spans(request));
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.sent.extend_from_slice(&body);
+            kept.spans.extend(spans(request));
         }
         None => *response.status_mut() = hyper::StatusCode::BAD_REQUEST,
     }

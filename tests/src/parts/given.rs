@@ -16,7 +16,7 @@
 //! | `PORTCALL_TEST_SEED` | optional: which third; otherwise a new one each time, which is printed |
 //! | `PORTCALL_TEST_FUZZ_S` | optional, for the suite `fuzz`: seconds for each target; otherwise 10, with `--full` 60 |
 //! | `PORTCALL_TEST_FUZZ_SEED` | optional, for the suite `fuzz`: its seed; otherwise a new one each time, which is printed |
-//! | `PORTCALL_TEST_BEFORE` | with `--full`: folder of `portcall-api`, `portcall-worker`, and the static `prober` and `canary`, of an earlier version |
+//! | `PORTCALL_TEST_BEFORE` | with `--full`: folder of `portcall-api`, `portcall-worker`, the static `prober` and `canary`, and `infra/env.sample`, of an earlier version |
 //! | `PORTCALL_TEST_BEFORE_REV` | optional, for `./infra/test`: the revision that it builds them from; otherwise `HEAD^` |
 //! | `PORTCALL_TEST_TERRAFORM_PLUGINS` | optional: folder of Terraform's providers (a file system mirror), for `terraform validate` |
 //! | `PORTCALL_TEST_DEBIAN_MIRROR` | optional, for that script: where its packages come from |
@@ -37,6 +37,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+
+const SAMPLE: &str = "env.sample";
 
 /// A binary of Portcall.
 ///
@@ -131,10 +133,19 @@ pub fn seed() -> Option<u64> {
 pub fn before() -> Result<PathBuf> {
     let variable = "PORTCALL_TEST_BEFORE";
     let folder = PathBuf::from(required(variable)?);
-    for name in ["portcall-api", "portcall-worker", "prober", "canary"] {
+    for name in ["portcall-api", "portcall-worker", "prober", "canary", SAMPLE] {
         existing(variable, folder.join(name))?;
     }
     Ok(folder)
+}
+
+/// What lists the settings that the programs of a folder know.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sample_of(folder: &Path) -> Result<String> {
+    let file = folder.join(SAMPLE);
+    std::fs::read_to_string(&file).with_context(|| file.display().to_string())
 }
 
 /// The folder of Terraform's providers, if one is given.

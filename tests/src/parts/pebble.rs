@@ -106,4 +106,10 @@ impl Pebble {
     pub fn issued(&self) -> usize {
         self.process.log().matches("Issued certificate serial").count()
     }
+
+    /// How many orders it was asked for.
+    #[must_use]
+    pub fn ordered(&self) -> usize {
+        self.process.log().matches("Added order ").count()
+    }
 }

@@ -2,13 +2,14 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 use reqwest::StatusCode;
 
-use super::{client::Client, process::Process};
+use super::{client::Client, given, process::Process};
 use crate::wait;
 
 /// Until a process is ready; a build for development on a busy machine is slow.
@@ -37,6 +38,28 @@ pub fn unlimited() -> [(String, String); 4] {
         ("PORTCALL_API_CONNECTIONS_PER_ADDRESS", "1000000"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
+/// Those of these settings that the programs in a folder know: of another version, by the `env.sample` beside
+/// them, since they end with 64 at a name that they do not know; all of them where no folder is meant.
+///
+/// # Errors
+/// When that file cannot be read.
+pub fn known_in(
+    folder: Option<&Path>,
+    settings: &[(String, String)],
+) -> Result<Vec<(String, String)>> {
+    let Some(folder) = folder else { return Ok(settings.to_vec()) };
+    Ok(known_to(&given::sample_of(folder)?, settings))
+}
+
+fn known_to(sample: &str, settings: &[(String, String)]) -> Vec<(String, String)> {
+    let listed = |name: &str| {
+        let lines = sample.lines().map(|line| line.strip_prefix('#').unwrap_or(line));
+        lines.filter_map(|line| line.split_once('=')).any(|(known, _)| known == name)
+    };
+    let known = |(name, _): &&(String, String)| !name.starts_with("PORTCALL_") || listed(name);
+    settings.iter().filter(known).cloned().collect()
 }
 
 impl Service {
@@ -114,5 +137,52 @@ impl Service {
         let client = Client::new(&format!("http://{}", self.ops), "")?;
         let answer = client.get(path).await?;
         Ok((answer.status, answer.text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::given::checkout;
+
+    fn names(sample: &str, settings: &[(String, String)]) -> Vec<String> {
+        known_to(sample, settings).into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn an_earlier_version_is_given_what_it_knows() {
+        let sample = "# As PORTCALL_RATE_READS=0 would.\n#PORTCALL_RATE_PER_ADDRESS=60\n\
+            PORTCALL_SLOTS=2\n#PORTCALL_STREAMS_PER_ADDRESS=64\n";
+        let given = [
+            ("PORTCALL_RATE_PER_ADDRESS", "0"),
+            ("PORTCALL_RATE_READS", "0"),
+            ("PORTCALL_SLOTS", "1"),
+            ("PORTCALL_STREAMS", "1"),
+            ("RUST_BACKTRACE", "1"),
+            ("HTTPS_PROXY", "http://127.0.0.1:9"),
+        ];
+        let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let known = known_to(sample, &given);
+        assert_eq!(known, [given[0].clone(), given[2].clone(), given[4].clone(), given[5].clone()]);
+        assert_eq!(names("", &given), ["RUST_BACKTRACE", "HTTPS_PROXY"]);
+    }
+
+    #[test]
+    fn this_version_knows_all_that_tests_give_it() {
+        let file = checkout().join("infra/env.sample");
+        let sample = std::fs::read_to_string(file).expect("the sample can be read");
+        assert_eq!(known_to(&sample, &unlimited()), unlimited());
+        let older = sample.replace("#PORTCALL_API_CONNECTIONS_PER_ADDRESS=", "# ");
+        assert_eq!(known_to(&older, &unlimited()), unlimited()[..3]);
+    }
+
+    #[test]
+    fn it_is_asked_of_the_folder_that_has_the_programs() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        assert_eq!(known_in(None, &unlimited())?, unlimited());
+        assert!(known_in(Some(dir.path()), &unlimited()).is_err(), "nobody guesses");
+        std::fs::write(dir.path().join("env.sample"), "#PORTCALL_RATE_READS=6000\n")?;
+        assert_eq!(known_in(Some(dir.path()), &unlimited())?, unlimited()[2..3]);
+        Ok(())
     }
 }

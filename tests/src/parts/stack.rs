@@ -139,7 +139,7 @@ impl Plan {
             .worker_setting("PORTCALL_LEASE_MS", 2000)
     }
 
-    /// With the api's and the worker's programs from this folder, the prober and the canary among them.
+    /// With the api's and the worker's programs from this folder, the prober, the canary and `env.sample` too.
     #[must_use]
     pub fn programs(self, folder: &Path) -> Self {
         Self { programs: Some(folder.to_owned()), ..self }
@@ -284,11 +284,9 @@ impl World {
                 setting("PORTCALL_WEB_DIR", web.display()),
                 setting("PORTCALL_COMPETITION_EVENT", &self.event.slug),
             ]);
-            // Nothing stands before it. An earlier version ends at names that it does not know.
-            if self.plan.programs.is_none() {
-                settings.push(setting("PORTCALL_API_DRAIN_MS", 0));
-                settings.extend(service::unlimited());
-            }
+            // Nothing stands before it.
+            settings.push(setting("PORTCALL_API_DRAIN_MS", 0));
+            settings.extend(service::unlimited());
             settings.extend(self.plan.api_settings.iter().cloned());
             let process = self.launch("portcall-api", &name, &settings)?;
             let service = Service { process, address: Some(address), ops, worker: None };
@@ -444,8 +442,10 @@ impl World {
     }
 
     fn launch(&self, program: &str, name: &str, settings: &[(String, String)]) -> Result<Process> {
-        let path = given::in_place(self.plan.programs.as_deref(), program, given::program)?;
-        Process::start(name, &path, &[], settings, self.dir.path())
+        let folder = self.plan.programs.as_deref();
+        let path = given::in_place(folder, program, given::program)?;
+        let settings = service::known_in(folder, settings)?;
+        Process::start(name, &path, &[], &settings, self.dir.path())
     }
 }
 

@@ -14,6 +14,49 @@ const PROXY: &str = "infra/compose.proxy.yaml";
 const OURS: &[&str] = &["api", "worker", "scaler"];
 /// Whose health is looked at: the engine then waits for it before it retires an old one.
 const GATED: &[&str] = &["api", "worker"];
+const SAMPLE: &str = "infra/env.sample";
+/// What stands before an api that speaks no TLS, and before one that does.
+const BALANCERS: [&str; 2] = ["infra/haproxy/haproxy.cfg", "infra/haproxy/passthrough.cfg"];
+
+const BY_SECRET: &str =
+    "it has a password, and comes in the secret that PORTCALL_CONFIG_FILE names";
+const BY_IMAGE: &str = "the image has it (infra/images)";
+const BY_NODE: &str = "no service of a swarm can carry it: infra/nodes has the node's own settings";
+const BY_PROXY: &str = "HAProxy speaks TLS for the api; infra/stack.tls.yaml is for apis that do";
+const BY_DEFAULT: &str = "its default is right on one machine: the database, the engine's socket";
+const BY_FILE: &str = "all settings come by the environment here";
+
+/// Settings of apis and workers that a deployment does not hand on, and why.
+const NOT_HANDED_ON: &[(&str, &[&str], &str)] = &[
+    (STACK, &["PORTCALL_MONGODB_URI"], BY_SECRET),
+    (COMPOSE, &["PORTCALL_MONGODB_URI", "PORTCALL_MONGODB_DATABASE"], BY_DEFAULT),
+    (COMPOSE, &["PORTCALL_DOCKER_HOST", "PORTCALL_FLEET", "PORTCALL_DOCKER_CERTS"], BY_DEFAULT),
+    (COMPOSE, &["PORTCALL_CONFIG_FILE"], BY_FILE),
+    (STACK, &["PORTCALL_API_ADDR", "PORTCALL_API_OPS_ADDR", "PORTCALL_WEB_DIR"], BY_IMAGE),
+    (STACK, &["PORTCALL_WORKER_OPS_ADDR", "PORTCALL_PROBER_BIN", "PORTCALL_CANARY_BIN"], BY_IMAGE),
+    (COMPOSE, &["PORTCALL_WEB_DIR", "PORTCALL_PROBER_BIN", "PORTCALL_CANARY_BIN"], BY_IMAGE),
+    (STACK, &["PORTCALL_RUNTIME", "PORTCALL_CGROUP_PARENT", "PORTCALL_CPUSET"], BY_NODE),
+    (STACK, &["PORTCALL_THROTTLED_DISK"], BY_NODE),
+    (STACK, SPOKEN_BY_PROXY, BY_PROXY),
+    (COMPOSE, SPOKEN_BY_PROXY, BY_PROXY),
+];
+const SPOKEN_BY_PROXY: &[&str] = &[
+    "PORTCALL_TLS",
+    "PORTCALL_TLS_CERT_FILE",
+    "PORTCALL_TLS_KEY_FILE",
+    "PORTCALL_ACME_DIRECTORY",
+    "PORTCALL_ACME_DOMAINS",
+    "PORTCALL_ACME_CONTACT",
+    "PORTCALL_ACME_CA_FILE",
+    "PORTCALL_ACME_RETRY_S",
+    "PORTCALL_API_PLAIN_ADDR",
+    "PORTCALL_PROXY_PROTOCOL",
+];
+
+/// What a live stream may take of an api's memory at most, in KiB, and which part of that memory all
+/// streams together.
+const STREAM_KIB: u64 = 100;
+const STREAMS_PART: u64 = 2;
 
 fn yaml(sources: &[Source], path: &str) -> Value {
     let text = sources.iter().find(|s| s.path == path).map_or("", |s| s.text.as_str());
@@ -139,6 +182,116 @@ pub(crate) fn other_defaults(sources: &[Source]) -> Vec<String> {
                     complaints.push(source.complain(n + 1, &format!("the sample lacks {told}")));
                 }
             }
+        }
+    }
+    complaints
+}
+
+/// The settings that the sample lists for a program, by its headings.
+fn settings_of<'a>(sample: &'a str, program: &str) -> BTreeSet<&'a str> {
+    let heading = format!("portcall-{program}");
+    let (mut own, mut found) = (false, BTreeSet::new());
+    for line in sample.lines() {
+        if let Some(whose) = line.strip_prefix("# ---- ") {
+            own = whose == "all programs" || whose.split(" and ").any(|name| name == heading);
+        } else if own {
+            let name = line.trim_start_matches('#').split('=').next().unwrap_or_default();
+            let is_name = name.starts_with("PORTCALL_") && !name.contains(' ');
+            found.extend((is_name && line.contains('=')).then_some(name));
+        }
+    }
+    found
+}
+
+/// Whoever deploys can give an api and a worker every setting that they have; what not is told why. And
+/// they are given none that they do not know: they would end.
+pub(crate) fn out_of_reach(sources: &[Source]) -> Vec<String> {
+    let sample = sources.iter().find(|s| s.path == SAMPLE).map_or("", |s| s.text.as_str());
+    let mut complaints = Vec::new();
+    for path in [STACK, COMPOSE] {
+        let (file, mut listed) = (yaml(sources, path), BTreeSet::new());
+        let reasons = NOT_HANDED_ON.iter().filter(|(whose, _, _)| *whose == path);
+        listed.extend(reasons.flat_map(|(_, names, _)| names.iter().copied()));
+        let mut kept_back = BTreeSet::new();
+        for program in GATED {
+            let (known, given) = (settings_of(sample, program), &file["services"][program]);
+            let given: BTreeSet<&str> = entries(&given["environment"]).map(|(n, _)| n).collect();
+            let lacks = known.difference(&given).filter(|name| !listed.contains(*name));
+            complaints.extend(lacks.map(|name| format!("{path}: {program} is not given {name}")));
+            let strange = given.difference(&known);
+            complaints.extend(strange.map(|name| format!("{path}: {program} knows no {name}")));
+            kept_back.extend(known.iter().filter(|name| !given.contains(*name)).copied());
+        }
+        let idle = listed.difference(&kept_back);
+        complaints.extend(idle.map(|name| format!("{path}: {name} needs no reason")));
+    }
+    complaints
+}
+
+/// The default of a variable in a deployment's file.
+fn default_in<'a>(text: &'a str, variable: &str) -> Option<&'a str> {
+    text.split_once(&format!("${{{variable}:-"))?.1.split('}').next()
+}
+
+/// How many MiB a limit such as `768M` is.
+fn mebibytes(limit: &str) -> Option<u64> {
+    match limit.strip_suffix('M') {
+        Some(number) => number.parse().ok(),
+        None => Some(limit.strip_suffix('G')?.parse::<u64>().ok()? * 1024),
+    }
+}
+
+/// How many connections HAProxy opens to one server, at its first place.
+fn opened_to_one(balancer: &str) -> Option<u64> {
+    let mut servers = balancer.lines().map(str::trim).filter(|l| l.starts_with("default-server "));
+    let (_, most) = servers.find_map(|line| line.split_once(" maxconn "))?;
+    most.split(' ').next()?.parse().ok()
+}
+
+/// As many live streams as an api has by default leave room: for requests in what HAProxy opens to it, and
+/// in its memory.
+pub(crate) fn crowded(sources: &[Source]) -> Vec<String> {
+    let text = |path: &str| sources.iter().find(|s| s.path == path).map_or("", |s| s.text.as_str());
+    let connections = BALANCERS.map(|path| opened_to_one(text(path)));
+    let connections = connections.into_iter().min().flatten();
+    let mut complaints = Vec::new();
+    for path in [STACK, COMPOSE] {
+        let api = &yaml(sources, path)["services"]["api"];
+        let memory = [&api["deploy"]["resources"]["limits"]["memory"], &api["mem_limit"]];
+        let memory = memory.into_iter().find_map(|limit| mebibytes(limit.as_str()?));
+        let streams =
+            default_in(text(path), "PORTCALL_STREAMS").and_then(|n| n.parse::<u64>().ok());
+        let (Some(connections), Some(memory), Some(streams)) = (connections, memory, streams)
+        else {
+            complaints
+                .push(format!("{path}: {connections:?}, {memory:?} or {streams:?} is not there"));
+            continue;
+        };
+        if streams * 3 > connections * 2 {
+            complaints.push(format!("{path}: {streams} streams of {connections} connections"));
+        }
+        if streams * STREAM_KIB * STREAMS_PART > memory * 1024 {
+            complaints.push(format!("{path}: {streams} streams in {memory} MiB of memory"));
+        }
+    }
+    complaints
+}
+
+/// What kills an api by default waits until it has ended by itself.
+pub(crate) fn cut_short(sources: &[Source]) -> Vec<String> {
+    let text = |path: &str| sources.iter().find(|s| s.path == path).map_or("", |s| s.text.as_str());
+    let millis = |name: &str| {
+        let line = text(SAMPLE).lines().find_map(|l| l.strip_prefix(&format!("#{name}=")));
+        line.and_then(|value| value.parse::<u64>().ok()).unwrap_or(u64::MAX / 2)
+    };
+    let needs = millis("PORTCALL_API_DRAIN_MS") + millis("PORTCALL_API_GRACE_MS");
+    let mut complaints = Vec::new();
+    for path in [STACK, COMPOSE] {
+        let stop = default_in(text(path), "PORTCALL_STACK_API_STOP");
+        let stop = stop.and_then(|stop| stop.strip_suffix('s')?.parse::<u64>().ok()).unwrap_or(0);
+        if stop * 1000 <= needs {
+            complaints
+                .push(format!("{path}: an api is killed after {stop} s and needs {needs} ms"));
         }
     }
     complaints
@@ -274,6 +427,87 @@ mod tests {
             "MONGO=mongo:7.0",
         );
         holds(check, PROXY, "PLAIN:-no}", "PLAIN:-yes}", "#PORTCALL_STACK_PLAIN=yes");
+    }
+
+    #[test]
+    fn settings_are_listed_by_program() {
+        let sample = "# ---- all programs\n# Says PORTCALL_X=1.\n#PORTCALL_A=\n# ---- portcall-api\n\
+            #PORTCALL_B=1\n# ---- portcall-worker\nPORTCALL_C=2\n\
+            # ---- portcall-api and portcall-worker\n#PORTCALL_D=\n# ---- tests\n#PORTCALL_E=\n";
+        assert_eq!(
+            Vec::from_iter(settings_of(sample, "api")),
+            ["PORTCALL_A", "PORTCALL_B", "PORTCALL_D"]
+        );
+        assert_eq!(
+            Vec::from_iter(settings_of(sample, "worker")),
+            ["PORTCALL_A", "PORTCALL_C", "PORTCALL_D"]
+        );
+        let tree = tree();
+        let sample = &tree.iter().find(|s| s.path == SAMPLE).expect("the sample").text;
+        assert!(settings_of(sample, "api").len() > 35 && settings_of(sample, "worker").len() > 25);
+    }
+
+    #[test]
+    fn every_setting_can_be_given_where_it_is_deployed() {
+        let otlp = "      PORTCALL_OTLP_ENDPOINT: ${PORTCALL_OTLP_ENDPOINT:-}\n";
+        for (path, from, to, told) in [
+            (STACK, otlp, "", "api is not given PORTCALL_OTLP_ENDPOINT"),
+            (COMPOSE, otlp, "", "api is not given PORTCALL_OTLP_ENDPOINT"),
+            (STACK, "PORTCALL_LEASE_MS:", "LEASE_MS:", "worker is not given PORTCALL_LEASE_MS"),
+            (STACK, "PORTCALL_LEASE_MS:", "LEASE_MS:", "worker knows no LEASE_MS"),
+            (STACK, "PORTCALL_BEAT_MS:", "PORTCALL_STREAMS:", "worker knows no PORTCALL_STREAMS"),
+            (
+                COMPOSE,
+                "PORTCALL_LOG: ${PORTCALL_LOG:-info}",
+                "PORTCALL_TLS: off",
+                "PORTCALL_TLS needs no",
+            ),
+            (
+                SAMPLE,
+                "#PORTCALL_STREAMS=",
+                "#PORTCALL_NEW=1\n#PORTCALL_STREAMS=",
+                "not given PORTCALL_NEW",
+            ),
+            (SAMPLE, "#PORTCALL_RUNTIME=\n", "", "stack.yaml: PORTCALL_RUNTIME needs no reason"),
+        ] {
+            holds(out_of_reach, path, from, to, told);
+        }
+    }
+
+    #[test]
+    fn streams_leave_room_for_requests() {
+        for (path, from, to, told) in [
+            (STACK, "STREAMS:-3000}", "STREAMS:-3500}", "3500 streams of 5000"),
+            (COMPOSE, "STREAMS:-3000}", "STREAMS:-10000}", "10000 streams of 5000"),
+            (BALANCERS[0], " maxconn 5000", " maxconn 3000", "3000 streams of 3000"),
+            (BALANCERS[1], " maxconn 5000", " maxconn 4000", "3000 streams of 4000"),
+            (STACK, "memory: 768M", "memory: 512M", "streams in 512 MiB"),
+            (
+                COMPOSE,
+                "mem_limit: 768M",
+                "mem_limit: 512M",
+                "compose.yaml: 3000 streams in 512 MiB",
+            ),
+            (STACK, "${PORTCALL_STREAMS:-3000}", "3000", "is not there"),
+            (BALANCERS[0], " maxconn 5000", "", "is not there"),
+        ] {
+            holds(crowded, path, from, to, told);
+        }
+    }
+
+    #[test]
+    fn an_api_may_end_by_itself() {
+        for (path, from, to, told) in [
+            (STACK, "API_STOP:-40s}", "API_STOP:-30s}", "stack.yaml: an api is killed after 30 s"),
+            (
+                SAMPLE,
+                "#PORTCALL_API_GRACE_MS=25000",
+                "#PORTCALL_API_GRACE_MS=35000",
+                "needs 40000 ms",
+            ),
+        ] {
+            holds(cut_short, path, from, to, told);
+        }
     }
 
     #[test]

@@ -88,6 +88,36 @@ async fn every_answer_has_them() -> Result<()> {
     stage.end().await
 }
 
+/// What a client has already is not sent again, and what it has of another time is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_already_is_not_sent_again() -> Result<()> {
+    let stage = Stage::set(&[]).await?;
+    let client = stage.client()?;
+    for path in [
+        "/api/v1/events",
+        "/api/v1/events/birthday-3",
+        "/api/v1/events/birthday-3/stats",
+        "/api/v1/events/birthday-3/pins?bbox=-180,-85,180,85&zoom=2",
+        "/api/v1/places?q=berlin",
+        "/openapi.json",
+        "/docs",
+    ] {
+        let ask = async |tag: &str| {
+            let headers = [("if-none-match", tag)];
+            client.request(Method::GET, path, &headers, None).await
+        };
+        let first = client.get(path).await?;
+        let tag = first.header("etag").to_owned();
+        ensure!(first.status == 200 && tag.len() > 2, "{path}: {} {tag:?}", first.status);
+        let again = ask(&tag).await?;
+        ensure!(again.status == 304 && again.text.is_empty(), "{path}: {}", again.status);
+        ensure!(again.header("etag") == tag, "{path}: {}", again.header("etag"));
+        checked(&again, "").map_err(|e| e.context(path))?;
+        ensure!(ask("\"another\"").await?.status == 200, "{path}");
+    }
+    stage.end().await
+}
+
 /// What is answered before there is a request has no body, or one that nobody could take for something else.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_request_gets_nothing() -> Result<()> {
@@ -216,7 +246,7 @@ async fn pages_of_others_are_named_or_kept_out() -> Result<()> {
     stage.end().await
 }
 
-fn checked(answer: &Answer, allowed: &str) -> Result<()> {
+pub(crate) fn checked(answer: &Answer, allowed: &str) -> Result<()> {
     for (name, value) in EVERY {
         let all: Vec<_> = answer.headers.get_all(name).iter().collect();
         ensure!(all.len() == 1 && all[0] == value, "{name}: {all:?}");

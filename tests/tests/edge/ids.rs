@@ -43,9 +43,10 @@ async fn what_cannot_be_seen_looks_like_nothing() -> Result<()> {
         let answer = client.get(path).await?;
         ensure!(answer.status == 200 && !answer.text.contains(&id), "{path}: {}", answer.text);
     }
-    let nothing = time(&stage, &near, 404).await?;
+    let near_miss = time(&stage, &near, 404).await?;
+    let nothing = time(&stage, "00000000-0000-7000-8000-000000000000", 404).await?;
     let there = time(&stage, &id, 200).await?;
-    println!("median time of 404 {nothing:?}, of 200 {there:?}");
+    println!("median time of a near miss {near_miss:?}, of nothing {nothing:?}, of 200 {there:?}");
     stage.end().await
 }
 
@@ -96,19 +97,33 @@ async fn secrets_are_not_guessed() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_not_guessed() -> Result<()> {
     let stage = Stage::set(&[]).await?;
-    let guesser = stage.from("127.1.0.1")?;
-    let ask = async |token: &str| {
+    let (guesser, owner) = (stage.from("127.1.0.1")?, stage.from("127.1.0.2")?);
+    let other = super::organisers::token(&stage, "Otto", &["--operator"]).await?.text;
+    let good = super::organisers::token(&stage, "Olga", &["--operator"]).await?.text;
+    let ask = async |who: &super::stage::From, token: &str| {
         let authorization = format!("Bearer {token}");
         let headers = [("authorization", &*authorization)];
-        guesser.ask(Method::GET, "/api/v1/admin/me", &headers, None).await
+        who.ask(Method::GET, "/api/v1/admin/me", &headers, None).await
     };
+    let secret = good.rsplit_once('_').context("a secret")?.1;
+    let wrong = |n: usize| good.replace(secret, &format!("{n:0width$}", width = secret.len()));
     for n in 0..5 {
-        let (status, _, body) = ask(&format!("guess-{n}")).await?;
+        let (status, _, body) = ask(&guesser, &wrong(n)).await?;
         ensure!(status == 401, "{n}: {status} {body}");
     }
-    let (status, headers, body) = ask("guess").await?;
-    ensure!(status == 429 && headers.contains_key("retry-after"), "{status} {body}");
-    ensure!(!stage.apis.all[0].process.log().contains("guess-"), "tokens are not logged");
+    let mut answers = Vec::new();
+    for token in [&wrong(5), &good, "guess"] {
+        let (status, headers, mut body) = ask(&guesser, token).await?;
+        ensure!(status == 429 && headers.contains_key("retry-after"), "{status} {body}");
+        body["request_id"].take();
+        answers.push(body);
+    }
+    answers.dedup();
+    ensure!(answers.len() == 1, "whoever guesses learns nothing: {answers:?}");
+    ensure!(ask(&owner, &good).await?.0 == 200, "elsewhere it is good");
+    ensure!(ask(&guesser, &other).await?.0 == 200, "who shares the address is not kept out");
+    let log = stage.apis.all[0].process.log();
+    ensure!(!log.contains(secret) && !log.contains(&wrong(0)), "tokens are not logged");
     stage.end().await
 }
 

@@ -1,5 +1,5 @@
-//! Secrets are where they belong: twelve of them are planted, the system is used and abused, and
-//! then none is in a log, a metric, an export, or an answer other than the one that tells it.
+//! Secrets are where they belong: twelve of them and a contact are planted, the system is used and abused, and
+//! then none is in a log, a metric, a span, an export, or an answer other than the one that tells it.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use bson::doc;
 use portcall_tests::parts::{
     client::{Answer, Client},
+    collector::Collector,
     given, mongo,
     process::{Ended, run},
 };
@@ -21,6 +22,7 @@ const KEY: &str = "planted-idempotency-key-5f0c";
 const REGISTRY: &str = "planted-registry-password-77";
 const GARBAGE: &str = "planted-authorization-90ab";
 const COOKIE: &str = "planted-cookie-4411";
+const HOOK: &str = "planted-webhook-path-T0B1";
 const QUERY: &str = "planted-query-token-d00d";
 const PASSWORD: &str = "planted-mongo-password-3c";
 /// What is no secret: the control that a search finds what is there.
@@ -59,6 +61,8 @@ async fn planted(format: &str) -> Result<()> {
     stage.apis = stage.apis.setting("PORTCALL_MONGODB_URI", &with_password);
     stage.apis = stage.apis.setting("PORTCALL_SEAL_KEY_FILE", seal_file.display());
     stage.apis.set("PORTCALL_PRIVATE_WEBHOOKS", "127.0.0.1:9");
+    let collector = Collector::start().await?;
+    stage.apis.set("PORTCALL_OTLP_ENDPOINT", collector.endpoint());
     stage.apis.start().await?;
     let tls = with_tls(&mut stage).await?;
     let token = token(&stage).await?;
@@ -75,8 +79,10 @@ async fn planted(format: &str) -> Result<()> {
     for n in 0..stage.apis.all.len() {
         seen.0.insert(format!("log {n}"), stage.apis.stop(n).await?);
     }
+    // An api that ends has sent what it recorded.
+    seen.0.insert("spans".to_owned(), collector.sent());
 
-    let secrets: [(&str, &str, &[&str]); 12] = [
+    let secrets: [(&str, &str, &[&str]); 13] = [
         ("the database's password", PASSWORD, &[]),
         ("the key that seals", &seal, &[]),
         ("the TLS key", &tls, &[]),
@@ -84,7 +90,12 @@ async fn planted(format: &str) -> Result<()> {
         ("the organiser's token", &token, &[]),
         ("the webhook's secret", &webhook, &["webhook made"]),
         ("an idempotency key", KEY, &[]),
-        ("a contact", CONTACT, &["for the organiser", "export csv", "export json"]),
+        ("what a webhook's address ends with", HOOK, &["webhook made", "webhooks"]),
+        (
+            "a contact, which organisers are told",
+            CONTACT,
+            &["for the organiser", "export csv", "export json"],
+        ),
         ("a registry's password", REGISTRY, &[]),
         ("an Authorization header", GARBAGE, &[]),
         ("a cookie", COOKIE, &[]),
@@ -99,6 +110,7 @@ async fn planted(format: &str) -> Result<()> {
     ensure!(seen.of(&secret) == ["posted"] && seen.of(&webhook) == ["webhook made"]);
     ensure!(seen.of(NAME).contains(&"posted"), "{:?}", seen.of(NAME));
     ensure!(seen.of("taken in").contains(&"log 0") && seen.of("mongodb://…@").contains(&"log 0"));
+    ensure!(seen.of("POST /api/v1/events/{event}/submissions").contains(&"spans"), "no spans");
     ensure!(seen.of("portcall_admissions_total").contains(&"metrics 0"));
     ensure!(seen.of("birthday-3").iter().any(|at| at.starts_with("export")), "{:?}", seen.0.keys());
     stage.end().await
@@ -238,7 +250,7 @@ async fn organiser(client: &Client, token: &str, seen: &mut Seen) -> Result<Stri
     let authorization = format!("Bearer {token}");
     let headers = [JSON, ("authorization", &*authorization)];
     let base = "/api/v1/admin/events/birthday-3";
-    let body = json!({ "url": "https://127.0.0.1:9/portcall" });
+    let body = json!({ "url": format!("https://127.0.0.1:9/{HOOK}") });
     let made = client
         .request(Method::POST, &format!("{base}/webhooks"), &headers, Some(body.to_string().into()))
         .await?;

@@ -411,7 +411,7 @@ async fn nothing_is_sent_to_what_is_not_on_the_internet() -> Result<()> {
         (format!("https://localhost.:{port}/"), "webhook_url_invalid"),
         (format!("https://u:p@127.0.0.1:{port}/"), "webhook_url_invalid"),
         ("file:///etc/passwd".to_owned(), "webhook_url_invalid"),
-        ("https://no-such-host.invalid/".to_owned(), "webhook_host_unknown"),
+        ("https://no-such-host.invalid/".to_owned(), "webhook_host_denied"),
     ] {
         let refused = world.admin(Method::POST, EVENT, Some(json!({ "url": url }))).await?;
         ensure!(refused.status == StatusCode::UNPROCESSABLE_ENTITY, "{url}: {refused:?}");
@@ -451,6 +451,36 @@ async fn a_slow_receiver_holds_up_nobody_else() -> Result<()> {
         }
     }
     ensure!(seen.len() == 20, "{}", seen.len());
+    world.stage.end().await
+}
+
+/// An event with as many slow receivers as it may have, and a backlog for each, keeps no other waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_receivers_of_one_event_hold_up_no_other() -> Result<()> {
+    let (silent, quick) = (Silent::start().await?, Receiver::start(&[200]).await?);
+    let mut world = World::with(1, &format!("{},{}", silent.host(), quick.host())).await?;
+    let file = world.stage.apis.dir().join("other.toml");
+    std::fs::write(&file, Event::config().slug("other").toml())?;
+    let file = file.to_str().context("a path")?;
+    portcall(&world.stage, &["event", "apply", file]).await?;
+    world.organiser =
+        portcall(&world.stage, &["token", "create", "--operator", "--name", "hooks"]).await?;
+    for n in 0..10 {
+        let (slow, _) = world.webhook(&format!("http://{}/{n}", silent.host())).await?;
+        for _ in 0..4 {
+            world.ping(&slow).await?;
+        }
+    }
+    wait::until("all places of that event are taken", PATIENCE, || async {
+        Ok((silent.asked() >= 8).then_some(()))
+    })
+    .await?;
+    let other = EVENT.replace("birthday-3", "other");
+    let wish = Some(json!({ "url": quick.url("/") }));
+    let made = world.admin(Method::POST, &other, wish).await?;
+    world.ping(made.json["id"].as_str().context("an id")?).await?;
+    quick.one(Duration::from_secs(5)).await?;
+    ensure!(silent.asked() == 8, "{} at once", silent.asked());
     world.stage.end().await
 }
 

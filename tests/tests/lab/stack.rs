@@ -137,7 +137,7 @@ impl Stack {
                 cat front.crt key >front
                 {script} --create portcall {secrets}
                 # It may be run again.
-                {script} --create portcall {secrets} | grep -c 'is there' | grep -qx 11"
+                {script} --create portcall {secrets} | grep -c 'is there' | grep -qx 12"
             ),
         )
         .await
@@ -325,7 +325,14 @@ async fn everything_is_measured(stack: &Stack) -> Result<()> {
         let done = stack.lab.run_inside(host, &id, "curl", &["-sS", &url], SOON).await?;
         Ok(serde_json::from_str(&done.stdout)?)
     };
-    let wanted = BTreeMap::from([("api", 2), ("proxy", 2), ("scaler", 1), ("worker", 2)]);
+    let wanted = BTreeMap::from([
+        ("api", 2),
+        // Of the proxies.
+        ("certificate", 2),
+        ("proxy", 2),
+        ("scaler", 1),
+        ("worker", 2),
+    ]);
     wait::until("every process is measured", SOON, || async {
         let targets = ask("targets?state=active").await?;
         let mut up: BTreeMap<&str, i32> = BTreeMap::new();

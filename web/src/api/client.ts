@@ -5,21 +5,25 @@ import type {
   Bbox,
   EventDetail,
   EventSummary,
+  ImageCheck,
   NewSubmission,
+  Pin,
   Pins,
   Place,
+  Replay,
   Stats,
   Submission,
 } from "./types";
 
-const BASE = "/api/v1";
+export const BASE = "/api/v1";
 
-async function send(path: string, init: RequestInit): Promise<Response> {
+export async function send(path: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, { credentials: "same-origin", ...init });
   } catch (cause) {
-    if (init.signal?.aborted) throw cause;
+    // Running out of time is an outage; being called off is not.
+    if (init.signal?.aborted && nameOf(init.signal.reason) !== "TimeoutError") throw cause;
     throw new OfflineError(cause);
   }
   if (response.ok || response.status === 304) return response;
@@ -29,6 +33,10 @@ async function send(path: string, init: RequestInit): Promise<Response> {
     problemFrom(response.status, body),
     Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter : null,
   );
+}
+
+function nameOf(reason: unknown): string {
+  return reason instanceof Error || reason instanceof DOMException ? reason.name : "";
 }
 
 async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
@@ -69,9 +77,24 @@ export function getPins(
   return get(`${paths.event(slug)}/pins?bbox=${box}&zoom=${zoom}`, signal);
 }
 
+/** The latest successes, the newest first. */
+export async function getRecent(slug: string, limit: number, signal?: AbortSignal): Promise<Pin[]> {
+  return (await get<{ items: Pin[] }>(`${paths.event(slug)}/recent?limit=${limit}`, signal)).items;
+}
+
+/** The whole event in so many steps of equal length. */
+export function getReplay(slug: string, steps: number, signal?: AbortSignal): Promise<Replay> {
+  return get(`${paths.event(slug)}/replay?steps=${steps}`, signal);
+}
+
 export async function findPlaces(query: string, signal?: AbortSignal): Promise<Place[]> {
   const path = `${BASE}/places?q=${encodeURIComponent(query)}`;
   return (await get<{ places: Place[] }>(path, signal)).places;
+}
+
+/** What the event makes of an image's name; nothing is fetched for it. */
+export function checkImage(slug: string, ref: string, signal?: AbortSignal): Promise<ImageCheck> {
+  return get(`${paths.event(slug)}/images/check?ref=${encodeURIComponent(ref)}`, signal);
 }
 
 export interface Tagged {
@@ -99,13 +122,19 @@ export async function getSubmission(
   };
 }
 
+/** Longer than the api holds any request: whoever waits longer waits for a broken network. */
+const SEND_MS = 30_000;
+
+/** `same`: whether an earlier submission that is the same is shown, or graded again. */
 export async function postSubmission(
   slug: string,
   body: NewSubmission,
   key: string,
+  same: "show" | "again" = "show",
 ): Promise<Accepted> {
-  const response = await send(paths.submissions(slug), {
+  const response = await send(paths.submissions(slug) + (same === "again" ? "?again=true" : ""), {
     method: "POST",
+    signal: AbortSignal.timeout(SEND_MS),
     headers: {
       accept: "application/json",
       "content-type": "application/json",
@@ -114,4 +143,13 @@ export async function postSubmission(
     body: JSON.stringify(body),
   });
   return (await response.json()) as Accepted;
+}
+
+/** Cancels what has not ended, or erases what is personal; for whoever has the secret. */
+export async function takeBack(id: string, secret: string, how: "cancel" | "erase"): Promise<void> {
+  await send(`${paths.submission(id)}?erase=${how === "erase"}`, {
+    method: "DELETE",
+    headers: { accept: "application/json", authorization: `Bearer ${secret}` },
+    signal: AbortSignal.timeout(SEND_MS),
+  });
 }

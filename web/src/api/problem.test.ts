@@ -1,6 +1,6 @@
 // Problem answers of every quality, and the fields that their pointers belong to.
 import { describe, expect, it } from "vitest";
-import { errorsByField, fieldOf, nearestField, problemFrom } from "./problem";
+import { errorsByField, fieldOf, mendable, nearestField, problemFrom } from "./problem";
 
 const FIELDS = [
   "participant.name",
@@ -52,6 +52,21 @@ describe("pointers", () => {
     expect(nearestField("images.7", FIELDS)).toBe("images.0");
     expect(nearestField("event", FIELDS)).toBeNull();
     expect(nearestField("", FIELDS)).toBeNull();
+  });
+
+  it("bring their hints along", () => {
+    const errors = [{ pointer: "/images/0", code: "a", detail: "No.", hint: "Push it.", x: 1 }];
+    const problem = problemFrom(422, { errors });
+    expect(problem.errors).toEqual([
+      { pointer: "/images/0", code: "a", detail: "No.", hint: "Push it." },
+    ]);
+    expect([...errorsByField(problem.errors, FIELDS)]).toEqual([["images.0", "No. Push it."]]);
+  });
+
+  it("of too many requests are nobody's field", () => {
+    const errors = [{ pointer: "/participant", code: "too_many_pending", detail: "Wait." }];
+    expect(mendable(problemFrom(429, { errors }))).toEqual([]);
+    expect(mendable(problemFrom(422, { errors }))).toEqual(errors);
   });
 
   it("collect all errors of one field", () => {

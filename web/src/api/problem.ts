@@ -4,6 +4,8 @@ export interface FieldError {
   pointer: string;
   code: string;
   detail: string;
+  /** What to try next. */
+  hint?: string;
 }
 
 export interface Problem {
@@ -53,7 +55,9 @@ export function problemFrom(status: number, body: unknown): Problem {
       const e = entry as Record<string, unknown>;
       const detail = text(e.detail) ?? text(e.code);
       if (detail === null) return [];
-      return [{ pointer: text(e.pointer) ?? "", code: text(e.code) ?? "invalid", detail }];
+      const hint = text(e.hint);
+      const error = { pointer: text(e.pointer) ?? "", code: text(e.code) ?? "invalid", detail };
+      return [hint === null ? error : { ...error, hint }];
     }),
   };
 }
@@ -69,6 +73,14 @@ export function fieldOf(pointer: string): string {
 }
 
 /**
+ * The errors that somebody can mend in a form. That there were too many requests names whose they were,
+ * and no field is wrong for it.
+ */
+export function mendable({ status, errors }: Problem): FieldError[] {
+  return status === 429 ? [] : errors.filter(({ pointer }) => pointer !== "");
+}
+
+/**
  * Puts each error beside the nearest input that exists: `/place/lat` belongs to `place.label`,
  * `/images` to `images.0`. What fits nowhere is left to the summary alone.
  */
@@ -77,8 +89,9 @@ export function errorsByField(errors: FieldError[], fields: string[]): Map<strin
   for (const error of errors) {
     const field = nearestField(fieldOf(error.pointer), fields);
     if (field === null) continue;
+    const said = error.hint === undefined ? error.detail : `${error.detail} ${error.hint}`;
     const before = placed.get(field);
-    placed.set(field, before === undefined ? error.detail : `${before} ${error.detail}`);
+    placed.set(field, before === undefined ? said : `${before} ${said}`);
   }
   return placed;
 }

@@ -1,6 +1,24 @@
-// The shapes of the HTTP API, as the page reads them. The api owns them; this file only repeats them.
+// The shapes of the HTTP API under the names that the page uses. They come from the api's own
+// document (schema.ts); here stands only what the document cannot say.
+import type * as Api from "./schema";
 
-export type State = "queued" | "grading" | "passed" | "failed" | "undetermined" | "cancelled";
+/**
+ * As it is sent. The document says of a field without a value that it "may be null or be left out";
+ * answers always have it, and then it is null. Those that are really left out are named below.
+ */
+export type Sent<T> = T extends readonly (infer Entry)[]
+  ? Sent<Entry>[]
+  : T extends object
+    ? Flat<
+        { [K in keyof T as null extends T[K] ? K : never]-?: Sent<Exclude<T[K], undefined>> } & {
+          [K in keyof T as null extends T[K] ? never : K]: Sent<T[K]>;
+        }
+      >
+    : T;
+type Flat<T> = { [K in keyof T]: T[K] };
+type But<T, Changes> = Flat<Omit<T, keyof Changes> & Changes>;
+
+export type State = Api.State;
 
 /** The steps of one attempt, in their order. */
 export const STEPS = [
@@ -10,227 +28,72 @@ export const STEPS = [
   "probing",
   "judging",
   "cleaning",
-] as const;
-export type Step = (typeof STEPS)[number];
+] as const satisfies readonly Api.Step[];
+export type Step = Api.Step;
 
-export interface EventSummary {
-  slug: string;
-  title: string;
-  opens: string | null;
-  closes: string | null;
-  open: boolean;
-}
+/** `closed_at` is there only while the organisers keep the event closed. */
+export type EventSummary = But<Sent<Api.EventSummary>, { closed_at?: string }>;
+export type EventDetail = But<Sent<Api.EventView>, { closed_at?: string }>;
+export type AnswerField = Sent<Api.AnswerView>;
+export type Limits = Api.LimitsView;
 
-export interface AnswerField {
-  name: string;
-  label: string | null;
-  one_of: string[] | null;
-  max_length: number | null;
-}
+export type Totals = Api.TotalsView;
+export type Stats = Sent<Api.StatsView>;
+/** What the live stream of an event says of its numbers. */
+export type LiveStats = Pick<Stats, "totals" | "pins">;
 
-export interface EventDetail extends EventSummary {
-  version: number;
-  profile: string;
-  images: { min: number; max: number; aliases: string[]; registries: string[] };
-  answers: AnswerField[];
-  services: { alias: string; image: string }[];
-  checks: {
-    name: string;
-    image: string;
-    method: string;
-    path: string;
-    status: number;
-    rules: string[];
-  }[];
-  limits: Limits;
-}
-
-export type Limits = Record<
-  | "memory_mib"
-  | "cpus"
-  | "pids"
-  | "start_s"
-  | "ready_s"
-  | "request_s"
-  | "body_kib"
-  | "grading_s"
-  | "image_mib",
-  number
->;
-
-export type Totals = Record<State | "submissions", number>;
-
-export interface Stats {
-  event: string;
-  totals: Totals;
-  pins: number;
-  places: number;
-  participants: number;
-  reasons: { code: string; count: number }[];
-}
-
-export interface Reason {
-  code: string;
-  owner: "participant" | "registry" | "platform";
-  message: string;
-  hint: string | null;
-  limit: { name: string; value: number | string; unit: string | null } | null;
-}
-
-export interface Transcript {
-  request: string;
-  address: string;
-  status: number | null;
-  headers: [string, string][];
-  body: string;
-  body_bytes: number;
-  truncated: boolean;
-  ms: number | null;
-  error: string | null;
-}
-
+export type Reason = Sent<Api.Reason>;
+export type Transcript = But<Sent<Api.Transcript>, { headers: [name: string, value: string][] }>;
 /** What does not apply is empty: a failure without a path compares nothing. */
-export interface CheckFailure {
-  path: string;
-  expected: unknown;
-  got: unknown;
-  message: string;
-}
+export type CheckFailure = Api.Failure;
+export type Check = But<Sent<Api.CheckEvidence>, { transcripts: Transcript[] }>;
+/** Of no image: a service that the event provides. */
+export type ContainerEnd = Sent<Api.ContainerEvidence>;
+export type Evidence = But<Sent<Api.Evidence>, { checks: Check[] }>;
+export type StepTime = Sent<Api.StepView>;
+export type Attempt = But<Sent<Api.AttemptView>, { evidence: Evidence | null }>;
+/** `queue.at_least` is there if it may be further back than that. */
+export type Submission = But<Sent<Api.SubmissionView>, { attempts: Attempt[] }>;
 
-export interface Check {
-  name: string;
-  image: number | null;
-  passed: boolean;
-  transcripts: Transcript[];
-  failures: CheckFailure[];
-  skipped: string | null;
-}
+/** What a POST of a submission carries; what is left empty is left out. */
+export type NewSubmission = Api.NewSubmission;
 
-export interface ContainerEnd {
-  /** Null for a service that the event provides. */
-  image: number | null;
-  alias: string;
-  exit_code: number | null;
-  oom_killed: boolean;
-  log: string;
-}
+/**
+ * The secret is told once: a repeated POST with the same key gets null. A note comes with an earlier
+ * submission that is the same, in place of a new one.
+ */
+export type Accepted = Flat<Submission & { secret: string | null; note?: string }>;
 
-export interface Evidence {
-  checks?: Check[];
-  containers?: ContainerEnd[];
-  reproduce?: string[];
-}
-
-export interface StepTime {
-  step: Step;
-  at: string;
-  ms: number | null;
-}
-
-export interface Attempt {
-  n: number;
-  worker: string;
-  node: string | null;
-  generation: number;
-  started_at: string;
-  ended_at: string | null;
-  steps: StepTime[];
-  outcome: string | null;
-  reason: Reason | null;
-  evidence: Evidence | null;
-}
-
-export interface Submission {
-  id: string;
-  event: string;
-  event_title: string;
-  state: State;
-  step: Step | null;
-  created_at: string;
-  updated_at: string;
-  deadline: string | null;
-  queue: {
-    position: number;
-    /** There if it may be further back than that. */
-    at_least?: boolean;
-    eta: { p50_s: number; p90_s: number } | null;
-  } | null;
-  delayed: { reason: string; detail: string; next_try: string } | null;
-  participant: { name: string; handle: string | null };
-  place: { label: string; lat: number | null; lng: number | null; country: string | null };
-  images: {
-    ref: string;
-    digest: string | null;
-    platform: string | null;
-    size: number | null;
-    alias: string | null;
-  }[];
-  answers: Record<string, string>;
-  verdict: {
-    outcome: State;
-    reason: Reason | null;
-    at: string;
-    attempt: number;
-    grading_ms: number | null;
-  } | null;
-  attempts: Attempt[];
-  links: { self: string; live: string; page: string };
-}
-
-/** What a POST of a submission carries. */
-export interface NewSubmission {
-  participant: { name: string; handle?: string };
-  place: { label: string; lat?: number; lng?: number };
-  images: string[];
-  answers: Record<string, string>;
-}
-
-/** The secret is told once: a repeated POST with the same key gets null. */
-export type Accepted = Submission & { secret: string | null };
-
-export interface Place {
-  label: string;
-  lat: number;
-  lng: number;
-  country: string;
-  population: number;
-}
+export type Place = Api.FoundPlace;
 
 export type Bbox = [west: number, south: number, east: number, north: number];
 
 interface PointFeature<P> {
   type: "Feature";
   id: string;
-  geometry: { type: "Point"; coordinates: [number, number] };
+  geometry: { type: "Point"; coordinates: [lng: number, lat: number] };
   properties: P;
 }
+type CellProperties = Extract<Api.Properties, { bbox: unknown }>;
+type PinProperties = Extract<Api.Properties, { submission: unknown }>;
 
-export type Cell = PointFeature<{
-  count: number;
-  bbox: Bbox;
-  /** Where all share one point: some of them, the newest first. */
-  members?: { name: string; submission: string }[];
-}>;
-export type Pin = PointFeature<{
-  count: 1;
-  name: string;
-  handle: string | null;
-  place: string;
-  submission: string;
-  at: string;
-}>;
+/** `members` are there where all share one point: some of them, the newest first. */
+export type Cell = PointFeature<But<CellProperties, { bbox: Bbox }>>;
+export type Pin = PointFeature<But<Sent<PinProperties>, { count: 1 }>>;
 
-export interface Pins {
-  type: "FeatureCollection";
-  features: (Cell | Pin)[];
-  total: number;
-  revision: number;
-}
+export type Pins = But<Api.PinsView, { type: "FeatureCollection"; features: (Cell | Pin)[] }>;
 
-export interface LiveStats {
-  totals: Totals;
-  pins: number;
-}
+/** How the map of an event came to be: which pins appeared in which of its steps. */
+export type Replay = But<
+  Sent<Api.ReplayView>,
+  {
+    places: [lng: number, lat: number][];
+    pins: [step: number, place: number, count: number][];
+  }
+>;
+
+/** What the api makes of an image's name, before anything is sent. */
+export type ImageCheck = Sent<Api.ImageNameView>;
 
 export function isPin(feature: Cell | Pin): feature is Pin {
   return "submission" in feature.properties;

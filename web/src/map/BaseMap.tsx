@@ -1,7 +1,8 @@
 // Land, borders and names, under the pins. Shapes are drawn once; moving only changes a transform.
 import type { VNode } from "preact";
 import { useMemo } from "preact/hooks";
-import { placeLabels } from "./labels";
+import { placeLabels, type Rect } from "./labels";
+import { useTowns } from "./towns";
 import { type Size, toUnit, type View, worldPx } from "./viewport";
 import { SQUARE, type World } from "./world";
 
@@ -26,7 +27,7 @@ export function BaseMap({ world, view, size }: Props): VNode {
   const scale = worldPx(view.zoom) / SQUARE;
   const [cx, cy] = toUnit(view.lng, view.lat);
   return (
-    <g class="base">
+    <svg class="base" aria-hidden="true" width={size.width} height={size.height}>
       {copiesInView(view, size).map((copy) => {
         const left = size.width / 2 - (cx - copy) * SQUARE * scale;
         const top = size.height / 2 - cy * SQUARE * scale;
@@ -44,8 +45,7 @@ export function BaseMap({ world, view, size }: Props): VNode {
           </g>
         );
       })}
-      <Names world={world} view={view} size={size} />
-    </g>
+    </svg>
   );
 }
 
@@ -79,23 +79,28 @@ function Shapes({ world, window: [x0, y0, x1, y1] }: ShapesProps): VNode {
   );
 }
 
-function Names({ world, view, size }: Props): VNode {
+interface NamesProps extends Props {
+  /** What the marks take up. */
+  marks: readonly Rect[];
+}
+
+/** The names, out of the way of the marks above them. */
+export function Names({ world, view, size, marks }: NamesProps): VNode {
+  const towns = useTowns(view.zoom);
   return (
-    <g class="names">
-      {placeLabels(world, view, size).map(({ key, text, x, y, kind }) =>
+    <svg class="names" aria-hidden="true" width={size.width} height={size.height}>
+      {placeLabels(world, towns, view, size, marks).map(({ key, text, x, y, kind, side, dot }) =>
         kind === "country" ? (
           <text key={key} class="country-name" x={x} y={y}>
             {text}
           </text>
         ) : (
           <g key={key} transform={`translate(${x} ${y})`}>
-            <circle class="city-dot" r="2" />
-            <text class="city-name" x="6" y="0">
-              {text}
-            </text>
+            {dot && <circle class="city-dot" r="2" cx={side === "left" ? 6 : -6} />}
+            <text class={`city-name ${side}`}>{text}</text>
           </g>
         ),
       )}
-    </g>
+    </svg>
   );
 }

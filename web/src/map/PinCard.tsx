@@ -19,18 +19,28 @@ export function besides(x: number, mapWidth: number): number {
 
 interface Props {
   card: Card;
+  /** The title of the event. */
+  event: string;
   /** Where on the map it points at. */
   at: [number, number];
   mapWidth: number;
   onPin: (pin: Pin) => void;
-  onClose: () => void;
+  /** What had the focus before the card did, if it is still there. */
+  onClose: (before: HTMLElement | SVGElement | null) => void;
 }
 
-export function PinCard({ card, at, mapWidth, onPin, onClose }: Props): VNode {
+export function PinCard({ card, event, at, mapWidth, onPin, onClose }: Props): VNode {
   const box = useRef<HTMLElement>(null);
+  const before = useRef<Element | null>(null);
+  const close = (): void => {
+    const back = before.current;
+    const can = back instanceof HTMLElement || back instanceof SVGElement;
+    onClose(can && back.isConnected && back !== document.body ? back : null);
+  };
   const key = card.kind === "pin" ? card.pin.id : card.cell.id;
   // biome-ignore lint/correctness/useExhaustiveDependencies: another card takes the focus again
   useEffect(() => {
+    if (!box.current?.contains(document.activeElement)) before.current = document.activeElement;
     box.current?.focus({ preventScroll: true });
   }, [key]);
   return (
@@ -41,19 +51,23 @@ export function PinCard({ card, at, mapWidth, onPin, onClose }: Props): VNode {
       tabIndex={-1}
       aria-label={card.kind === "pin" ? card.pin.properties.name : "People at this spot"}
       style={{ "--x": `${besides(at[0], mapWidth)}px`, "--y": `${Math.round(at[1])}px` }}
-      onKeyDown={(event) => {
-        if (event.key === "Escape") onClose();
+      onKeyDown={({ key: pressed }) => {
+        if (pressed === "Escape") close();
       }}
     >
-      <button type="button" class="card-close" aria-label="Close" onClick={onClose}>
+      <button type="button" class="card-close" aria-label="Close" onClick={close}>
         ×
       </button>
-      {card.kind === "pin" ? <OnePin pin={card.pin} /> : <Spot {...card} onPin={onPin} />}
+      {card.kind === "pin" ? (
+        <OnePin pin={card.pin} event={event} />
+      ) : (
+        <Spot {...card} onPin={onPin} />
+      )}
     </section>
   );
 }
 
-function OnePin({ pin }: { pin: Pin }): VNode {
+function OnePin({ pin, event }: { pin: Pin; event: string }): VNode {
   const { name, handle, place, submission, at } = pin.properties;
   return (
     <>
@@ -65,7 +79,11 @@ function OnePin({ pin }: { pin: Pin }): VNode {
       )}
       <p dir="auto">{place}</p>
       <p class="quiet">
-        passed <Time at={at} />
+        passed{" "}
+        <span dir="auto" class="card-event">
+          {event}
+        </span>{" "}
+        <Time at={at} />
       </p>
       <a href={`/submissions/${submission}`}>See the submission</a>
     </>

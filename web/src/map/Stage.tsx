@@ -2,8 +2,8 @@
 import type { RefObject, VNode } from "preact";
 import type { Cell, Pin } from "../api/types";
 import type { LiveStatus } from "../live";
-import { BaseMap } from "./BaseMap";
-import { Markers } from "./Markers";
+import { BaseMap, Names } from "./BaseMap";
+import { Markers, rectsOf } from "./Markers";
 import type { Size, View } from "./viewport";
 import type { World } from "./world";
 
@@ -31,21 +31,21 @@ export function Stage({ stage, status, total, world, ...markers }: Props): VNode
       role="group"
       // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys move the map
       tabIndex={0}
-      aria-label="Map. Arrow keys move it, plus and minus zoom."
+      aria-label={`Map with ${total ?? "no"} successes. Arrow keys move it, plus and minus zoom, Tab leads to the pins. The list after it says the same.`}
       data-testid="map"
       data-live={status}
       data-zoom={view.zoom.toFixed(2)}
     >
       {size.width > 0 && (
-        <svg
-          role="img"
-          aria-label={`World map with ${total ?? "no"} successes; the list after it says the same`}
-          width={size.width}
-          height={size.height}
-        >
-          {world !== null && <BaseMap world={world} view={view} size={size} />}
+        <>
+          {world !== null && (
+            <>
+              <BaseMap world={world} view={view} size={size} />
+              <Names {...{ world, view, size }} marks={rectsOf(markers.features, view, size)} />
+            </>
+          )}
           <Markers {...markers} />
-        </svg>
+        </>
       )}
     </div>
   );

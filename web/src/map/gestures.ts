@@ -137,7 +137,11 @@ export function pinch(view: View, size: Size, other: Point, before: Point, now: 
 
 function listenKeys(element: HTMLElement, size: Size, current: Current, fly: Move): () => void {
   const onKey = (event: KeyboardEvent): void => {
-    if (event.target !== element || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    // The keys of a mark that are not its own are the map's.
+    const onMark = event.target instanceof Element && event.target.closest("[data-mark]") !== null;
+    if (event.target !== element && !onMark) return;
+    if (event.key === "Escape" && onMark) element.focus({ preventScroll: true });
     const next = keyedView(event.key, current(), size);
     if (next === null) return;
     event.preventDefault();

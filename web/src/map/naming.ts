@@ -14,14 +14,19 @@ export interface AreaName {
 
 /** A city names what lies within this many degrees of it. */
 const CITY_DEGREES = 1.6;
+const WIDE_REACH_DEGREES = 12;
+
+/** The coarse map is without these, and would name their neighbour. */
+const ALONE = new Set(["Singapore", "Hong Kong"]);
 
 export function areaName(cell: Cell, world: World | null): AreaName {
   const [lng, lat] = cell.geometry.coordinates;
-  const city = nearestCity(lng, lat);
+  const wide = isWide(cell);
+  const city = nearestCity(lng, lat, wide ? WIDE_REACH_DEGREES : CITY_DEGREES);
   const people = peopleAt(cell);
   const country = world === null ? null : countryAt(world, lng, lat);
-  if (isWide(cell)) return { name: `Around ${city ?? country ?? spot(lng, lat)}`, detail: null };
-  if (city !== null) return { name: city, detail: people ?? country };
+  if (wide) return { name: `Around ${city ?? country ?? spot(lng, lat)}`, detail: null };
+  if (city !== null) return { name: city, detail: people ?? (ALONE.has(city) ? null : country) };
   return { name: country ?? spot(lng, lat), detail: people };
 }
 
@@ -39,9 +44,9 @@ function peopleAt({ properties: { count, members = [] } }: Cell): string | null 
   return rest > 0 ? `${names.join(", ")} and ${rest} more` : names.join(", ");
 }
 
-export function nearestCity(lng: number, lat: number): string | null {
+export function nearestCity(lng: number, lat: number, within = CITY_DEGREES): string | null {
   let best: string | null = null;
-  let reach = CITY_DEGREES;
+  let reach = within;
   for (const [name, cityLng, cityLat] of CITIES) {
     const east = ((((cityLng - lng + 180) % 360) + 360) % 360) - 180;
     const away = Math.hypot(east * Math.cos((lat * Math.PI) / 180), cityLat - lat);

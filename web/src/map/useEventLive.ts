@@ -36,8 +36,16 @@ export function useEventLive(slug: string, handlers: Handlers): EventLive {
   useEffect(() => {
     const abort = new AbortController();
     let greeted = false;
+    let loaded = false;
     let later: ReturnType<typeof setTimeout> | undefined;
-    const quietly = (): void => void load(abort.signal).catch(() => undefined);
+    const quietly = (): void => {
+      load(abort.signal).then(
+        () => {
+          loaded = true;
+        },
+        () => undefined,
+      );
+    };
     // Places and participants are not part of the stream's numbers; one look serves many pins.
     const soon = (): void => {
       later ??= setTimeout(() => {
@@ -56,8 +64,8 @@ export function useEventLive(slug: string, handlers: Handlers): EventLive {
       on: {
         hello: (data) => {
           latest.current.onHello((data as { revision: number }).revision);
-          // Back after a gap: numbers that were missed are not sent again.
-          if (greeted) quietly();
+          // Back after a gap, or not answered at first: what was missed is not sent again.
+          if (greeted || !loaded) quietly();
           greeted = true;
         },
         pin: (data) => {

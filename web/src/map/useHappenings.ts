@@ -1,5 +1,6 @@
 // What is on the map and what is happening on it: the pins of the window, kept true by the event's stream.
 import { useMemo, useState } from "preact/hooks";
+import { getRecent } from "../api/client";
 import type { Cell, Pin, Stats } from "../api/types";
 import type { LiveStatus } from "../live";
 import { mergeOverlaps } from "./merge";
@@ -8,6 +9,8 @@ import { usePins, type WindowPins } from "./usePins";
 import type { Size, View } from "./viewport";
 
 const MOST_SEEN = 60;
+/** The most that the API gives at once. */
+const MOST_RECENT = 50;
 
 export interface Happenings {
   pins: WindowPins;
@@ -21,6 +24,21 @@ export interface Happenings {
   status: LiveStatus;
 }
 
+/** Of those that arrived, somebody may have been taken off the map: then the list must not name them. */
+async function stillThere(
+  slug: string,
+  keep: (change: (list: Pin[]) => Pin[]) => void,
+): Promise<void> {
+  let known: Set<string> | null = null;
+  try {
+    const recent = await getRecent(slug, MOST_RECENT);
+    known = new Set(recent.map(({ properties }) => properties.submission));
+  } catch {
+    // Whom nobody vouches for is not named; the map itself asks again.
+  }
+  keep((list) => list.filter(({ properties }) => known?.has(properties.submission) ?? false));
+}
+
 export function useHappenings(slug: string, view: View, size: Size): Happenings {
   const pins = usePins(slug, view, size);
   const [seen, setSeen] = useState<Pin[]>([]);
@@ -32,7 +50,10 @@ export function useHappenings(slug: string, view: View, size: Size): Happenings 
       setSaid(`${pin.properties.name} from ${pin.properties.place} has passed.`);
     },
     onHello: pins.meet,
-    onStale: pins.reload,
+    onStale: () => {
+      pins.reload();
+      void stillThere(slug, setSeen);
+    },
   });
   // Merged anew at every quarter of a zoom, and never by a mere move.
   const mergeZoom = Math.round(view.zoom * 4) / 4;

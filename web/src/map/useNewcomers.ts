@@ -4,11 +4,14 @@ import type { Pin } from "../api/types";
 
 /** How long a pin that just arrived stands alone before it may join a count. */
 const JOIN_AFTER_MS = 2_500;
+/** How long an arrival is news: a pin that is met again later does not drop a second time. */
+const NEWS_MS = 6_500;
+const LOOK_MS = 1_500;
 
 export interface Newcomers {
   /** Those that the server's counts do not hold yet. */
   fresh: ReadonlyMap<string, Pin>;
-  /** The submissions of all that arrived. */
+  /** The submissions of those that arrived just now; theirs are the pins that drop in. */
   arrived: ReadonlySet<string>;
   add: (pin: Pin) => void;
   /** The fresh of this moment: the next answer of the server will hold them. */
@@ -20,6 +23,7 @@ export function useNewcomers(askAgain: () => void): Newcomers {
   const [fresh, setFresh] = useState<ReadonlyMap<string, Pin>>(new Map());
   const [arrived, setArrived] = useState<ReadonlySet<string>>(new Set());
   const joining = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const forget = useForgetting(setArrived);
   const latest = useRef(fresh);
   latest.current = fresh;
 
@@ -28,12 +32,13 @@ export function useNewcomers(askAgain: () => void): Newcomers {
       const { submission } = pin.properties;
       setFresh((pins) => new Map(pins).set(submission, pin));
       setArrived((ids) => new Set(ids).add(submission));
+      forget(submission);
       joining.current ??= setTimeout(() => {
         joining.current = undefined;
         askAgain();
       }, JOIN_AFTER_MS);
     },
-    [askAgain],
+    [askAgain, forget],
   );
 
   useEffect(() => () => clearTimeout(joining.current), []);
@@ -47,5 +52,29 @@ export function useNewcomers(askAgain: () => void): Newcomers {
   return useMemo(
     () => ({ fresh, arrived, add, waiting, joined }),
     [fresh, arrived, add, waiting, joined],
+  );
+}
+
+/** Takes arrivals away again once they are no news, many at a time. */
+function useForgetting(
+  set: (change: (ids: ReadonlySet<string>) => ReadonlySet<string>) => void,
+): (submission: string) => void {
+  const since = useRef(new Map<string, number>());
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return useCallback(
+    (submission: string): void => {
+      since.current.set(submission, Date.now());
+      const look = (): void => {
+        timer.current = undefined;
+        const old = [...since.current].filter(([, at]) => Date.now() - at >= NEWS_MS);
+        for (const [id] of old) since.current.delete(id);
+        const gone = new Set(old.map(([id]) => id));
+        if (gone.size > 0) set((ids) => new Set([...ids].filter((id) => !gone.has(id))));
+        if (since.current.size > 0) timer.current = setTimeout(look, LOOK_MS);
+      };
+      timer.current ??= setTimeout(look, NEWS_MS);
+    },
+    [set],
   );
 }

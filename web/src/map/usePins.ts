@@ -1,7 +1,8 @@
 // The pins and counts of the window: asked for when the view rests, kept until better ones come.
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { getPins } from "../api/client";
-import { type Bbox, type Cell, isPin, type Pin, type Pins } from "../api/types";
+import { type Cell, isPin, type Pin, type Pins } from "../api/types";
+import { Answers } from "./answers";
 import { type Newcomers, useNewcomers } from "./useNewcomers";
 import { apiZoom, bboxOf, type Size, type View } from "./viewport";
 
@@ -24,17 +25,23 @@ export interface WindowPins {
 
 export function usePins(slug: string, view: View, size: Size): WindowPins {
   const [round, setRound] = useState(0);
-  const reload = useCallback(() => setRound((n) => n + 1), []);
-  const newcomers = useNewcomers(reload);
+  const [kept] = useState(() => new Answers());
+  const askAgain = useCallback(() => setRound((n) => n + 1), []);
+  // Those who left the map must not come back from what was kept.
+  const reload = useCallback(() => {
+    kept.clear();
+    askAgain();
+  }, [kept, askAgain]);
+  const newcomers = useNewcomers(askAgain);
   const { meet, hold } = useRevision(reload);
-  const { answer, failed } = useAnswer({ slug, view, size, round }, newcomers, hold);
+  const { answer, failed } = useAnswer({ slug, view, size, round, kept }, newcomers, hold);
 
   // Unanswered questions are asked again; the old picture stays meanwhile.
   useEffect(() => {
     if (!failed) return;
-    const again = setInterval(reload, ASK_AGAIN_MS);
+    const again = setInterval(askAgain, ASK_AGAIN_MS);
     return () => clearInterval(again);
-  }, [failed, reload]);
+  }, [failed, askAgain]);
 
   const { fresh, arrived, add } = newcomers;
   const features = useMemo(() => withFresh(answer?.features ?? [], fresh), [answer, fresh]);
@@ -62,31 +69,33 @@ interface Question {
   view: View;
   size: Size;
   round: number;
+  kept: Answers;
 }
 
 /** The newest answer for the window; a move inside what was fetched asks nothing. */
 function useAnswer(
-  { slug, view, size, round }: Question,
+  { slug, view, size, round, kept }: Question,
   { waiting, joined }: Newcomers,
   hold: (revision: number) => void,
 ): { answer: Pins | null; failed: boolean } {
   const [answer, setAnswer] = useState<Pins | null>(null);
   const [failed, setFailed] = useState(false);
-  const fetched = useRef<{ key: string; bbox: Bbox } | null>(null);
+  const asked = useRef(false);
   const zoom = apiZoom(view.zoom);
-  const key = `${slug} ${zoom} ${round}`;
   useEffect(() => {
     if (size.width === 0) return;
-    const last = fetched.current;
-    if (last !== null && last.key === key && covers(last.bbox, bboxOf(view, size, 0))) return;
+    const known = kept.find(zoom, bboxOf(view, size, 0));
+    if (known !== null) setAnswer(known.answer);
+    if (known?.round === round) return;
     const abort = new AbortController();
     const load = async (): Promise<void> => {
+      asked.current = true;
       const bbox = bboxOf(view, size);
       const before = waiting();
       try {
         const next = await getPins(slug, bbox, zoom, abort.signal);
         if (abort.signal.aborted) return;
-        fetched.current = { key, bbox };
+        kept.keep({ zoom, bbox, round, answer: next });
         setAnswer(next);
         setFailed(false);
         // Those that arrived before the question are part of the answer.
@@ -96,22 +105,13 @@ function useAnswer(
         if (!abort.signal.aborted) setFailed(true);
       }
     };
-    const wait = setTimeout(load, last === null ? 0 : REST_MS);
+    const wait = setTimeout(load, asked.current ? REST_MS : 0);
     return () => {
       clearTimeout(wait);
       abort.abort();
     };
-  }, [slug, key, zoom, view, size, waiting, joined, hold]);
+  }, [slug, round, kept, zoom, view, size, waiting, joined, hold]);
   return { answer, failed };
-}
-
-/** Whether a box that was fetched holds all of what is now in the window. */
-export function covers(outer: Bbox, inner: Bbox): boolean {
-  if (inner[1] < outer[1] - 1e-9 || inner[3] > outer[3] + 1e-9) return false;
-  if (outer[2] - outer[0] >= 360) return true;
-  const span = (box: Bbox): number => (box[2] - box[0] + 360) % 360 || 360;
-  const offset = (inner[0] - outer[0] + 720) % 360;
-  return offset + span(inner) <= span(outer) + 1e-9;
 }
 
 interface Revisions {

@@ -1,8 +1,8 @@
 // The mathematics of the map: there and back, round the world, and what the API is asked for.
 import { describe, expect, it } from "vitest";
 import type { Bbox } from "../api/types";
+import { covers } from "./answers";
 import { keyedView, pinch } from "./gestures";
-import { covers } from "./usePins";
 import {
   apiZoom,
   bboxOf,

@@ -64,6 +64,15 @@ export function maybe<T extends string | number | boolean>(inner: Shape<T>): Sha
   };
 }
 
+/** A scalar that may be left out: its absence hides nothing. */
+export function leftOut<T extends string | number | boolean>(
+  inner: Shape<T>,
+): Shape<T | undefined> {
+  return (value, path, found) => {
+    if (value !== undefined) inner(value, path, found);
+  };
+}
+
 /** A field that may be left out. */
 export function optional<T>(inner: Shape<T>): Shape<T | undefined> {
   return (value, path, found) => {

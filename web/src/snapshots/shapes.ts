@@ -17,6 +17,7 @@ import { STEPS } from "../api/types";
 import {
   anything,
   type Fields,
+  leftOut,
   list,
   maybe,
   nullable,
@@ -40,9 +41,10 @@ export const eventDetail = object<EventDetail>({
   title: text,
   opens: maybe(time),
   closes: maybe(time),
+  closed_at: leftOut(time),
   open: yesNo,
   version: number,
-  profile: text,
+  profile: oneOf("ordinary", "strict"),
   images: object({ min: number, max: number, aliases: list(text), registries: list(text) }),
   answers: list(
     object({
@@ -57,7 +59,7 @@ export const eventDetail = object<EventDetail>({
     object({
       name: text,
       image: text,
-      method: text,
+      method: oneOf("GET", "POST", "HEAD"),
       path: text,
       status: number,
       rules: list(text),
@@ -93,6 +95,14 @@ export const stats = object<Stats>({
   places: number,
   participants: number,
   reasons: list(object({ code: text, count: number })),
+  countries: list(object({ country: text, pins: number })),
+  queue: object({ oldest_s: maybe(number), slots: number, workers: number }),
+  per_hour: list(object({ hour: time, submitted: number, passed: number })),
+  per_country: list(object({ country: text, passed: number })),
+  steps: list(object({ step, p50_ms: number, p90_ms: number })),
+  step_times: list(
+    object({ step, measured: number, p50_ms: maybe(number), p90_ms: maybe(number) }),
+  ),
 });
 
 const reason = object<Reason>({
@@ -100,48 +110,42 @@ const reason = object<Reason>({
   owner: oneOf("participant", "registry", "platform"),
   message: text,
   hint: maybe(text),
-  limit: nullable(
-    object({ name: text, value: anything as Shape<number | string>, unit: maybe(text) }),
-  ),
+  limit: nullable(object({ name: text, value: number, unit: text })),
 });
 
 const evidence = object<Evidence>({
-  checks: optional(
-    list(
-      object({
-        name: text,
-        image: maybe(number),
-        passed: yesNo,
-        transcripts: list(
-          object({
-            request: text,
-            address: text,
-            status: maybe(number),
-            headers: list(tuple(text, text)),
-            body: text,
-            body_bytes: number,
-            truncated: yesNo,
-            ms: maybe(number),
-            error: maybe(text),
-          }),
-        ),
-        failures: list(object({ path: text, expected: anything, got: anything, message: text })),
-        skipped: maybe(text),
-      }),
-    ),
+  checks: list(
+    object({
+      name: text,
+      image: number,
+      passed: yesNo,
+      transcripts: list(
+        object({
+          request: text,
+          address: text,
+          status: maybe(number),
+          headers: list(tuple(text, text)),
+          body: text,
+          body_bytes: number,
+          truncated: yesNo,
+          ms: number,
+          error: maybe(text),
+        }),
+      ),
+      failures: list(object({ path: text, expected: text, got: text, message: text })),
+      skipped: maybe(text),
+    }),
   ),
-  containers: optional(
-    list(
-      object({
-        image: maybe(number),
-        alias: text,
-        exit_code: maybe(number),
-        oom_killed: yesNo,
-        log: text,
-      }),
-    ),
+  containers: list(
+    object({
+      image: maybe(number),
+      alias: text,
+      exit_code: maybe(number),
+      oom_killed: yesNo,
+      log: text,
+    }),
   ),
-  reproduce: optional(list(text)),
+  reproduce: list(text),
 });
 
 const attempt = object<Attempt>({
@@ -152,7 +156,7 @@ const attempt = object<Attempt>({
   started_at: time,
   ended_at: maybe(time),
   steps: list(object({ step, at: time, ms: maybe(number) })),
-  outcome: maybe(text),
+  outcome: maybe(oneOf("passed", "failed", "released", "handed_back", "lost", "cancelled")),
   reason: nullable(reason),
   evidence: nullable(evidence),
 });
@@ -173,7 +177,11 @@ const submissionFields: Fields<Submission> = {
   updated_at: time,
   deadline: maybe(time),
   queue: nullable(
-    object({ position: number, eta: nullable(object({ p50_s: number, p90_s: number })) }),
+    object<NonNullable<Submission["queue"]>>({
+      position: number,
+      at_least: leftOut(yesNo),
+      eta: nullable(object({ p50_s: number, p90_s: number })),
+    }),
   ),
   delayed: nullable(delayed),
   participant: object({ name: text, handle: maybe(text) }),
@@ -190,11 +198,11 @@ const submissionFields: Fields<Submission> = {
   answers: record(text),
   verdict: nullable(
     object({
-      outcome: state,
+      outcome: oneOf("passed", "failed", "undetermined", "cancelled"),
       reason: nullable(reason),
       at: time,
       attempt: number,
-      grading_ms: maybe(number),
+      grading_ms: number,
     }),
   ),
   attempts: list(attempt),
@@ -202,7 +210,11 @@ const submissionFields: Fields<Submission> = {
 };
 
 export const submission = object<Submission>(submissionFields);
-export const accepted = object<Accepted>({ ...submissionFields, secret: maybe(text) });
+export const accepted = object<Accepted>({
+  ...submissionFields,
+  secret: maybe(text),
+  note: leftOut(text),
+});
 
 const bbox: Shape<Bbox> = (value, path, { wrong }) => {
   const is =

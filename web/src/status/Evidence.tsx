@@ -37,8 +37,14 @@ export function Evidence({ evidence, images, logs }: Props): VNode {
       {reproduce.length > 0 && (
         <section aria-labelledby="reproduce-title">
           <h2 id="reproduce-title">See it for yourself</h2>
-          <p class="quiet">These lines do on your machine what was done here.</p>
-          <CopyBlock label="Lines to reproduce it" testid="reproduce" text={reproduce.join("\n")} />
+          <p class="quiet">These lines do on your machine what was done here, one after another.</p>
+          <ol class="lines" data-testid="reproduce">
+            {reproduce.map((line, index) => (
+              <li key={index}>
+                <CopyBlock label={`line ${index + 1}`} text={line} />
+              </li>
+            ))}
+          </ol>
         </section>
       )}
     </>

@@ -3,7 +3,8 @@ import type { VNode } from "preact";
 import type { Reason, Submission } from "../api/types";
 import { duration, Time } from "../parts/time";
 import { Words } from "../parts/Words";
-import { limitName, sentence, verdictSentence } from "./words";
+import { isErased } from "./erased";
+import { limitName, OUTCOME_WORDS, regrading, sentence, verdictSentence } from "./words";
 
 const OWNERS: Record<Reason["owner"], string> = {
   participant: "Something in the submission has to change.",
@@ -22,6 +23,7 @@ export function mapLink({ event, place, id }: Submission): string {
 export function Verdict({ submission }: { submission: Submission }): VNode | null {
   const { verdict } = submission;
   if (verdict === null) return null;
+  const erased = isErased(submission);
   return (
     <section class={`verdict verdict-${verdict.outcome}`} aria-labelledby="verdict-title">
       <h2 id="verdict-title" data-testid="verdict" dir="auto">
@@ -30,24 +32,39 @@ export function Verdict({ submission }: { submission: Submission }): VNode | nul
       {verdict.reason !== null && <ReasonText reason={verdict.reason} outcome={verdict.outcome} />}
       <p class="quiet">
         Decided <Time at={verdict.at} />
-        {verdict.grading_ms !== null && <> after {duration(verdict.grading_ms)} of grading</>}
+        {verdict.attempt > 0 && <> after {duration(verdict.grading_ms)} of grading</>}
         {verdict.attempt > 1 && <>, attempt {verdict.attempt}</>}.
       </p>
+      <Regraded submission={submission} />
       <p class="actions">
-        {verdict.outcome === "passed" && submission.place.lat !== null && (
+        {verdict.outcome === "passed" && !erased && submission.place.lat !== null && (
           <a class="button primary" href={mapLink(submission)} data-testid="map-link">
             See it on the map
           </a>
         )}
         <a
           class={verdict.outcome === "passed" ? "button" : "button primary"}
-          href={`/events/${submission.event}/submit?from=${submission.id}`}
+          href={`/events/${submission.event}/submit${erased ? "" : `?from=${submission.id}`}`}
           data-testid="try-again"
         >
           {verdict.outcome === "passed" ? "Submit another" : "Try again"}
         </a>
       </p>
     </section>
+  );
+}
+
+/** What organisers did to the verdict is nothing to hide. */
+function Regraded({ submission }: { submission: Submission }): VNode | null {
+  const { kind, other } = regrading(submission);
+  if (other === null || other.outcome === null) return null;
+  const outcome = OUTCOME_WORDS[other.outcome];
+  return (
+    <p data-testid="regraded" data-kind={kind}>
+      {kind === "anew"
+        ? `The organisers had it graded again, and this verdict counts. Attempt ${other.n} before it ${outcome}.`
+        : `The organisers had it graded again and took that back: attempt ${other.n}, which ${outcome}, does not count.`}
+    </p>
   );
 }
 

@@ -100,7 +100,7 @@ describe("the timeline", () => {
 describe("sentences", () => {
   it("tell the verdict", () => {
     const verdict = { outcome: "passed", reason: null, at: "", attempt: 1, grading_ms: 1 } as const;
-    expect(verdictSentence({ ...GRADING, verdict })).toBe("Gordon has passed and is on the map.");
+    expect(verdictSentence({ ...GRADING, verdict })).toBe("Gordon has passed.");
     const nowhere = { ...GRADING.place, lat: null, lng: null };
     expect(verdictSentence({ ...GRADING, verdict, place: nowhere })).toMatch(
       /^Gordon has passed\..* no pin\.$/,

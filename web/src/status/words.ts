@@ -8,6 +8,7 @@ import {
   type Submission,
   type Transcript,
 } from "../api/types";
+import { isErased } from "./erased";
 
 export const STATE_WORDS: Record<Submission["state"], string> = {
   queued: "Queued",
@@ -47,7 +48,9 @@ export function shownAttempt(submission: Submission): Attempt | null {
 export function timeline(submission: Submission): Row[] {
   const attempt = shownAttempt(submission);
   const waiting = submission.state === "queued";
-  const started = attempt === null ? null : Date.parse(attempt.started_at);
+  // Whatever attempt is shown, its first turn came with the first.
+  const first = waiting ? undefined : submission.attempts[0];
+  const started = first === undefined ? null : Date.parse(first.started_at);
   const queued: Row = {
     step: "queued",
     text: waiting ? "Waiting for a free slot" : "Queued",
@@ -92,12 +95,15 @@ function absence(submission: Submission, attempt: Attempt | null, step: Step): R
 export function verdictSentence(submission: Submission): string {
   const { verdict, participant, place } = submission;
   const reason = verdict?.reason?.message;
+  const erased = isErased(submission);
   switch (verdict?.outcome ?? submission.state) {
     case "passed":
+      if (erased) return "This submission had passed.";
       return place.lat === null
         ? `${participant.name} has passed. The place is not known to us, so there is no pin.`
-        : `${participant.name} has passed and is on the map.`;
+        : `${participant.name} has passed.`;
     case "failed":
+      if (erased) return "This submission did not pass.";
       return sentence(reason ?? "The submission did not pass.");
     case "undetermined":
       return "This could not be graded, and that is not your fault.";
@@ -106,6 +112,31 @@ export function verdictSentence(submission: Submission): string {
     default:
       return "There is no verdict yet.";
   }
+}
+
+/** How an attempt ended, for people. */
+export const OUTCOME_WORDS: Record<NonNullable<Attempt["outcome"]>, string> = {
+  passed: "passed",
+  failed: "did not pass",
+  released: "given back, not counted",
+  handed_back: "handed back by a worker that stopped, not counted",
+  lost: "its worker fell silent, not counted",
+  cancelled: "cancelled",
+};
+
+/**
+ * Whether organisers had it graded again after its verdict: an attempt with an outcome of its own stands
+ * before the one that decides, or after it, where the re-grade was taken back.
+ */
+export function regrading({ attempts, verdict }: Submission): {
+  kind: "none" | "anew" | "undone";
+  other: Attempt | null;
+} {
+  const decided = attempts.filter(({ outcome }) => outcome === "passed" || outcome === "failed");
+  const n = verdict?.attempt ?? 0;
+  const other = decided.findLast((attempt) => attempt.n !== n) ?? null;
+  if (n === 0 || other === null) return { kind: "none", other: null };
+  return { kind: other.n < n ? "anew" : "undone", other };
 }
 
 /** Starts with a capital and ends with a stop, whatever the server's habit. */

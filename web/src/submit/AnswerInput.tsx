@@ -2,6 +2,7 @@
 import type { VNode } from "preact";
 import type { AnswerField } from "../api/types";
 import { described, Field, FieldErrorText, idOf } from "./Field";
+import { questionOf } from "./form";
 
 interface Props {
   field: AnswerField;
@@ -12,10 +13,6 @@ interface Props {
 
 const MOST_BUTTONS = 5;
 
-function title({ name, label }: AnswerField): string {
-  return label ?? name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
-}
-
 export function AnswerInput({ field, value, error, onChange }: Props): VNode {
   const name = `answers.${field.name}`;
   const choices = field.one_of;
@@ -23,7 +20,7 @@ export function AnswerInput({ field, value, error, onChange }: Props): VNode {
     return <Choices {...{ field, value, error, onChange, name, choices }} />;
   }
   return (
-    <Field name={name} label={title(field)} error={error}>
+    <Field name={name} label={questionOf(field)} error={error}>
       {choices === null ? (
         <input
           {...described(name, error)}
@@ -61,7 +58,7 @@ function Choices({ field, value, error, onChange, name, choices }: ChoicesProps)
       class={error === undefined ? "field" : "field wrong"}
       aria-describedby={error === undefined ? undefined : `${idOf(name)}-error`}
     >
-      <legend>{title(field)}</legend>
+      <legend dir="auto">{questionOf(field)}</legend>
       <div class="choices">
         {choices.map((choice, index) => (
           <label key={choice} class="choice">

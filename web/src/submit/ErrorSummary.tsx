@@ -1,22 +1,30 @@
 // All errors of a form in one place, each with the way to its field. Takes the focus when it appears.
 import type { VNode } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { fieldOf, nearestField, type Problem } from "../api/problem";
+import { fieldOf, mendable, nearestField } from "../api/problem";
+import type { EventDetail } from "../api/types";
+import { useNow } from "../parts/time";
+import { Words } from "../parts/Words";
 import { idOf } from "./Field";
+import { labelOf } from "./form";
+import type { Refusal } from "./useSend";
 
 interface Props {
-  problem: Problem;
+  event: EventDetail;
+  refusal: Refusal;
   fields: string[];
-  retryAfterS: number | null;
 }
 
-export function ErrorSummary({ problem, fields, retryAfterS }: Props): VNode {
+export function ErrorSummary({ event, refusal, fields }: Props): VNode {
+  const { problem, readyAt } = refusal;
   const box = useRef<HTMLElement>(null);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: every new problem takes the focus
+  // biome-ignore lint/correctness/useExhaustiveDependencies: every new refusal takes the focus
   useEffect(() => {
     box.current?.focus();
-  }, [problem]);
+    box.current?.scrollIntoView({ block: "nearest" });
+  }, [refusal]);
   const jump = (field: string): void => document.getElementById(idOf(field))?.focus();
+  const listed = mendable(problem);
   return (
     <section
       ref={box}
@@ -27,17 +35,23 @@ export function ErrorSummary({ problem, fields, retryAfterS }: Props): VNode {
       data-code={problem.code}
     >
       <h2>{problem.title}</h2>
-      {problem.detail !== null && problem.errors.length === 0 && <p>{problem.detail}</p>}
-      {problem.errors.length > 0 && (
+      {problem.detail !== null && listed.length === 0 && (
+        <p>
+          <Words text={problem.detail} />
+        </p>
+      )}
+      {listed.length > 0 && (
         <ul>
-          {problem.errors.map((error) => {
+          {listed.map((error) => {
             const field = nearestField(fieldOf(error.pointer), fields);
             return (
-              <li key={error.pointer + error.detail}>
+              <li key={error.pointer + error.detail} dir="auto">
                 {field === null ? (
                   error.detail
                 ) : (
                   <button type="button" class="link" onClick={() => jump(field)}>
+                    {/* What the form itself misses it asks for by name. */}
+                    {error.code !== "missing" && `${labelOf(event, field)}: `}
                     {error.detail}
                   </button>
                 )}
@@ -46,7 +60,23 @@ export function ErrorSummary({ problem, fields, retryAfterS }: Props): VNode {
           })}
         </ul>
       )}
-      {retryAfterS !== null && <p>Try again in {Math.ceil(retryAfterS)} s.</p>}
+      {readyAt !== null && <Countdown until={readyAt} />}
     </section>
+  );
+}
+
+/** Whole seconds until then, or 0. */
+export function secondsUntil(until: number, now: number): number {
+  return Math.max(0, Math.ceil((until - now) / 1000));
+}
+
+/** Counts down for the eyes alone: told every second, it would drown everything else. */
+function Countdown({ until }: { until: number }): VNode {
+  useNow(250);
+  const left = secondsUntil(until, Date.now());
+  return (
+    <p role="timer" data-testid="retry-after" data-seconds={left}>
+      {left > 0 ? `You can send it again in ${left} s.` : "You can send it again now."}
+    </p>
   );
 }

@@ -14,14 +14,17 @@ export function idOf(name: string): string {
   return `field-${name.replaceAll(".", "-")}`;
 }
 
-/** What ties an input to its hint and error. */
+/** What ties an input to its hint, to what is said of it meanwhile, and to its error. */
 export function described(
   name: string,
   error: string | undefined,
   hint?: string | undefined,
+  note?: "note",
 ): { id: string; name: string; "aria-invalid"?: "true"; "aria-describedby"?: string } {
   const id = idOf(name);
-  const by = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
+  const by = [hint && `${id}-hint`, note && `${id}-note`, error && `${id}-error`]
+    .filter(Boolean)
+    .join(" ");
   return {
     id,
     name,
@@ -34,7 +37,7 @@ export function Field({ name, label, hint, error, optional, children }: FieldPro
   const id = idOf(name);
   return (
     <div class={error === undefined ? "field" : "field wrong"}>
-      <label for={id}>
+      <label for={id} dir="auto">
         {label}
         {optional !== undefined && <span class="quiet"> (optional)</span>}
       </label>
@@ -58,7 +61,7 @@ export function FieldErrorText({
 }): VNode | null {
   if (error === undefined) return null;
   return (
-    <p class="field-error" id={`${idOf(name)}-error`} data-testid={`error-${name}`}>
+    <p class="field-error" id={`${idOf(name)}-error`} data-testid={`error-${name}`} dir="auto">
       {error}
     </p>
   );

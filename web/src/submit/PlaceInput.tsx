@@ -1,8 +1,10 @@
 // Where somebody is: free text, with suggestions that carry coordinates. A combobox by the ARIA book.
 import type { VNode } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import type { Place } from "../api/types";
-import { described, Field } from "./Field";
+import { described, Field, idOf } from "./Field";
 import type { Form } from "./form";
+import { people, placeNote } from "./places";
 import { type Places, usePlaces } from "./usePlaces";
 
 interface Props {
@@ -18,12 +20,13 @@ const HINT = "Your city is enough. It becomes your pin on the map.";
 
 export function PlaceInput({ place, error, onText, onPick }: Props): VNode {
   const places = usePlaces(place.spot === null ? place.label.trim() : "", onPick);
-  const { active, shown, open, close, onKey } = places;
+  const { active, shown, found, open, close, onKey } = places;
+  const note = placeNote(place, found);
   return (
     <Field name={NAME} label="Where are you?" hint={HINT} error={error}>
       <div class="combo">
         <input
-          {...described(NAME, error, HINT)}
+          {...described(NAME, error, HINT, "note")}
           type="text"
           role="combobox"
           aria-expanded={shown}
@@ -31,6 +34,7 @@ export function PlaceInput({ place, error, onText, onPick }: Props): VNode {
           aria-autocomplete="list"
           aria-activedescendant={shown && active >= 0 ? `${LIST}-${active}` : undefined}
           autocomplete="off"
+          maxLength={480}
           value={place.label}
           placeholder="San Francisco"
           onInput={(event) => {
@@ -41,21 +45,28 @@ export function PlaceInput({ place, error, onText, onPick }: Props): VNode {
           onBlur={close}
           onKeyDown={onKey}
         />
-        {place.spot !== null && (
-          <span class="combo-spot" aria-hidden="true">
-            {place.spot.lat.toFixed(1)}°, {place.spot.lng.toFixed(1)}°
-          </span>
-        )}
         <Suggestions {...places} />
       </div>
+      <p
+        class={`note note-${note?.kind ?? "none"}`}
+        id={`${idOf(NAME)}-note`}
+        data-testid="place-note"
+        aria-live="polite"
+      >
+        {note?.text}
+      </p>
     </Field>
   );
 }
 
-function Suggestions({ found, active, shown, pick }: Places): VNode {
+function Suggestions({ offered, active, shown, pick }: Places): VNode {
+  const list = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (active >= 0) list.current?.children[active]?.scrollIntoView({ block: "nearest" });
+  }, [active]);
   return (
-    <div id={LIST} role="listbox" aria-label="Places" class="combo-list" hidden={!shown}>
-      {found.map((option, index) => (
+    <div ref={list} id={LIST} role="listbox" aria-label="Places" class="combo-list" hidden={!shown}>
+      {offered.map((option, index) => (
         // biome-ignore lint/a11y/useFocusableInteractive: the input keeps the focus
         // biome-ignore lint/a11y/useKeyWithClickEvents: keys are the input's
         <div
@@ -68,7 +79,8 @@ function Suggestions({ found, active, shown, pick }: Places): VNode {
           onMouseDown={(event) => event.preventDefault()}
           onClick={() => pick(index)}
         >
-          {option.label}
+          <span dir="auto">{option.label}</span>
+          <span class="quiet">{people(option.population)}</span>
         </div>
       ))}
     </div>

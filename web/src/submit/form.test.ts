@@ -10,6 +10,7 @@ import {
   formFrom,
   missing,
   toBody,
+  typedPlace,
   withPlace,
 } from "./form";
 import { newKey } from "./keep";
@@ -20,6 +21,7 @@ const EARLIER = viewSnapshot("a_submission_that_failed") as Submission;
 const FILLED: Form = {
   name: " Gordon ",
   handle: "",
+  contact: " ",
   place: { label: "San Francisco", spot: null },
   images: ["u/app:1 "],
   answers: { vote: "Cats", motto: "  " },
@@ -39,6 +41,18 @@ describe("the form", () => {
       images: ["u/app:1"],
       answers: { vote: "Cats" },
     });
+    const full = toBody({ ...FILLED, handle: "@g", contact: " g@example.org" });
+    expect(full.participant).toEqual({ name: "Gordon", handle: "@g", contact: "g@example.org" });
+  });
+
+  it("takes typed coordinates for a place of their own", () => {
+    const place = typedPlace("48.86, 2.35");
+    expect(toBody({ ...FILLED, place }).place).toEqual({
+      label: "48.86, 2.35",
+      lat: 48.86,
+      lng: 2.35,
+    });
+    expect(typedPlace("Paris").spot).toBeNull();
   });
 
   it("sends coordinates only while the picked place stands", () => {
@@ -59,6 +73,9 @@ describe("the form", () => {
       "/answers/vote",
       "/answers/motto",
     ]);
+    const words = missing(EVENT, emptyForm(EVENT)).map((error) => error.detail);
+    expect(words).toContain("Please choose: Your vote");
+    expect(words).toContain("Please answer: Motto");
     expect(missing(EVENT, { ...FILLED, answers: { vote: "Cats", motto: "x" } })).toEqual([]);
   });
 
@@ -71,6 +88,7 @@ describe("the form", () => {
       "images.1",
       "answers.vote",
       "answers.motto",
+      "participant.contact",
     ]);
   });
 
@@ -84,8 +102,19 @@ describe("the form", () => {
     });
     expect(form.images).toEqual(["u/vote:1", "u/result"]);
     expect(form.answers).toEqual({ vote: "Dogs", motto: "" });
+    expect(form.contact).toBe("");
   });
 
+  it("takes nothing of a submission that was erased", () => {
+    const erased = structuredClone(EARLIER);
+    erased.participant = { name: "(erased)", handle: null };
+    for (const image of erased.images) image.ref = "erased.invalid/erased";
+    expect(formFrom(EVENT, erased)).toEqual(emptyForm(EVENT));
+    expect(formFrom(EVENT, EARLIER)).not.toEqual(emptyForm(EVENT));
+  });
+});
+
+describe("what goes with the form", () => {
   it("is one line of curl, safe in a shell", () => {
     const body = toBody({ ...FILLED, name: "O'Neil" });
     const line = curlLine("http://127.0.0.1:8080", "/api/v1/events/birthday-3/submissions", body);

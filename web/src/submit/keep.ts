@@ -2,12 +2,13 @@
 
 const SECRET = "portcall.secret.";
 
-/** Storage may be full or forbidden; then the secret is simply not kept. */
-export function keepSecret(id: string, secret: string): void {
+/** Storage may be full or forbidden; then the secret is not kept, and people are told. */
+export function keepSecret(id: string, secret: string): "kept" | "not kept" {
   try {
     localStorage.setItem(SECRET + id, secret);
+    return "kept";
   } catch {
-    // Nothing to do: the submission itself is safe.
+    return "not kept";
   }
 }
 
@@ -17,6 +18,38 @@ export function keptSecret(id: string): string | null {
   } catch {
     return null;
   }
+}
+
+export function forgetSecret(id: string): void {
+  try {
+    localStorage.removeItem(SECRET + id);
+  } catch {
+    // What cannot be read cannot be told either.
+  }
+}
+
+/** What came with the answer to a submission that was sent from this very page. */
+export interface Fresh {
+  id: string;
+  /** Null where an earlier request had been taken in already: its answer had the secret. */
+  secret: string | null;
+  storage: "kept" | "not kept";
+}
+
+// Held in memory alone: after a reload it is not fresh any more.
+let fresh: Fresh | null = null;
+
+export function tellFresh(id: string, secret: string | null): void {
+  fresh = { id, secret, storage: secret === null ? "not kept" : keepSecret(id, secret) };
+}
+
+export function freshSecret(id: string): Fresh | null {
+  return fresh?.id === id ? fresh : null;
+}
+
+/** It was seen and put away. */
+export function settleFresh(id: string): void {
+  if (fresh?.id === id) fresh = null;
 }
 
 /** A random UUID; browsers offer `randomUUID` on HTTPS and localhost only. */

@@ -7,7 +7,10 @@ const TYPING_MS = 180;
 const SHORTEST_QUERY = 2;
 
 export interface Places {
-  found: Place[];
+  /** What is offered: while the next answer is on its way, what the last one offered. */
+  offered: Place[];
+  /** What is known of the very text that stands there; null until that is known. */
+  found: Place[] | null;
   /** The suggestion that Enter would pick; -1 for none. */
   active: number;
   shown: boolean;
@@ -20,11 +23,12 @@ export interface Places {
 export function usePlaces(query: string, onPick: (place: Place) => void): Places {
   const [opened, setOpened] = useState(false);
   const [active, setActive] = useState(-1);
-  const found = useFound(query, () => setActive(-1));
-  const shown = opened && found.length > 0;
+  const answer = useAnswer(query, () => setActive(-1));
+  const offered = query.length < SHORTEST_QUERY ? [] : (answer?.places ?? []);
+  const shown = opened && offered.length > 0;
 
   const pick = (index: number): void => {
-    const picked = found[index];
+    const picked = offered[index];
     if (picked === undefined) return;
     setOpened(false);
     onPick(picked);
@@ -32,15 +36,16 @@ export function usePlaces(query: string, onPick: (place: Place) => void): Places
   const onKey = (event: KeyboardEvent): void => {
     if (event.key === "Escape") setOpened(false);
     if (!shown) return;
-    if (event.key === "ArrowDown") setActive((now) => (now + 1) % found.length);
+    if (event.key === "ArrowDown") setActive((now) => (now + 1) % offered.length);
     else if (event.key === "ArrowUp") {
-      setActive((now) => (now <= 0 ? found.length - 1 : now - 1));
+      setActive((now) => (now <= 0 ? offered.length - 1 : now - 1));
     } else if (event.key === "Enter" && active >= 0) pick(active);
     else return;
     event.preventDefault();
   };
   return {
-    found,
+    offered,
+    found: answer?.query === query ? answer.places : null,
     active,
     shown,
     open: () => setOpened(true),
@@ -50,21 +55,18 @@ export function usePlaces(query: string, onPick: (place: Place) => void): Places
   };
 }
 
-/** What the server suggests, once the typing pauses. */
-function useFound(query: string, onNew: () => void): Place[] {
-  const [found, setFound] = useState<Place[]>([]);
+/** The last that the server said, and to which query; it is asked once the typing pauses. */
+function useAnswer(query: string, onNew: () => void): { query: string; places: Place[] } | null {
+  const [answer, setAnswer] = useState<{ query: string; places: Place[] } | null>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: only another query asks again
   useEffect(() => {
-    if (query.length < SHORTEST_QUERY) {
-      setFound([]);
-      return;
-    }
+    if (query.length < SHORTEST_QUERY) return;
     const abort = new AbortController();
     const wait = setTimeout(() => {
       findPlaces(query, abort.signal).then(
         (places) => {
           if (abort.signal.aborted) return;
-          setFound(places);
+          setAnswer({ query, places });
           onNew();
         },
         () => undefined, // free text does without suggestions
@@ -75,5 +77,5 @@ function useFound(query: string, onNew: () => void): Place[] {
       abort.abort();
     };
   }, [query]);
-  return found;
+  return answer;
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 use portcall_shared::{
     domain::{
-        event::{self, Event},
+        event::{self, Event, Service},
+        event_file,
         image::ImageRef,
         submission::{Pinned, Submission},
         text::defused,
@@ -16,17 +17,19 @@ use portcall_shared::{
     },
     registry::{ImageLimits, Unresolved},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Break, Grader, platform};
 use crate::{
-    fleet::{ContainerSpec, ImageDeclares, Limits, Profile, PullFailure, Role, Slot},
+    fleet::{ContainerSpec, ImageDeclares, Limits, Profile, PullFailure, Role},
     lease::Progress,
     quarantine::{CopyLimits, Quarantine},
 };
 
 /// How long a registry has for saying what a name stands for.
 const RESOLVE: Duration = Duration::from_secs(10);
+/// How many services are asked for at once: all of them, so that they take no longer than one.
+const ASKED: usize = event_file::MAX_SERVICES;
 /// How many images are pulled at once for one submission.
 const PULLS: usize = 3;
 /// How large an image that the organiser chose may be, in bytes.
@@ -40,6 +43,13 @@ pub(super) struct Prepared {
     pub(super) specs: Vec<ContainerSpec>,
     /// Where each image comes from; none for one that is on the machine already.
     sources: Vec<Option<Source>>,
+}
+
+/// Whether images were pinned that were not before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pins {
+    New,
+    AsTheyWere,
 }
 
 /// An image at its own registry.
@@ -67,58 +77,81 @@ impl Grader {
         &self,
         submission: &mut Submission,
         event: &Event,
-        slot: &Slot,
+        architecture: &str,
         progress: &impl Progress,
+        until: Instant,
     ) -> Result<Prepared, Break> {
+        let by = pulled_by(event, until);
+        let mut prepared = Prepared { specs: Vec::new(), sources: Vec::new() };
+        let images = self.images(submission, event, architecture, &mut prepared);
+        if in_time(images, progress, by).await? == Pins::New {
+            progress.pinned(&submission.images).await?;
+        }
+        let mut services = Vec::with_capacity(event.services.len());
+        for (index, service) in event.services.iter().enumerate() {
+            services.push(self.service(index, service, event, architecture));
+        }
+        let services = stream::iter(services).buffered(ASKED).try_collect::<Vec<_>>();
+        for (spec, source) in in_time(services, progress, by).await? {
+            prepared.specs.push(spec);
+            prepared.sources.push(source);
+        }
+        Ok(prepared)
+    }
+
+    /// The participant's images, pinned.
+    async fn images(
+        &self,
+        submission: &mut Submission,
+        event: &Event,
+        architecture: &str,
+        prepared: &mut Prepared,
+    ) -> Result<Pins, Break> {
         let mut limits = ImageLimits::of(&event.limits);
-        limits.architecture.clone_from(&slot.node().arch);
+        architecture.clone_into(&mut limits.architecture);
         let profile = profile(event);
-        let (mut specs, mut sources) = (Vec::new(), Vec::new());
-        let mut changed = false;
+        let mut pins = Pins::AsTheyWere;
         for (index, image) in submission.images.iter_mut().enumerate() {
             let alias = event.alias(index);
             if let Some(id) = self.local(&image.image).await? {
-                specs.push(spec(Role::Image, index, alias, id, profile, event));
-                sources.push(None);
+                prepared.specs.push(spec(Role::Image, index, alias, id, profile, event));
+                prepared.sources.push(None);
                 continue;
             }
             let pinned = match image.pinned.take() {
                 Some(pinned) => pinned,
                 None => {
-                    changed = true;
+                    pins = Pins::New;
                     let found = self.registry.resolve(&image.image, &limits, RESOLVE).await;
                     found.map_err(Fault::from)?
                 }
             };
             let name = image.image.pinned(&pinned.digest);
             image.pinned = Some(pinned.clone());
-            sources.push(Some(Source {
-                image: image.image.clone(),
-                pinned,
-                limits: limits.clone(),
-            }));
-            specs.push(spec(Role::Image, index, alias, name, profile, event));
+            let limits = limits.clone();
+            prepared.sources.push(Some(Source { image: image.image.clone(), pinned, limits }));
+            prepared.specs.push(spec(Role::Image, index, alias, name, profile, event));
         }
-        if changed {
-            progress.pinned(&submission.images).await?;
-        }
-        for (index, service) in event.services.iter().enumerate() {
-            let name = match self.local(&service.image).await? {
-                Some(id) => {
-                    sources.push(None);
-                    id
-                }
-                None => {
-                    let source = self.service(&service.image, &service.alias, slot).await?;
-                    let name = service.image.pinned(&source.pinned.digest);
-                    sources.push(Some(source));
-                    name
-                }
-            };
-            let (role, alias) = (Role::Service, service.alias.clone());
-            specs.push(spec(role, index, alias, name, Profile::Ordinary, event));
-        }
-        Ok(Prepared { specs, sources })
+        Ok(pins)
+    }
+
+    /// A service of the event, pinned.
+    async fn service(
+        &self,
+        index: usize,
+        service: &Service,
+        event: &Event,
+        architecture: &str,
+    ) -> Result<(ContainerSpec, Option<Source>), Break> {
+        let (name, source) = match self.local(&service.image).await? {
+            Some(id) => (id, None),
+            None => {
+                let source = self.source(&service.image, &service.alias, architecture).await?;
+                (service.image.pinned(&source.pinned.digest), Some(source))
+            }
+        };
+        let (role, alias) = (Role::Service, service.alias.clone());
+        Ok((spec(role, index, alias, name, Profile::Ordinary, event), source))
     }
 
     /// The id of an image that is on the machine already, where such may be used.
@@ -127,11 +160,16 @@ impl Grader {
         found.map_err(|e| Break::Fault(platform("look for an image", &e)))
     }
 
-    async fn service(&self, image: &ImageRef, alias: &str, slot: &Slot) -> Result<Source, Break> {
+    async fn source(
+        &self,
+        image: &ImageRef,
+        alias: &str,
+        architecture: &str,
+    ) -> Result<Source, Break> {
         let limits = ImageLimits {
             max_bytes: SERVICE,
             max_layers: portcall_shared::registry::MAX_LAYERS,
-            architecture: slot.node().arch.clone(),
+            architecture: architecture.to_owned(),
         };
         match self.registry.resolve(image, &limits, RESOLVE).await {
             Ok(pinned) => Ok(Source { image: image.clone(), pinned, limits }),
@@ -155,10 +193,8 @@ impl Grader {
         progress: &impl Progress,
         until: Instant,
     ) -> Result<Prepared, Break> {
-        // All images share the time for pulling; what comes after it keeps its own.
-        let limits = &event.limits;
-        let rest = limits.start + limits.ready + limits.request;
-        let by = (Instant::now() + limits.pull).min(until - rest);
+        // All images share the time for pulling.
+        let by = (Instant::now() + event.limits.pull).min(pulled_by(event, until));
         let mut pulls = Vec::with_capacity(prepared.specs.len());
         for (spec, source) in prepared.specs.iter().zip(&prepared.sources) {
             pulls.push(self.pull_one(spec, source.as_ref(), by));
@@ -244,6 +280,28 @@ impl Grader {
     }
 }
 
+/// Until when the images must be there: what comes after keeps its own time.
+fn pulled_by(event: &Event, until: Instant) -> Instant {
+    let limits = &event.limits;
+    until - (limits.start + limits.ready + limits.request)
+}
+
+/// Asks registries until the time is over or the grading must stop.
+async fn in_time<T>(
+    asked: impl Future<Output = Result<T, Break>>,
+    progress: &impl Progress,
+    by: Instant,
+) -> Result<T, Break> {
+    tokio::select! {
+        told = timeout_at(by, asked) => told.unwrap_or_else(|_| {
+            let message = "the registries did not say in time what the images' names stand for";
+            let code = RegistryCode::RegistryDown;
+            Err(RegistryFault { code, message: message.to_owned(), retry_after: None }.into())
+        }),
+        stop = progress.stopped() => Err(stop.into()),
+    }
+}
+
 fn profile(event: &Event) -> Profile {
     match event.profile {
         event::Profile::Ordinary => Profile::Ordinary,
@@ -314,5 +372,134 @@ fn pull_fault(spec: &ContainerSpec, failure: &PullFailure, within: Duration) -> 
             fault.limit(Limit::new("pull", seconds, "s")).into()
         }
         (fault, _) => fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, net::TcpListener, path::PathBuf};
+
+    use portcall_shared::{
+        domain::{
+            ids::{SubmissionId, WorkerId},
+            place::Place,
+            state::{Lifecycle, Step},
+            submission::{Marks, Participant, SubmittedImage},
+        },
+        registry::Registry,
+    };
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::{
+        fleet::{EngineSettings, Fleet, Images, LabelKey, NodeSettings, SubnetPool},
+        grade::{Admission, DiskFloor},
+        lease::Stop,
+    };
+
+    /// Told to stop, or never.
+    struct Told(Option<Stop>);
+
+    impl Progress for Told {
+        async fn step(&self, _: Step) -> Result<(), Stop> {
+            Ok(())
+        }
+
+        async fn pinned(&self, _: &[SubmittedImage]) -> Result<(), Stop> {
+            Ok(())
+        }
+
+        async fn stopped(&self) -> Stop {
+            match self.0 {
+                Some(stop) => stop,
+                None => pending().await,
+            }
+        }
+    }
+
+    /// On an engine that is asked nothing before there is something to pull.
+    fn grader() -> Grader {
+        portcall_shared::tls::install_provider();
+        let settings = EngineSettings {
+            host: "unix:///nowhere".into(),
+            certs: None,
+            worker: WorkerId::new(),
+            key: LabelKey([0; 32]),
+            prober: PathBuf::new(),
+            canary: PathBuf::new(),
+            pool: SubnetPool::default(),
+            node: NodeSettings::default(),
+            images: Images::Pinned,
+        };
+        Grader {
+            fleet: Fleet::engine(settings).unwrap(),
+            registry: Registry::new(Vec::new()),
+            quarantine: None,
+            floor: DiskFloor::default(),
+            admission: Admission::default(),
+        }
+    }
+
+    fn submission(images: &[&str]) -> Submission {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let image = |name: &&str| SubmittedImage { image: name.parse().unwrap(), pinned: None };
+        Submission {
+            id: SubmissionId::new(),
+            event: "e".parse().unwrap(),
+            event_version: 1,
+            participant: Participant { name: "Ann".parse().unwrap(), handle: None, contact: None },
+            place: Place { label: "X".parse().unwrap(), point: None, country: None },
+            images: images.iter().map(image).collect(),
+            answers: [].into(),
+            life: Lifecycle::submitted(now),
+            created_at: now,
+            updated_at: now,
+            revision: 1,
+            order: now,
+            delay: None,
+            attempts: Vec::new(),
+            verdict: None,
+            marks: Marks::default(),
+        }
+    }
+
+    /// As many services as there may be, at a registry that takes calls and answers none, with one
+    /// second for them; how it ended, and after how long.
+    async fn resolved(images: &[&str], told: &Told) -> (Break, Duration) {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = silent.local_addr().unwrap().to_string();
+        let service = |n| format!("[[services]]\nalias = \"s{n}\"\nimage = \"{host}/a/s{n}\"\n");
+        let services: String = (0..event_file::MAX_SERVICES).map(service).collect();
+        let file = format!(
+            "slug = \"e\"\ntitle = \"E\"\n{services}[[checks]]\nname = \"c\"\nget = \"/\"\n\
+             [limits]\nstart_s = 1\nready_s = 1\nrequest_s = 1\ngrading_s = 4\n"
+        );
+        let event = event_file::parse(&file).unwrap();
+        let images: Vec<String> = images.iter().map(|name| format!("{host}/{name}")).collect();
+        let images: Vec<&str> = images.iter().map(String::as_str).collect();
+        let (began, mut submission) = (Instant::now(), submission(&images));
+        let until = began + event.limits.grading;
+        let resolved = grader().resolve(&mut submission, &event, "amd64", told, until).await;
+        (resolved.unwrap_err(), began.elapsed())
+    }
+
+    #[tokio::test]
+    async fn registries_that_do_not_answer_leave_the_rest_its_time() {
+        for images in [&[][..], &["a/b"]] {
+            let (ended, after) = resolved(images, &Told(None)).await;
+            let Break::Fault(Fault::Registry(fault)) = ended else { panic!("{ended:?}") };
+            assert_eq!(fault.code, RegistryCode::RegistryDown);
+            let second = Duration::from_secs(1);
+            assert!((second..3 * second).contains(&after), "{after:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_grading_that_must_stop_waits_for_no_registry() {
+        for images in [&[][..], &["a/b"]] {
+            let (ended, after) = resolved(images, &Told(Some(Stop::Stopping))).await;
+            assert!(matches!(ended, Break::Stop(Stop::Stopping)), "{ended:?}");
+            assert!(after < Duration::from_millis(900), "{after:?}");
+        }
     }
 }

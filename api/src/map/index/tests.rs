@@ -208,6 +208,46 @@ fn count(view: &View) -> usize {
     view.found.iter().map(count).sum()
 }
 
+#[test]
+fn the_newest_come_first() {
+    let map = MapIndex::default();
+    let [a, b, c] = [pin("a", 1, 1.0, 1.0), pin("b", 2, 2.0, 2.0), pin("c", 2, 3.0, 3.0)];
+    let earlier = pin("a", 0, 4.0, 4.0);
+    map.replace(vec![b.clone(), earlier, c.clone(), a.clone()]);
+    let newest = |most| -> Vec<String> {
+        map.recent(&event(), most).iter().map(|pin| pin.name.clone()).collect()
+    };
+    assert_eq!(newest(50), ["c", "b", "a"], "ids in the order of time part what came at once");
+    assert_eq!((newest(2), newest(0)), (vec!["c".to_owned(), "b".to_owned()], vec![]));
+    assert_eq!(map.recent(&"other".parse().unwrap(), 50), vec![]);
+    // One that is taken off the map is not among them, and one that came later is the newest.
+    let late = pin("b", 3, 5.0, 5.0);
+    map.replace(vec![b, a, late.clone()]);
+    assert_eq!(newest(50), ["b", "a"]);
+    assert_eq!(map.recent(&event(), 1), [Arc::new(late)]);
+}
+
+#[test]
+fn a_sketch_is_of_its_revision_and_of_few_squares() {
+    let map = MapIndex::counting_from(1000);
+    assert_eq!((map.sketch(&event()).revision, map.sketch(&event()).pins.len()), (1000, 0));
+    let spread =
+        |n: i32, side: i32| (f64::from(n / side) - 30.0, f64::from(n % side) * 2.0 - 150.0);
+    let pins = (0..MOST_PLACES + 1).map(|n| {
+        let n = i32::try_from(n).unwrap();
+        let (lat, lng) = spread(n, 120);
+        pin(&n.to_string(), i64::from(n), lat, lng)
+    });
+    let pins: Vec<Pin> = pins.collect();
+    map.replace(pins[..MOST_PLACES].to_vec());
+    let fits = map.sketch(&event());
+    assert_eq!((fits.zoom, fits.pins.len()), (DEEPEST, MOST_PLACES));
+    map.replace(pins);
+    let more = map.sketch(&event());
+    assert!(more.zoom < DEEPEST && more.zoom > 3, "{}", more.zoom);
+    assert_eq!((more.pins.len(), more.revision), (MOST_PLACES + 1, map.revision(&event())));
+}
+
 proptest! {
     #[test]
     fn every_zoom_counts_every_participant_once(
@@ -231,6 +271,14 @@ proptest! {
             let summary = map.summary(&event());
             let countries: usize = summary.countries.iter().map(|(_, n)| n).sum();
             prop_assert_eq!((summary.pins, countries), (participants.len(), participants.len()));
+            let sketch = map.sketch(&event());
+            let times: Vec<i64> = sketch.pins.iter().map(|(at, _)| *at).collect();
+            prop_assert!(times.is_sorted());
+            let mut recent: Vec<i64> =
+                map.recent(&event(), 50).iter().map(|pin| milliseconds(pin.at)).collect();
+            recent.reverse();
+            prop_assert_eq!(recent, times);
+            prop_assert_eq!(sketch.pins.len(), participants.len());
         }
     }
 }

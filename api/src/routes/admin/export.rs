@@ -37,8 +37,8 @@ use crate::{
     },
 };
 
-/// How many submissions are read at once. Whole ones may be large.
-const AT_ONCE: u32 = 50;
+/// How much is sent at once, in bytes: whoever reads slowly is seen to read.
+const PIECE: usize = 32 * 1024;
 
 /// In which form.
 #[derive(Debug, Deserialize, Validate, utoipa::IntoParams)]
@@ -139,6 +139,14 @@ impl Format {
         }
     }
 
+    /// How many submissions are read at once. Whole ones may have megabytes of evidence.
+    fn at_once(self) -> u32 {
+        match self {
+            Self::Csv { .. } => 50,
+            Self::Json => 5,
+        }
+    }
+
     fn detail(self) -> Detail {
         match self {
             Self::Csv { .. } => Detail::Heads,
@@ -194,34 +202,43 @@ async fn begin(app: &AppState, event: &EventSlug, format: Format) -> Result<Expo
         }
         Format::Json => json_head(event, OffsetDateTime::now_utc()),
     };
-    let page = app.store.all_of_event(event, format.detail(), None, AT_ONCE).await?;
+    let page = page(app, event, format, None).await?;
     let (event, request) = (event.clone(), REQUEST_ID.try_with(|id| *id).unwrap_or_default());
     Ok(Export { event, format, questions, head, page, sent: 0, ended: false, request })
 }
 
+/// The next submissions, the oldest first.
+async fn page(
+    app: &AppState,
+    event: &EventSlug,
+    format: Format,
+    after: Option<SubmissionId>,
+) -> Result<Vec<Entry>, StoreError> {
+    let _turn = app.searches.acquire().await;
+    app.store.all_of_event(event, format.detail(), after, format.at_once()).await
+}
+
 /// The names of an event's questions, of every version that can be read.
 async fn asked_by(app: &AppState, event: &EventSlug) -> Result<Questions, ApiError> {
-    let mut names = Questions::default();
-    for head in app.store.event_versions(event).await? {
-        match app.event_version(event, head.version).await {
-            Ok(Some(version)) => {
-                names.0.extend(version.event.answers.iter().map(|rule| rule.name.clone()));
-            }
-            Ok(None) => {}
-            Err(error @ (StoreError::Event { .. } | StoreError::Newer { .. })) => {
-                tracing::warn!(error = chain(&error), "left out a version's questions");
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(names)
+    Ok(Questions(app.store.event_questions(event).await?))
 }
 
 impl Export {
     fn stream(self, app: AppState) -> impl futures::Stream<Item = Result<Bytes, Broken>> {
-        stream::try_unfold((self, app), |(mut export, app)| async move {
-            match export.next(&app).await {
-                Ok(piece) => Ok(piece.map(|piece| (Bytes::from(piece), (export, app)))),
+        stream::try_unfold((self, app, Bytes::new()), |(mut export, app, mut rest)| async move {
+            let more = match rest.is_empty() {
+                true => export.next(&app).await,
+                false => Ok(Some(Vec::new())),
+            };
+            match more {
+                Ok(None) => Ok(None),
+                Ok(Some(more)) => {
+                    if rest.is_empty() {
+                        rest = more.into();
+                    }
+                    let piece = rest.split_to(rest.len().min(PIECE));
+                    Ok(Some((piece, (export, app, rest))))
+                }
                 Err(error) => {
                     let (request, sent) = (export.request, export.sent);
                     let cause = chain(&error);
@@ -242,7 +259,7 @@ impl Export {
         self.sent += self.page.len() as u64;
         // A page that is not full is the last one only if nothing came while it was read.
         match self.page.last().map(Entry::id) {
-            Some(last) => self.page = self.after(app, last).await?,
+            Some(last) => self.page = page(app, &self.event, self.format, Some(last)).await?,
             None => {
                 self.ended = true;
                 if self.format == Format::Json {
@@ -251,10 +268,6 @@ impl Export {
             }
         }
         Ok(Some(piece))
-    }
-
-    async fn after(&self, app: &AppState, last: SubmissionId) -> Result<Vec<Entry>, StoreError> {
-        app.store.all_of_event(&self.event, self.format.detail(), Some(last), AT_ONCE).await
     }
 
     /// The page as it stands in the file.

@@ -8,6 +8,8 @@ pub mod audit;
 pub mod doors;
 pub mod erase;
 pub mod export;
+pub mod fleet;
+pub mod history;
 mod listing;
 pub mod me;
 pub mod moderation;
@@ -40,7 +42,7 @@ async fn own(app: &Shared, by: &Organiser, id: SubmissionId) -> Result<Submissio
 ///
 /// # Errors
 /// The work's, or when it ended in a panic.
-pub(super) async fn to_the_end<T: Send + 'static>(
+pub(in crate::routes) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {
     let request = REQUEST_ID.try_with(|id| *id).unwrap_or_default();

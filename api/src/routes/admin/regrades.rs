@@ -11,7 +11,7 @@ use portcall_shared::{
         ids::{EventSlug, RegradeId},
         regrade::{MOST, Order, Regrade},
     },
-    store::regrades::{NewRegrade, Ordered},
+    store::regrades::{NewRegrade, Ordered, UNDER_WAY},
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -121,6 +121,10 @@ async fn made(
     organiser.may(&app, &act).await?;
     let version = app.event(&event).await?.version;
     let wanted = body.wanted()?;
+    // Several at once may each find room; that is a few more, not many.
+    if app.store.regrades_under_way(&event).await? >= UNDER_WAY {
+        return Err(ApiError::TooManyRegrades);
+    }
     let candidates = app.store.regradable(&event, wanted.selection(), MOST + 1).await?;
     wanted.check(&candidates)?;
     let (id, by, note) = (RegradeId::new(), &organiser.0.name, note.as_deref());
@@ -153,10 +157,12 @@ pub async fn list(
     let detail = "This is not the id of a re-grade.";
     let before = query.before.as_deref().map(str::parse).transpose();
     let before = before.map_err(|_| ApiError::invalid("/before", "invalid_value", detail))?;
-    let most = i64::try_from(MOST_LISTED).unwrap_or(i64::MAX);
-    let found = app.store.regrades(&event, before, most).await?;
-    let full = found.len() == MOST_LISTED;
-    let next = found.last().filter(|_| full).map(|last| last.id.to_string());
+    // One more tells whether there are others.
+    let most = i64::try_from(MOST_LISTED + 1).unwrap_or(i64::MAX);
+    let mut found = app.store.regrades(&event, before, most).await?;
+    let more = found.len() > MOST_LISTED;
+    found.truncate(MOST_LISTED);
+    let next = found.last().filter(|_| more).map(|last| last.id.to_string());
     let regrades = found.iter().map(RegradeHead::of).collect();
     Ok(Reply::ok(RegradesView { regrades, next }))
 }
@@ -264,15 +270,17 @@ async fn ordered(
     id: RegradeId,
     order: Order,
 ) -> Result<Reply<RegradeView>, ApiError> {
-    let regrade = app.store.regrade(id).await?.ok_or(ApiError::NotFound(WHAT))?;
+    let event = app.store.event_of_regrade(id).await?.ok_or(ApiError::NotFound(WHAT))?;
     let what = match order {
         Order::Apply => "apply_regrade",
         Order::Undo => "undo_regrade",
         Order::Discard => "discard_regrade",
     };
-    let mut act = organiser.act(&regrade.event, what, None, None);
-    act.detail = json!({ "regrade": id, "version": regrade.version });
+    let mut act = organiser.act(&event, what, None, None);
+    act.detail = json!({ "regrade": id });
     organiser.may(&app, &act).await.map_err(|_| ApiError::NotFound(WHAT))?;
+    let regrade = app.store.regrade(id).await?.ok_or(ApiError::NotFound(WHAT))?;
+    act.detail = json!({ "regrade": id, "version": regrade.version });
     let work = async {
         match app.store.order_regrade(id, order, &organiser.0.name).await? {
             Ordered::Done(regrade) => Ok(regrade),
@@ -296,9 +304,10 @@ async fn view(
 
 /// A re-grade of an event that the token extends to. One of another event is not told from none.
 async fn find(app: &Shared, organiser: &Organiser, id: RegradeId) -> Result<Regrade, ApiError> {
-    let regrade = app.store.regrade(id).await?.ok_or(ApiError::NotFound(WHAT))?;
-    organiser.of(&regrade.event).map_err(|_| ApiError::NotFound(WHAT))?;
-    Ok(regrade)
+    // Looking at one goes on with it, so the event comes first.
+    let event = app.store.event_of_regrade(id).await?.ok_or(ApiError::NotFound(WHAT))?;
+    organiser.of(&event).map_err(|_| ApiError::NotFound(WHAT))?;
+    app.store.regrade(id).await?.ok_or(ApiError::NotFound(WHAT))
 }
 
 fn number(

@@ -3,12 +3,16 @@
 //! A new version holds for what is submitted from then on; what was submitted before is graded by
 //! the version that it was submitted under.
 
+use std::sync::Arc;
+
 use axum::{extract::State, response::IntoResponse};
 use portcall_shared::{
-    domain::{event::Event, event_file, ids::EventSlug},
+    domain::{event::Event, event_file, ids::EventSlug, image::RegistryHost},
     store::{
-        events::{AppliedEvent, EventVersion},
+        StoreError,
+        events::{AppliedEvent, MAX_VERSIONS},
         submissions::sha256_hex,
+        tokens::Role,
     },
 };
 use serde::Deserialize;
@@ -121,7 +125,8 @@ pub async fn versions(
 /// Makes a file the rules of an event, or only says whether it could be.
 ///
 /// # Errors
-/// When the token does not extend to the event, the file is not valid or of another event, there is
+/// When the token does not extend to the event, the file is not valid, of another event or names a
+/// registry that is for operators to name, the event has as many versions as it may have, there is
 /// no such event, or the store cannot.
 #[utoipa::path(
     put,
@@ -145,10 +150,24 @@ pub async fn replace(
     to_the_end(async move {
         let mut act = organiser.act(&slug, "rules", None, None);
         organiser.may(&app, &act).await?;
-        let current = app.event(&slug).await?;
-        let event = read(&slug, &body.source)?;
+        let current = Current::of(&app, &slug).await?;
+        let (event, body) = read_aside(&slug, body).await?;
+        if organiser.0.role != Role::Operator {
+            let common = &app.settings.common;
+            let own = [common.http_registries.as_slice(), &common.private_registries].concat();
+            let registries = denied(&own, current.event.as_deref(), &event);
+            refuse_registries(registries, &body.source)?;
+        }
+        let outcome = match current.source.as_ref() == Some(&body.source) {
+            true => RulesOutcome::Unchanged,
+            false => RulesOutcome::Valid,
+        };
+        if outcome == RulesOutcome::Valid && current.version >= MAX_VERSIONS {
+            let detail = format!("There are {MAX_VERSIONS} versions, and an event has no more.");
+            return Err(ApiError::invalid("/source", "too_many_versions", detail));
+        }
         if dry {
-            return Ok(Reply::ok(AppliedView::of(&slug, current.version, valid(&current, &body))));
+            return Ok(Reply::ok(AppliedView::of(&slug, current.version, outcome)));
         }
         act.detail = serde_json::json!({
             "from": current.version,
@@ -164,12 +183,77 @@ pub async fn replace(
     .await
 }
 
-/// What a valid file would be.
-fn valid(current: &EventVersion, body: &RulesBody) -> RulesOutcome {
-    match current.source == body.source {
-        true => RulesOutcome::Unchanged,
-        false => RulesOutcome::Valid,
+/// What holds until now.
+struct Current {
+    version: i32,
+    /// None if this version of Portcall cannot read it.
+    event: Option<Arc<Event>>,
+    source: Option<String>,
+}
+
+impl Current {
+    /// Rules that cannot be read any more are there to be replaced.
+    async fn of(app: &AppState, slug: &EventSlug) -> Result<Self, ApiError> {
+        match app.store.event(slug).await {
+            Ok(Some(found)) => {
+                let (event, source) = (Some(found.event), Some(found.source));
+                Ok(Self { version: found.version, event, source })
+            }
+            Ok(None) => Err(ApiError::NotFound("event")),
+            Err(StoreError::Event { version, .. }) => {
+                Ok(Self { version, event: None, source: None })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
+}
+
+/// The registries of a file that only an operator may bring into an event: those that the guard
+/// against calls into our own networks exempts, and addresses without a name. What the event has is
+/// left to it: a registry for participants, and for services that of another service too.
+fn denied(own: &[RegistryHost], current: Option<&Event>, event: &Event) -> Vec<RegistryHost> {
+    let had = |host: &RegistryHost| current.is_some_and(|c| c.images.registries.contains(host));
+    let served = |host: &RegistryHost| {
+        let mut services = current.iter().flat_map(|event| &event.services);
+        services.any(|service| service.image.host() == host)
+    };
+    let ours = |host: &RegistryHost| own.contains(host) || host.is_loopback() || is_address(host);
+    let registries = event.images.registries.iter().filter(|host| !had(host));
+    let services = event.services.iter().map(|service| service.image.host());
+    let services = services.filter(|host| !had(host) && !served(host));
+    let mut denied: Vec<RegistryHost> =
+        registries.chain(services).filter(|host| ours(host)).cloned().collect();
+    denied.sort();
+    denied.dedup();
+    denied
+}
+
+/// Whether a host is an address, to some reader of names at least.
+fn is_address(host: &RegistryHost) -> bool {
+    let url = url::Url::parse(&format!("http://{host}/"));
+    !url.is_ok_and(|url| matches!(url.host(), Some(url::Host::Domain(_))))
+}
+
+fn refuse_registries(denied: Vec<RegistryHost>, source: &str) -> Result<(), ApiError> {
+    let refusal = |host: RegistryHost| {
+        let named = |line: &str| line.contains(host.as_str());
+        let line = source.lines().position(named).map_or(1, |at| at + 1);
+        let detail = format!(
+            "Line {line}: `{host}` is an address or a registry of the operator's own; only an \
+             operator may bring it into an event."
+        );
+        FieldError::new("/source", "registry_denied", detail)
+    };
+    let errors: Vec<FieldError> = denied.into_iter().map(refusal).collect();
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::Invalid(errors)) }
+}
+
+/// Reads a file where nobody waits for it: a large one keeps a processor for a while.
+async fn read_aside(slug: &EventSlug, body: RulesBody) -> Result<(Event, RulesBody), ApiError> {
+    let slug = slug.clone();
+    let reading = tokio::task::spawn_blocking(move || Ok((read(&slug, &body.source)?, body)));
+    let panicked = |_| Err(ApiError::Internal("reading a file ended in a panic".into(), None));
+    reading.await.unwrap_or_else(panicked)
 }
 
 /// Reads a file as `portcall event apply` does; it must be of this event.
@@ -229,6 +313,52 @@ mod tests {
         assert!(found[0].1.starts_with("Line 1: "), "{found:?}");
         let found = mistakes(&GOOD.replace("slug = \"e\"", "slug = \"other\""));
         assert_eq!((found[0].0.as_str(), &found[0].1[..7]), ("slug_mismatch", "Line 2:"));
+    }
+
+    #[test]
+    fn only_what_is_public_or_there_already_is_an_organisers_to_name() {
+        let own = ["plain.example:5000", "private.example"].map(|host| host.parse().unwrap());
+        let event = |registries: &[&str], service: &str| {
+            let service = format!("[[services]]\nalias = \"s\"\nimage = \"{service}\"\n");
+            let file = format!("{GOOD}[images]\nregistries = {registries:?}\n{service}");
+            event_file::parse(&file).unwrap()
+        };
+        let told = |current: Option<&Event>, event: &Event| -> Vec<String> {
+            denied(&own, current, event).iter().map(ToString::to_string).collect()
+        };
+        let none: [&str; 0] = [];
+        for good in
+            ["ghcr.io", "docker.io", "plain.example", "private.example:5000", "r.example:5000"]
+        {
+            assert_eq!(told(None, &event(&[good], &format!("{good}/a/s"))), none, "{good}");
+        }
+        let bad = [
+            "127.0.0.1:5000",
+            "127.9.9.9",
+            "localhost",
+            "localhost:1",
+            "10.0.0.1:80",
+            "8.8.8.8",
+            "127.1",
+            "0x7f.1",
+            "1.2.3.4.5",
+            "plain.example:5000",
+            "private.example",
+        ];
+        for host in bad {
+            let (registry, service) = (event(&["ghcr.io", host], "a/s"), format!("{host}/s"));
+            assert_eq!(told(None, &registry), [host]);
+            assert_eq!(told(Some(&registry), &registry), none, "it is there");
+            assert_eq!(told(Some(&event(&["ghcr.io"], "a/s")), &registry), [host]);
+            // An image without a host is Docker Hub's.
+            if host.contains(['.', ':']) || host == "localhost" {
+                let service = event(&["ghcr.io"], &service);
+                assert_eq!(told(None, &service), [host]);
+                assert_eq!(told(Some(&service), &service), none, "it is there");
+                assert_eq!(told(Some(&registry), &service), none, "participants may use it");
+                assert_eq!(told(Some(&service), &registry), [host], "participants may not");
+            }
+        }
     }
 
     #[test]

@@ -129,6 +129,7 @@ pub async fn search(
     let after = listing::behind("/after", query.after.as_deref())?.map(SubmissionId::from);
     let length = listing::length(query.limit.as_deref())?;
     app.is_event(&event).await?;
+    let _turn = app.searches.acquire().await;
     let page = app.store.search(&event, &search, after, length).await?;
     let next = page.next.map(|id| listing::cursor(id.uuid()));
     Ok(Reply::ok(FoundPageView::of(&page.items, next)))

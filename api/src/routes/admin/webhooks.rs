@@ -131,7 +131,7 @@ async fn new(
     };
     let sealer = app.settings.sealer.as_ref().ok_or(ApiError::SealKeyMissing)?;
     let checked = app.webhooks.outbound.check(&target).await;
-    checked.map_err(|error| ApiError::Invalid(vec![bad_host(error)]))?;
+    checked.map_err(|_| ApiError::Invalid(vec![bad_host()]))?;
     let (id, secret) = (WebhookId::new(), sign::secret());
     let sealed = sealer.seal(&purpose(id), &secret);
     let sealed = sealed.map_err(|_| ApiError::Internal("cannot seal a secret".into(), None))?;

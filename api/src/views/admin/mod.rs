@@ -3,6 +3,8 @@
 pub mod audit;
 pub mod door;
 pub mod export;
+pub mod fleet;
+pub mod history;
 pub mod me;
 pub mod note;
 pub mod regrades;

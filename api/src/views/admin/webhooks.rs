@@ -1,7 +1,7 @@
 //! Webhooks and what was told to them, as organisers see it.
 
 use portcall_shared::{
-    outbound::{BadTarget, Unsent},
+    outbound::BadTarget,
     store::{
         deliveries::{Before, Delivery},
         webhooks::{Topic, Webhook},
@@ -68,22 +68,17 @@ pub fn bad_url(error: BadTarget) -> FieldError {
     FieldError::new("/url", "webhook_url_invalid", format!("{detail}."))
 }
 
-/// Why the host cannot be called.
+/// That the host cannot be called. Which names there are inside is nobody's business: one that leads
+/// there is answered like one that leads nowhere.
 #[must_use]
-pub fn bad_host(error: Unsent) -> FieldError {
-    match error {
-        Unsent::NotPublic => FieldError::new(
-            "/url",
-            "webhook_host_denied",
-            "This host has no address on the internet. The operator can allow it \
-             (PORTCALL_PRIVATE_WEBHOOKS).",
-        ),
-        Unsent::Unknown | Unsent::Late | Unsent::Broken => FieldError::new(
-            "/url",
-            "webhook_host_unknown",
-            "The name of this host is not known right now. Look whether it is written correctly.",
-        ),
-    }
+pub fn bad_host() -> FieldError {
+    FieldError::new(
+        "/url",
+        "webhook_host_denied",
+        "This host cannot be called: its name is not known right now, or has no address on the \
+         internet. Look whether it is written correctly. The operator can allow hosts of their own \
+         (PORTCALL_PRIVATE_WEBHOOKS).",
+    )
 }
 
 /// A webhook. Its secret is not in it.

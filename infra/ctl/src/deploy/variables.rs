@@ -2,22 +2,29 @@
 //! itself knows.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
 use portcall_shared::{settings::Reader, store::submissions::sha256_hex};
 
-use super::{DeployArgs, IMAGES, service::Service, version::Version};
+use super::{DeployArgs, IMAGES, file, service::Service, version::Version};
 use crate::failure::{Failure, chain};
 
 /// How much of a sum sets two sets of files apart.
 const SUM: usize = 12;
 
+/// What a deploy itself goes by, whether or not a file of the stack does.
+const OWN: [&str; 3] = ["PORTCALL_STACK_IMAGES", "PORTCALL_DOCKER_HOST", "PORTCALL_DOCKER_CERTS"];
+
 /// Variables by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Variables(BTreeMap<String, String>);
+pub(super) struct Variables {
+    all: BTreeMap<String, String>,
+    /// Those of them that the file of settings names.
+    of_file: BTreeSet<String>,
+}
 
 impl Variables {
     /// From a file, if one is given, and the environment, which wins.
@@ -31,16 +38,43 @@ impl Variables {
                 parse(&text).map_err(|e| Failure::Usage(format!("{}: {e}", file.display())))?
             }
         };
+        let of_file = all.keys().cloned().collect();
         all.extend(reader.given().iter().map(|(name, value)| (name.clone(), value.clone())));
-        Ok(Self(all))
+        Ok(Self { all, of_file })
     }
 
     pub(super) fn all(&self) -> &BTreeMap<String, String> {
-        &self.0
+        &self.all
+    }
+
+    /// Refuses a name of the file of settings that nothing would come of. (The environment may have names
+    /// that are for other commands.)
+    pub(super) fn check_names(&self, files: &[PathBuf]) -> Result<(), Failure> {
+        let (mut taken, mut fixed) = (BTreeSet::from(OWN.map(str::to_owned)), BTreeSet::new());
+        for path in files {
+            for line in file::lines(&file::read(path)?) {
+                taken.extend(substituted(line));
+                let key = line.trim_start().trim_start_matches("- ").split([':', '=']).next();
+                fixed.extend(key.map(str::to_owned));
+            }
+        }
+        let idle = self.of_file.difference(&taken).map(|name| match fixed.contains(name) {
+            true => {
+                format!("{name}: the stack's files give it a value of their own, and take none")
+            }
+            false => {
+                format!("{name}: no file of the stack mentions it, so no service would have it")
+            }
+        });
+        let idle: Vec<String> = idle.collect();
+        match idle.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::Usage(format!("{}\ntake it out of --settings", idle.join("\n")))),
+        }
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.all.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// What the names of our images begin with. There is none that would do for everybody: without a
@@ -79,8 +113,8 @@ impl Variables {
         args: &DeployArgs,
         before: &[Service],
     ) -> Result<Self, Failure> {
-        self.0.extend(sums(&args.files)?);
-        let mut set = |name: &str, value: String| self.0.insert(name.to_owned(), value);
+        self.all.extend(sums(&args.files)?);
+        let mut set = |name: &str, value: String| self.all.insert(name.to_owned(), value);
         set("PORTCALL_STACK_TAG", version.tag().to_owned());
         for service in before {
             let name = match service.name.as_str() {
@@ -95,6 +129,14 @@ impl Variables {
         }
         Ok(self)
     }
+}
+
+/// The variables that are filled into a line: `$NAME`, `${NAME}`, and with more after it `${NAME:-…}`.
+fn substituted(line: &str) -> Vec<String> {
+    let part = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+    let plain = line.replace("$$", "");
+    let places = plain.split('$').skip(1).map(|rest| rest.strip_prefix('{').unwrap_or(rest));
+    places.map(|rest| rest.chars().take_while(part).collect()).collect()
 }
 
 /// Lines of NAME=VALUE, empty ones and comments.
@@ -172,6 +214,73 @@ mod tests {
             ]
         );
         assert_eq!(variables.prefix().unwrap(), "10.0.0.9:5000/portcall");
+    }
+
+    #[test]
+    fn a_name_that_no_file_of_the_stack_takes_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name);
+        let (settings, stacks) = (file("deploy.env"), [file("a.yaml"), file("b.yaml")]);
+        let text = "a:\n  image: ${PORTCALL_STACK_IMAGES:?}/a:${PORTCALL_STACK_TAG:?}\n  environment:\n\
+            \n    PORTCALL_A: ${PORTCALL_A:-${PORTCALL_B}}\n    PORTCALL_FIXED: /run/x\n\
+            \n    PORTCALL_D: $PORTCALL_D\n    # PORTCALL_NO: ${PORTCALL_NO}\n    X: $${PORTCALL_TWICE}\n";
+        fs::write(&stacks[0], text).unwrap();
+        fs::write(&stacks[1], "b: { environment: [\"PORTCALL_C=${PORTCALL_C}\", PORTCALL_SET=1] }\n- PORTCALL_LISTED=1\n")
+            .unwrap();
+        let told = |lines: &[&str], own: &[&str], files: &[PathBuf]| {
+            fs::write(
+                &settings,
+                lines.iter().map(|name| format!("{name}=1\n")).collect::<String>(),
+            )
+            .unwrap();
+            let own = own.iter().map(|name| ((*name).to_owned(), "1".to_owned())).collect();
+            let variables = Variables::read(Some(&settings), &Reader::from_map(own)).unwrap();
+            match variables.check_names(files) {
+                Ok(()) => String::new(),
+                Err(Failure::Usage(told)) => told,
+                Err(other) => panic!("{other:?}"),
+            }
+        };
+        let good = ["PORTCALL_A", "PORTCALL_B", "PORTCALL_C", "PORTCALL_D", "PORTCALL_STACK_TAG"];
+        assert_eq!(told(&good, &[], &stacks), "");
+        assert_eq!(told(&OWN, &[], &stacks), "", "what a deploy goes by itself");
+        assert_eq!(told(&[], &["PORTCALL_NO"], &stacks), "", "the environment is for others too");
+        assert!(told(&["PORTCALL_C"], &[], &stacks[..1]).contains("PORTCALL_C: no file"));
+        for name in ["PORTCALL_NO", "PORTCALL_TWICE", "PORTCALL_AA", "PORTCALL_STACK_TAGS"] {
+            let told = told(&["PORTCALL_A", name], &[name], &stacks);
+            assert!(
+                told.starts_with(&format!("{name}: no file of the stack mentions it")),
+                "{told}"
+            );
+            assert_eq!(told.lines().count(), 2, "{told}");
+        }
+        for name in ["PORTCALL_FIXED", "PORTCALL_LISTED"] {
+            let told = told(&[name], &[], &stacks);
+            assert!(
+                told.starts_with(&format!("{name}: the stack's files give it a value")),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_stack_takes_what_is_said_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (settings, stack) = (dir.path().join("deploy.env"), dir.path().join("stack.yaml"));
+        fs::write(&stack, include_str!("../../../stack.yaml")).unwrap();
+        for (name, good) in [
+            ("PORTCALL_OTLP_ENDPOINT", true),
+            ("PORTCALL_STREAMS", true),
+            ("PORTCALL_PRIVATE_WEBHOOKS", true),
+            ("PORTCALL_STACK_SECRETS", true),
+            ("PORTCALL_SEAL_KEY_FILE", false),
+            ("PORTCALL_STREAM", false),
+        ] {
+            fs::write(&settings, format!("{name}=1\n")).unwrap();
+            let none = Reader::from_map(BTreeMap::new());
+            let variables = Variables::read(Some(&settings), &none).unwrap();
+            assert_eq!(variables.check_names(std::slice::from_ref(&stack)).is_ok(), good, "{name}");
+        }
     }
 
     #[test]

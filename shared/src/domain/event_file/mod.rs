@@ -2,15 +2,21 @@
 //!
 //! The keys and their bounds are those of this file; `infra/events/birthday-3.toml` is an example
 //! with comments for organisers.
+//!
+//! Whoever organises one event writes its file over HTTP, and every process reads it again with all
+//! the others: a file must cost no more than its size, whatever stands in it, and no list in it is
+//! without a bound.
 
+mod json_path;
 mod reader;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use serde_json_path::JsonPath;
-
-pub use self::reader::Problem;
 use self::reader::{Problems, Section};
+pub use self::{
+    json_path::{InvalidPath, MAX_DESCENTS, MAX_PATH},
+    reader::{MAX_PROBLEMS, Problem},
+};
 use super::{
     event::{
         AnswerRule, Check, Event, Expect, ImageRules, JsonRule, Limits, Method, Profile, Service,
@@ -26,8 +32,20 @@ use super::{
 pub const MAX_FILE: usize = 256 * 1024;
 /// Most checks in an event.
 pub const MAX_CHECKS: usize = 32;
+/// Most rules about the JSON of one answer.
+pub const MAX_RULES: usize = 64;
 /// Most images of a submission.
 pub const MAX_IMAGES: usize = 8;
+/// Most registries that images may be kept at.
+pub const MAX_REGISTRIES: usize = 16;
+/// Most services that an event provides.
+pub const MAX_SERVICES: usize = 8;
+/// Most questions to participants.
+pub const MAX_ANSWERS: usize = 64;
+/// Most texts that one value may be one of.
+pub const MAX_CHOICES: usize = 50;
+/// Longest name of a type of content, in bytes.
+pub const MAX_CONTENT_TYPE: usize = 200;
 
 /// The mistakes of an event file, all of them, by line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,19 +104,19 @@ fn event(root: &Section<'_>) -> Option<Event> {
     }
     let profile = root.optional("profile", profile).unwrap_or(Profile::Ordinary);
     let images = images(root);
-    let answers: Vec<AnswerRule> = root.sections("answers").iter().filter_map(answer).collect();
+    let answers = root.sections("answers", MAX_ANSWERS);
+    let answers: Vec<AnswerRule> = answers.iter().filter_map(answer).collect();
     unique(root, "answers", answers.iter().map(|a| a.name.as_str()));
-    let services: Vec<Service> = root.sections("services").iter().filter_map(service).collect();
+    let services = root.sections("services", MAX_SERVICES);
+    let services: Vec<Service> = services.iter().filter_map(service).collect();
     let aliases = images.aliases.iter().chain(services.iter().map(|s| &s.alias));
     unique(root, "services", aliases.map(String::as_str));
     let names: BTreeSet<&str> = answers.iter().map(|a| a.name.as_str()).collect();
-    let sections = root.sections("checks");
+    let sections = root.sections("checks", MAX_CHECKS);
     let checks: Vec<Check> = sections.iter().filter_map(|s| check(s, images.max, &names)).collect();
     unique(root, "checks", checks.iter().map(|c| c.name.as_str()));
     if sections.is_empty() {
         root.wrong("checks", "an event needs at least one [[checks]]");
-    } else if sections.len() > MAX_CHECKS {
-        root.wrong("checks", format!("at most {MAX_CHECKS} checks"));
     }
     let limits = root.section("limits").map_or_else(Limits::default, |s| limits(&s));
     root.finish();
@@ -141,11 +159,12 @@ fn images(root: &Section<'_>) -> ImageRules {
     if rules.max < rules.min {
         section.wrong("max", "it is less than min");
     }
-    rules.aliases = section.list("aliases", alias).unwrap_or_default();
+    rules.aliases = section.list("aliases", MAX_IMAGES, alias).unwrap_or_default();
     if bounds_are_known && rules.aliases.len() > rules.max {
         section.wrong("aliases", format!("there are more than max = {}", rules.max));
     }
-    if let Some(hosts) = section.list("registries", str::parse::<RegistryHost>) {
+    let hosts = section.list("registries", MAX_REGISTRIES, str::parse::<RegistryHost>);
+    if let Some(hosts) = hosts {
         if hosts.is_empty() {
             section.wrong("registries", "with no registry at all no image can be submitted");
         }
@@ -185,9 +204,9 @@ fn unique<'a>(root: &Section<'_>, key: &'static str, names: impl Iterator<Item =
 fn answer(section: &Section<'_>) -> Option<AnswerRule> {
     let name = section.parsed("name", name);
     let label = section.optional("label", |t| text::checked(t, 120));
-    let one_of = section.list("one_of", |t| text::checked(t, 200));
-    if one_of.as_ref().is_some_and(|all| all.is_empty() || all.len() > 50) {
-        section.wrong("one_of", "expected 1 to 50 answers");
+    let one_of = section.list("one_of", MAX_CHOICES, |t| text::checked(t, 200));
+    if one_of.as_ref().is_some_and(Vec::is_empty) {
+        section.wrong("one_of", format!("expected 1 to {MAX_CHOICES} answers"));
     }
     let max_length = section.integer("max_length", 1..=200u32).unwrap_or(200) as usize;
     section.finish();
@@ -236,16 +255,24 @@ fn check(section: &Section<'_>, images: usize, answers: &BTreeSet<&str>) -> Opti
         section.wrong("body", "only a post has a body");
     }
     let status = section.integer("status", 100..=599u16).unwrap_or(200);
-    let content_type = section.text("content_type").map(str::to_lowercase);
+    let content_type = section.optional("content_type", content_type);
     let contains = section.optional("contains", template);
-    let json: Vec<JsonRule> =
-        section.sections("json").iter().filter_map(|s| json_rule(s, template)).collect();
+    let rules = section.sections("json", MAX_RULES);
+    let json: Vec<JsonRule> = rules.iter().filter_map(|s| json_rule(s, template)).collect();
     if matches!(ask, Some((Method::Head, _))) && (contains.is_some() || !json.is_empty()) {
         section.wrong("head", "the answer to a head has no body to look at");
     }
     section.finish();
     let ((method, path), target, name) = (ask?, target?, name?);
     Some(Check { name, target, method, path, body, status, content_type, contains, json })
+}
+
+/// Told apart without regard to case.
+fn content_type(text: &str) -> Result<String, String> {
+    match text.len() {
+        0..=MAX_CONTENT_TYPE => Ok(text.to_lowercase()),
+        _ => Err(format!("expected at most {MAX_CONTENT_TYPE} bytes")),
+    }
 }
 
 fn target(section: &Section<'_>, images: usize) -> Option<Target> {
@@ -271,13 +298,9 @@ fn json_rule(
     section: &Section<'_>,
     template: impl Fn(&str) -> Result<Template, String> + Copy,
 ) -> Option<JsonRule> {
-    let path = section.parsed("path", |text| match JsonPath::parse(text) {
-        Ok(_) if text.len() <= 200 => Ok(text.to_owned()),
-        Ok(_) => Err("a path has at most 200 bytes".to_owned()),
-        Err(e) => Err(format!("not a JSON path (RFC 9535): {e}")),
-    });
+    let path = section.parsed("path", json_path::checked);
     let equals = section.value("equals");
-    let one_of = section.list("one_of", template);
+    let one_of = section.list("one_of", MAX_CHOICES, template);
     let exists = section.value("exists").map(|v| v.as_bool());
     if exists.is_some_and(|e| e != Some(true)) {
         section.wrong("exists", "expected true");

@@ -1,4 +1,5 @@
-//! Reads a TOML file whole: every mistake is collected with its line and key, none hides another.
+//! Reads a TOML file whole: every mistake is collected with its line and key, none hides another,
+//! until there are more than anybody would read.
 
 use std::{
     cell::{Cell, RefCell},
@@ -6,11 +7,15 @@ use std::{
     ops::{Range, RangeInclusive},
 };
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 use toml_edit::{Document, Item, TableLike, Value};
 
 use crate::domain::text::defused_line;
 
+/// Most mistakes of a file that are kept: to find the line of each, the file is gone through.
+pub const MAX_PROBLEMS: usize = 1000;
+/// The years that a time may lie in: all that can be written in UTC and stored.
+const YEARS: RangeInclusive<i32> = 1970..=9999;
 /// Most bytes of a key in a message.
 const SHOWN_KEY: usize = 120;
 /// Most bytes of a message.
@@ -47,11 +52,18 @@ impl<'a> Problems<'a> {
         Self { source, found: RefCell::default() }
     }
 
-    pub(super) fn add(&self, span: Option<Range<usize>>, key: String, message: String) {
+    pub(super) fn add(&self, span: Option<Range<usize>>, key: &str, message: &str) {
+        if self.are_enough() {
+            return;
+        }
         let offset = span.map_or(0, |s| s.start).min(self.source.len());
         let line = self.source.as_bytes()[..offset].iter().filter(|b| **b == b'\n').count() + 1;
-        let (key, message) = (defused_line(&key, SHOWN_KEY), defused_line(&message, SHOWN));
+        let (key, message) = (defused_line(key, SHOWN_KEY), defused_line(message, SHOWN));
         self.found.borrow_mut().push(Problem { line, key, message });
+    }
+
+    fn are_enough(&self) -> bool {
+        self.found.borrow().len() >= MAX_PROBLEMS
     }
 
     /// All of them, by line.
@@ -62,9 +74,7 @@ impl<'a> Problems<'a> {
     }
 
     pub(super) fn parse(&self) -> Option<Document<&'a str>> {
-        Document::parse(self.source)
-            .map_err(|e| self.add(e.span(), String::new(), e.message().to_owned()))
-            .ok()
+        Document::parse(self.source).map_err(|e| self.add(e.span(), "", e.message())).ok()
     }
 }
 
@@ -108,7 +118,7 @@ impl<'a> Section<'a> {
         let span = self.table.get(key).and_then(Item::span);
         let span = span.or_else(|| self.span.clone());
         self.failed.set(self.failed.get() + 1);
-        self.problems.add(span, self.key(key), message.into());
+        self.problems.add(span, &self.key(key), &message.into());
     }
 
     fn typed<T>(
@@ -191,23 +201,41 @@ impl<'a> Section<'a> {
         let text = self.typed(key, "a time such as 2026-03-20T00:00:00Z", |item| {
             item.as_datetime().map(ToString::to_string)
         })?;
-        OffsetDateTime::parse(&text, &Rfc3339)
-            .map_err(|_| self.wrong(key, "give the time with its zone, as 2026-03-20T00:00:00Z"))
-            .ok()
+        let Ok(time) = OffsetDateTime::parse(&text, &Rfc3339) else {
+            self.wrong(key, "give the time with its zone, as 2026-03-20T00:00:00Z");
+            return None;
+        };
+        let time = time.checked_to_offset(UtcOffset::UTC).filter(|t| YEARS.contains(&t.year()));
+        if time.is_none() {
+            let (first, last) = (YEARS.start(), YEARS.end());
+            self.wrong(key, format!("it is out of range: in UTC the year is {first} to {last}"));
+        }
+        time
     }
 
-    pub(super) fn texts(&self, key: &'static str) -> Option<Vec<&'a str>> {
+    fn texts(&self, key: &'static str, most: usize) -> Option<Vec<&'a str>> {
         let read = |item: &'a Item| item.as_array()?.iter().map(Value::as_str).collect();
-        self.typed(key, "a list of texts", read)
+        let mut texts: Vec<&str> = self.typed(key, "a list of texts", read)?;
+        self.bound(key, texts.len(), most);
+        texts.truncate(most);
+        Some(texts)
     }
 
-    /// A list of texts, each read by its own rules.
+    /// Notes that a list is too long.
+    fn bound(&self, key: &'static str, length: usize, most: usize) {
+        if length > most {
+            self.wrong(key, format!("there are {length}; at most {most} may stand here"));
+        }
+    }
+
+    /// A list of so many texts at most, each read by its own rules.
     pub(super) fn list<T, E: std::fmt::Display>(
         &self,
         key: &'static str,
+        most: usize,
         read: impl Fn(&str) -> Result<T, E>,
     ) -> Option<Vec<T>> {
-        let texts = self.texts(key)?;
+        let texts = self.texts(key, most)?;
         let mut out = Vec::with_capacity(texts.len());
         for text in texts {
             match read(text) {
@@ -230,22 +258,24 @@ impl<'a> Section<'a> {
         Some(Section::new(self.problems, self.key(key), table, item.span()))
     }
 
-    /// The tables of a list of tables, written as `[[key]]` or as inline tables.
-    pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'a>> {
+    /// The tables of a list of so many at most, written as `[[key]]` or as inline tables.
+    pub(super) fn sections(&self, key: &'static str, most: usize) -> Vec<Section<'a>> {
         let Some(item) = self.item(key) else { return Vec::new() };
         let path = |i: usize| format!("{}[{i}]", self.key(key));
         if let Some(tables) = item.as_array_of_tables() {
             let section = |(i, table): (usize, &'a toml_edit::Table)| {
                 Section::new(self.problems, path(i), table, table.span())
             };
-            return tables.iter().enumerate().map(section).collect();
+            self.bound(key, tables.len(), most);
+            return tables.iter().enumerate().take(most).map(section).collect();
         }
         let Some(values) = item.as_array() else {
             self.wrong(key, "expected a list of tables");
             return Vec::new();
         };
+        self.bound(key, values.len(), most);
         let mut sections = Vec::new();
-        for (i, value) in values.iter().enumerate() {
+        for (i, value) in values.iter().enumerate().take(most) {
             match value.as_inline_table() {
                 Some(table) => {
                     sections.push(Section::new(self.problems, path(i), table, value.span()));
@@ -264,11 +294,12 @@ impl<'a> Section<'a> {
     /// Notes every key that nobody asked for.
     pub(super) fn finish(&self) {
         let known = self.known.borrow();
-        for (key, _) in self.table.iter() {
-            if !known.contains(key) {
-                let known: Vec<&str> = known.iter().copied().collect();
-                self.wrong(key, format!("unknown key; known are {}", known.join(", ")));
+        let names = known.iter().copied().collect::<Vec<_>>().join(", ");
+        for (key, _) in self.table.iter().filter(|(key, _)| !known.contains(key)) {
+            if self.problems.are_enough() {
+                break;
             }
+            self.wrong(key, format!("unknown key; known are {names}"));
         }
     }
 }

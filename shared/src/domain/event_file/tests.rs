@@ -130,6 +130,114 @@ fn a_mistake_is_one_line_for_a_terminal() {
     }
 }
 
+/// An event with this instead of its line of services, checks and all.
+fn with(section: &str) -> String {
+    format!("slug = \"e\"\ntitle = \"E\"\n{section}\n[[checks]]\nname = \"c\"\nget = \"/\"\n")
+}
+
+/// So many entries, each with its number in place of `#`.
+fn many(count: usize, entry: &str) -> String {
+    (0..count).map(|n| entry.replace('#', &n.to_string())).collect()
+}
+
+/// No list is without a bound: as many as may stand there are read, one more is refused.
+#[test]
+fn every_list_has_a_bound() {
+    let answers = |n| with(&many(n, "[[answers]]\nname = \"a#\"\n"));
+    let services = |n| with(&many(n, "[[services]]\nalias = \"s#\"\nimage = \"redis\"\n"));
+    let registries = |n| with(&format!("[images]\nregistries = [{}]", many(n, "\"r#.example\", ")));
+    let choices =
+        |n| with(&format!("[[answers]]\nname = \"a\"\none_of = [{}]", many(n, "\"v#\", ")));
+    let aliases = |n| with(&format!("[images]\nmax = 8\naliases = [{}]", many(n, "\"i#\", ")));
+    let checks = |n: usize| with(&many(n - 1, "[[checks]]\nname = \"c#\"\nget = \"/\"\n"));
+    let rules =
+        |n| with("") + &format!("json = [{}]\n", many(n, "{ path = \"$.a#\", exists = true }, "));
+    let texts = |n| {
+        let texts = many(n, "\"v#\", ");
+        with("") + &format!("json = [{{ path = \"$.a\", one_of = [{texts}] }}]\n")
+    };
+    type Row<'a> = (&'a str, usize, &'a dyn Fn(usize) -> String);
+    let rows: [Row<'_>; 8] = [
+        ("answers", MAX_ANSWERS, &answers),
+        ("services", MAX_SERVICES, &services),
+        ("images.registries", MAX_REGISTRIES, &registries),
+        ("answers[0].one_of", MAX_CHOICES, &choices),
+        ("images.aliases", MAX_IMAGES, &aliases),
+        ("checks", MAX_CHECKS, &checks),
+        ("checks[0].json", MAX_RULES, &rules),
+        ("checks[0].json[0].one_of", MAX_CHOICES, &texts),
+    ];
+    for (key, most, file) in rows {
+        assert_eq!(parse(&file(most)).map(drop), Ok(()), "{key}");
+        let told = mistakes(&file(most + 1));
+        let expected = format!("{key}: there are {}; at most {most} may stand here", most + 1);
+        assert!(told.contains(&expected), "{told}");
+    }
+    let typed = |n| with("") + &format!("content_type = \"{}\"\n", "t".repeat(n));
+    assert!(parse(&typed(MAX_CONTENT_TYPE)).is_ok());
+    assert!(mistakes(&typed(MAX_CONTENT_TYPE + 1)).contains("expected at most 200 bytes"));
+}
+
+/// Paths that stopped the process, or kept it for hours: the file is refused at once, by its line.
+#[test]
+fn a_path_that_would_keep_the_reader_is_refused_at_once() {
+    let began = std::time::Instant::now();
+    for (path, said) in [
+        (format!("$[?{}", "(".repeat(200_000)), "at most 200 bytes"),
+        (format!("${}{}", "[?@".repeat(45), "]".repeat(45)), "filters (`?`) are not taken"),
+        (format!("${}{}", "[?@".repeat(20), "]".repeat(20)), "filters (`?`) are not taken"),
+    ] {
+        let checks = many(MAX_CHECKS, "[[checks]]\nname = \"c#\"\nget = \"/\"\njson = [RULE]\n");
+        let rule = format!("{{ path = \"{path}\", exists = true }}");
+        let file = match path.len() > 200 {
+            true => with("").replace("get", &format!("json = [{rule}]\nget")),
+            false => format!("slug = \"e\"\ntitle = \"E\"\n{}", checks.replace("RULE", &rule)),
+        };
+        let told = mistakes(&file);
+        assert!(told.contains("checks[0].json[0].path: ") && told.contains(said), "{told:.300}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[test]
+fn times_are_what_can_be_written_in_utc() {
+    let file = |time: &str| with(&format!("closes = {time}"));
+    for good in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59+01:00", "1970-01-01T00:00:00Z"] {
+        let event = parse(&file(good)).unwrap();
+        assert!(event.closes.unwrap().offset().is_utc(), "{good}");
+    }
+    for bad in ["9999-12-31T23:59:59-01:00", "1970-01-01T00:00:00+01:00", "0000-01-01T00:00:00Z"] {
+        let told = mistakes(&file(bad));
+        assert!(told.starts_with("line 3: closes: it is out of range"), "{bad}: {told}");
+    }
+}
+
+/// To find the line of a mistake costs the whole file: not for each of twenty-five thousand.
+#[test]
+fn mistakes_without_end_are_told_in_part() {
+    let file = many(25_000, "k#=1\n");
+    let Err(InvalidEvent(told)) = parse(&file) else { panic!("it is not valid") };
+    assert_eq!(told.len(), MAX_PROBLEMS);
+    let few = many(MAX_PROBLEMS - 4, "k#=1\n");
+    let Err(InvalidEvent(told)) = parse(&few) else { panic!("it is not valid") };
+    assert_eq!(told.len(), MAX_PROBLEMS - 1, "and slug, title and checks");
+}
+
+#[test]
+fn what_is_deep_is_refused_and_not_followed() {
+    let deep = 100_000;
+    for file in [
+        format!("a = {}", "[".repeat(deep)),
+        format!("a = {}{}", "[".repeat(deep), "]".repeat(deep)),
+        format!("a = {}", "{a=".repeat(deep / 2)),
+        format!("a{} = 1", ".a".repeat(deep)),
+        format!("[a{}]", ".a".repeat(deep)),
+        format!("[[a{}]]", ".a".repeat(deep)),
+    ] {
+        assert!(mistakes(&file).starts_with("line 1: "), "{file:.20}");
+    }
+}
+
 proptest! {
     #[test]
     fn never_panics(cut in 0usize..900, junk in "\\PC{0,20}") {

@@ -7,6 +7,25 @@ use super::*;
 
 const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+#[test]
+fn names_are_written_out() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    for (written, canonical) in [
+        ("nginx", "docker.io/library/nginx:latest".to_owned()),
+        ("index.docker.io/nginx:1.27", "docker.io/library/nginx:1.27".to_owned()),
+        ("u/app", "docker.io/u/app:latest".to_owned()),
+        ("ghcr.io/u/app:V2", "ghcr.io/u/app:V2".to_owned()),
+        ("localhost:5000/app", "localhost:5000/app:latest".to_owned()),
+        (&format!("nginx@{digest}"), format!("docker.io/library/nginx@{digest}")),
+        (&format!("nginx:1@{digest}"), format!("docker.io/library/nginx:1@{digest}")),
+    ] {
+        let image: ImageRef = written.parse().unwrap();
+        assert_eq!(image.canonical(), canonical);
+        let again: ImageRef = canonical.parse().unwrap();
+        assert_eq!(again.canonical(), canonical, "it stands for itself");
+    }
+}
+
 #[rstest]
 #[case("alpine", "docker.io", "library/alpine", Some("latest"))]
 #[case("u/app", "docker.io", "u/app", Some("latest"))]

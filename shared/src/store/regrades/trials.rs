@@ -15,34 +15,78 @@ use time::OffsetDateTime;
 use super::{AT_ONCE, ItemDoc, RegradeDoc};
 use crate::{
     domain::{
+        ids::EventSlug,
         place::Place,
+        regrade::RegradeState,
         state::Lifecycle,
         submission::{Marks, Participant, Submission},
     },
     retry,
     store::{
         Store, StoreError, decode,
-        documents::{SubmissionDoc, submission_id, uuid},
+        documents::{SubmissionDoc, restored, submission_id, uuid},
         encode,
         queue::Write,
         submissions::FAIR_STEP,
     },
 };
 
+/// Most re-grades of an event that are graded at once: each takes its part of the line.
+pub const UNDER_WAY: usize = 3;
 /// How many are inserted at once.
 const BATCH: usize = 100;
 /// What a trial's participant's key begins with.
 const KEY: &str = "trial:";
 
 impl Store {
+    /// How many re-grades of an event are under way, at most [`UNDER_WAY`]. Those that have ended
+    /// meanwhile are moved on.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn regrades_under_way(&self, event: &EventSlug) -> Result<usize, StoreError> {
+        let open = [RegradeState::Preparing.as_str(), RegradeState::Grading.as_str()];
+        let filter = doc! { "event": event.as_str(), "state": { "$in": open.to_vec() } };
+        let (regrades, limit) = (self.regrades.clone(), UNDER_WAY as i64);
+        let found: Vec<Document> = self
+            .persist(retry::INTERACTIVE, "count the re-grades", move || {
+                let (regrades, filter) = (regrades.clone(), filter.clone());
+                async move { regrades.find(filter).limit(limit).await?.try_collect().await }
+            })
+            .await?;
+        let mut open = 0;
+        for one in found {
+            let state = self.finish_regrade(decode(one)?).await?.state()?;
+            open += usize::from(matches!(state, RegradeState::Preparing | RegradeState::Grading));
+        }
+        Ok(open)
+    }
+
+    /// The place in the fair order of the last trial that waits, of whatever re-grade.
+    async fn last_trial(&self) -> Result<Option<OffsetDateTime>, StoreError> {
+        let submissions = self.submissions.clone();
+        let filter = doc! { "ready": true, "trial_of": { "$exists": true } };
+        let found: Option<Document> = self
+            .persist(retry::INTERACTIVE, "look at the line", move || {
+                let (submissions, filter) = (submissions.clone(), filter.clone());
+                async move {
+                    let found = submissions.find_one(filter).sort(doc! { "order": -1 });
+                    found.projection(doc! { "order": 1 }).await
+                }
+            })
+            .await?;
+        Ok(found.and_then(|one| one.get_datetime("order").ok().copied()).map(restored))
+    }
+
     /// Puts the trials into the queue that are not there. Each is deemed to be sent a step of the
-    /// fair order after the one before, so that submissions which come meanwhile are graded first.
+    /// fair order after the one before, those of other re-grades included, so that submissions which
+    /// come meanwhile are graded first, however many re-grades there are.
     pub(super) async fn insert_trials(&self, regrade: &RegradeDoc) -> Result<(), StoreError> {
         let event = regrade.event.parse().map_err(|_| regrade.corrupt("event"))?;
         let rules = self.event_version(&event, regrade.version).await?;
         let schema = rules.ok_or_else(|| regrade.corrupt("version"))?.schema;
         let now = OffsetDateTime::now_utc();
-        let mut order = now;
+        let mut order = self.last_trial().await?.map_or(now, |last| last.max(now));
         for items in regrade.items.chunks(BATCH) {
             let mut originals = self.originals(items).await?;
             let mut trials = Vec::with_capacity(items.len());

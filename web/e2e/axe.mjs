@@ -1,0 +1,102 @@
+// No view has a fault that axe finds: in any state, light or dark, on a phone or on a desk.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { after, before, describe, test } from "node:test";
+import { openBrowser, openPage } from "./parts/page.mjs";
+import { FULL, given } from "./parts/stack.mjs";
+import { makeStage } from "./parts/stage.mjs";
+import { keepToken, views } from "./parts/views.mjs";
+
+const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+const DESK = { width: 1440, height: 900 };
+const PHONE = { width: 390, height: 844 };
+/** Both sizes and both schemes; with --full all four pairs of them. */
+const LOOKS = [
+  [DESK, "light"],
+  [PHONE, "dark"],
+  ...(FULL
+    ? [
+        [DESK, "dark"],
+        [PHONE, "light"],
+      ]
+    : []),
+];
+const AT_ONCE = 2;
+
+let axe;
+let stage;
+let window;
+let desk;
+
+before(
+  async () => {
+    axe = await readFile(AXE, "utf8");
+    stage = await makeStage();
+    // Nothing moves, so that no colour is looked at half-way.
+    window = await openBrowser({ reducedMotion: "reduce", viewport: DESK });
+    desk = await window.browser.newContext({ reducedMotion: "reduce", viewport: DESK });
+    await keepToken(desk, given("PORTCALL_TEST_TOKEN"));
+  },
+  { timeout: 180_000 },
+);
+
+after(async () => {
+  await window?.close();
+  await stage?.strike();
+});
+
+/** What is wrong, in a line each. */
+function told(violations) {
+  return violations.flatMap(({ id, help, nodes }) =>
+    nodes.map(({ target, failureSummary }) => {
+      const why = failureSummary.split("\n").slice(1).join("; ").trim();
+      return `${id} (${help}): ${target.join(" ")}: ${why}`;
+    }),
+  );
+}
+
+async function look(page, size, colorScheme) {
+  await page.setViewportSize(size);
+  await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+  // Two frames, so that what depends on the size has been drawn.
+  await page.evaluate(
+    () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
+  );
+  const violations = await page.evaluate(
+    async () => (await globalThis.axe.run(document, { resultTypes: ["violations"] })).violations,
+  );
+  return told(violations).map((fault) => `${size.width} px, ${colorScheme}: ${fault}`);
+}
+
+test("axe finds a fault where there is one", async () => {
+  const page = await window.context.newPage();
+  await page.setContent('<html lang="en"><title>x</title><main><img src="data:,"></main></html>');
+  await page.evaluate(axe);
+  const faults = await look(page, DESK, "light");
+  assert.ok(
+    faults.some((fault) => fault.includes("image-alt")),
+    faults.join("\n"),
+  );
+  await page.close();
+});
+
+describe("axe finds nothing on any view", { concurrency: AT_ONCE }, () => {
+  for (const { name, signedIn, served } of views({})) {
+    if (served === false) continue;
+    test(name, { timeout: 60_000 }, async () => {
+      const own = views(stage).find((view) => view.name === name);
+      const page = await openPage(signedIn ? desk : window.context, own.path);
+      try {
+        await own.ready(page);
+        await page.evaluate(axe);
+        const faults = [];
+        for (const [size, scheme] of LOOKS) faults.push(...(await look(page, size, scheme)));
+        assert.deepEqual(faults, []);
+        assert.deepEqual(page.wrongs, []);
+      } finally {
+        await page.close();
+      }
+    });
+  }
+});
