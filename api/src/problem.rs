@@ -553,6 +553,7 @@ mod tests {
             (409, "seal_key_missing"),
             (409, "too_many_webhooks"),
             (409, "webhook_disabled"),
+            (409, "too_many_regrades"),
             (409, "regrade_state"),
             (409, "already_final"),
             (503, "too_many_streams"),

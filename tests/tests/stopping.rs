@@ -340,7 +340,7 @@ const AT_ONCE: usize = 25;
 /// Clients that hang up as soon as they have sent leave nothing broken behind: as many ordinary
 /// requests after them all go well, and no key is there twice.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_clients_that_hang_up_break_nothing() -> Result<()> {
+async fn full_a_thousand_clients_that_hang_up_break_nothing() -> Result<()> {
     let mut apis = apis(&[NOBODY]).await?.setting("PORTCALL_API_DRAIN_MS", 0);
     apis.start().await?;
     let client = apis.client(0)?;

@@ -29,8 +29,12 @@ async function sideways(page) {
 }
 
 /** One view in one window, light and dark. */
-async function take({ name, path, ready, served }, context, { width }) {
+async function take({ name, path, ready, signedIn }, settings) {
+  const { width } = settings.viewport;
   const wrongs = [];
+  // Whoever was here before has left nothing.
+  const context = await browser.newContext(settings);
+  if (signedIn) await keepToken(context, given("PORTCALL_TEST_TOKEN"));
   const page = await openPage(context, path);
   try {
     await ready(page);
@@ -48,8 +52,8 @@ async function take({ name, path, ready, served }, context, { width }) {
     await page.screenshot({ path: `${OUT}${name}-${width}-wrong.png` });
     wrongs.push(String(error));
   }
-  if (served !== false) wrongs.push(...page.wrongs);
-  await page.close();
+  wrongs.push(...page.wrongs);
+  await context.close();
   return wrongs.map((text) => `${name}, ${width} px: ${text}`);
 }
 
@@ -58,16 +62,11 @@ const { browser, close } = await openBrowser();
 const wrongs = [];
 for (const viewport of SIZES) {
   const settings = { viewport, reducedMotion: "reduce", hasTouch: viewport.width < 1_000 };
-  const guest = await browser.newContext(settings);
-  const desk = await browser.newContext(settings);
-  await keepToken(desk, given("PORTCALL_TEST_TOKEN"));
   for (const view of views(stage)) {
     if (view.served === false) continue;
     if (words.length > 0 && !words.some((word) => view.name.includes(word))) continue;
-    wrongs.push(...(await take(view, view.signedIn ? desk : guest, viewport)));
+    wrongs.push(...(await take(view, settings)));
   }
-  await guest.close();
-  await desk.close();
 }
 await close();
 await stage.strike();

@@ -1,10 +1,10 @@
 //! How an event's pins came along the time: what a replay of it is made of.
 //!
 //! The time from the first pin to the last is cut into steps of equal length, the map into squares, and
-//! told is how many pins came in which step into which square. Both are coarse enough that the answer
-//! stays small however many pins there are: there are at most [`MOST_PLACES`] squares, and where the
-//! pairs of step and square would be more than [`MOST_PAIRS`], larger squares are taken. The counts
-//! always sum up to the pins.
+//! told is how many pins came in which step into which square. The answer stays small however many pins
+//! there are: there are at most [`MOST_PLACES`] squares, and where the pairs of step and square would be
+//! more than [`MOST_PAIRS`], the pins of a square are told in bunches, each with the step of its last
+//! one. The counts always sum up to the pins.
 //!
 //! Nothing of this is done while the map is held: [`super::index::MapIndex::sketch`] copies what it
 //! takes, [`Course::of`] orders it once, and [`Course::replay`] counts it for as many steps as asked.
@@ -58,9 +58,8 @@ pub struct Replay {
     pub pins: Vec<[u32; 3]>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Square {
-    cell: Cell,
     count: u32,
     lat: f64,
     lng: f64,
@@ -72,14 +71,10 @@ pub(super) fn milliseconds(at: OffsetDateTime) -> i64 {
 }
 
 impl Square {
-    fn none_of(cell: Cell) -> Self {
-        Self { cell, count: 0, lat: 0.0, lng: 0.0 }
-    }
-
-    fn add(&mut self, count: u32, lat: f64, lng: f64) {
-        self.count += count;
-        self.lat += lat;
-        self.lng += lng;
+    fn add(&mut self, point: LatLng) {
+        self.count += 1;
+        self.lat += point.lat();
+        self.lng += point.lng();
     }
 
     fn centre(&self) -> [f64; 2] {
@@ -96,18 +91,15 @@ struct Numbered {
 }
 
 impl Numbered {
-    fn number(&mut self, cell: Cell) -> u16 {
+    /// Adds a pin; the number of its square.
+    fn add(&mut self, cell: Cell, point: LatLng) -> u16 {
         let next = u16::try_from(self.squares.len()).unwrap_or(u16::MAX);
-        *self.known.entry(cell).or_insert_with(|| {
-            self.squares.push(Square::none_of(cell));
-            next
-        })
-    }
-
-    fn add(&mut self, cell: Cell, count: u32, lat: f64, lng: f64) -> u16 {
-        let number = self.number(cell);
+        let number = *self.known.entry(cell).or_insert(next);
+        if usize::from(number) == self.squares.len() {
+            self.squares.push(Square::default());
+        }
         if let Some(square) = self.squares.get_mut(usize::from(number)) {
-            square.add(count, lat, lng);
+            square.add(point);
         }
         number
     }
@@ -118,10 +110,8 @@ impl Course {
     #[must_use]
     pub fn of(sketch: &Sketch) -> Self {
         let mut squares = Numbered::default();
-        let place = |(_, point): &(i64, LatLng)| {
-            let cell = Cell::deepest(*point).at(sketch.zoom);
-            squares.add(cell, 1, point.lat(), point.lng())
-        };
+        let place =
+            |(_, point): &(i64, LatLng)| squares.add(Cell::deepest(*point).at(sketch.zoom), *point);
         let places = sketch.pins.iter().map(place).collect();
         let times = sketch.pins.iter().map(|(at, _)| *at).collect();
         Self { revision: sketch.revision, times, places, squares: squares.squares }
@@ -133,45 +123,29 @@ impl Course {
         let (Some(first), Some(last)) = (self.times.first(), self.times.last()) else {
             return Replay::default();
         };
-        let steps =
-            Steps { first: *first, length: last - first, count: steps.clamp(1, MOST_STEPS) };
-        let mut zoom = self.squares.first().map_or(0, |square| square.cell.zoom);
-        loop {
-            let (squares, place_of) = self.at(zoom);
-            // Of zoom 0 there are sixteen squares, which cannot be too many.
-            let most = if zoom == 0 { usize::MAX } else { MOST_PAIRS };
-            if let Some(pins) = self.pairs(steps, &place_of, squares.len(), most) {
-                return Replay {
-                    between: Some((*first, *last)),
-                    total: self.times.len(),
-                    places: squares.iter().map(Square::centre).collect(),
-                    pins,
-                };
-            }
-            zoom = zoom.saturating_sub(1);
+        let count = steps.clamp(1, MOST_STEPS);
+        let steps = Steps { first: *first, length: last - first, count };
+        let one_by_one = self.pairs(steps, 1, MOST_PAIRS);
+        let pins = one_by_one.or_else(|| self.pairs(steps, self.bunch(), usize::MAX));
+        Replay {
+            between: Some((*first, *last)),
+            total: self.times.len(),
+            places: self.squares.iter().map(Square::centre).collect(),
+            pins: pins.unwrap_or_default(),
         }
     }
 
-    /// The squares of a lesser zoom, and which of them each of ours lies in.
-    fn at(&self, zoom: u8) -> (Vec<Square>, Vec<u16>) {
-        let mut larger = Numbered::default();
-        let into = |square: &Square| {
-            larger.add(square.cell.at(zoom), square.count, square.lat, square.lng)
-        };
-        let place_of = self.squares.iter().map(into).collect();
-        (larger.squares, place_of)
+    /// How many pins make a bunch, so that there are no more pairs than there may be: every pair has so
+    /// many, but for the last of each square.
+    fn bunch(&self) -> u32 {
+        let room = MOST_PAIRS.saturating_sub(self.squares.len()).max(1);
+        u32::try_from(self.times.len().div_ceil(room)).unwrap_or(u32::MAX)
     }
 
     /// The pairs of step and square with their counts; none where there are more than so many.
-    fn pairs(
-        &self,
-        steps: Steps,
-        place_of: &[u16],
-        places: usize,
-        most: usize,
-    ) -> Option<Vec<[u32; 3]>> {
+    fn pairs(&self, steps: Steps, bunch: u32, most: usize) -> Option<Vec<[u32; 3]>> {
         let mut counted =
-            Counted { counts: vec![0; places], touched: Vec::new(), pairs: Vec::new() };
+            Counted { bunch, open: vec![(0, 0); self.squares.len()], ..Counted::default() };
         let mut step = 0;
         for (at, square) in self.times.iter().zip(&self.places) {
             let this = steps.number_of(*at);
@@ -182,10 +156,11 @@ impl Course {
                 }
             }
             step = this;
-            counted.count(place_of[usize::from(*square)]);
+            counted.count(*square, step);
         }
         counted.close(step);
-        (counted.pairs.len() <= most).then_some(counted.pairs)
+        let pairs = counted.end();
+        (pairs.len() <= most).then_some(pairs)
     }
 }
 
@@ -209,29 +184,43 @@ impl Steps {
 }
 
 /// The counts of one step after the other.
+#[derive(Default)]
 struct Counted {
-    counts: Vec<u32>,
-    /// Which of the counts are not 0.
+    bunch: u32,
+    /// Of each square what is not told yet: how many, and in which step the last of them came.
+    open: Vec<(u32, u32)>,
+    /// The squares into which something came in this step.
     touched: Vec<u16>,
     pairs: Vec<[u32; 3]>,
 }
 
 impl Counted {
-    fn count(&mut self, place: u16) {
-        let count = &mut self.counts[usize::from(place)];
-        if *count == 0 {
-            self.touched.push(place);
+    fn count(&mut self, square: u16, step: u32) {
+        let (count, last) = &mut self.open[usize::from(square)];
+        if *count == 0 || *last != step {
+            self.touched.push(square);
         }
         *count += 1;
+        *last = step;
     }
 
-    /// Ends a step.
+    /// Ends a step: what has become a bunch is told.
     fn close(&mut self, step: u32) {
         self.touched.sort_unstable();
-        for place in self.touched.drain(..) {
-            let count = std::mem::take(&mut self.counts[usize::from(place)]);
-            self.pairs.push([step, u32::from(place), count]);
+        for square in self.touched.drain(..) {
+            let (count, _) = &mut self.open[usize::from(square)];
+            if *count >= self.bunch {
+                self.pairs.push([step, u32::from(square), std::mem::take(count)]);
+            }
         }
+    }
+
+    /// Ends the last one: the rest is told, with the steps that it came in.
+    fn end(mut self) -> Vec<[u32; 3]> {
+        let rest = (0..).zip(&self.open).filter(|(_, (count, _))| *count > 0);
+        self.pairs.extend(rest.map(|(square, (count, last))| [*last, square, *count]));
+        self.pairs.sort_unstable();
+        self.pairs
     }
 }
 

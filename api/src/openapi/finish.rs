@@ -178,6 +178,7 @@ pub(super) const CODES: &[&str] = &[
     "token_in_query",
     "token_needed",
     "too_many_pending",
+    "too_many_regrades",
     "too_many_requests",
     "too_many_streams",
     "too_many_streams_here",

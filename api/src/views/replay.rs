@@ -27,7 +27,8 @@ pub struct ReplayView {
     #[schema(max_items = 5000)]
     pub places: Vec<[f64; 2]>,
     /// What came when and where: the step, counted from 0; the place, as an index into `places`; and how
-    /// many pins. By step. The sum of the numbers is `total`.
+    /// many pins. By step, then by place. The sum of the numbers is `total`. Where this would be too long,
+    /// a place's pins come in bunches, each in the step of its last one.
     #[schema(max_items = 100_000)]
     pub pins: Vec<[u32; 3]>,
 }

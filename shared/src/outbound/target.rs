@@ -116,6 +116,12 @@ impl Target {
         Ok(Self { url, reach })
     }
 
+    /// At any port, for tests of what holds at the call.
+    #[cfg(test)]
+    pub(super) fn at_a_port(text: &str) -> Self {
+        Self { url: Url::parse(text).unwrap(), reach: Reach::Internet }
+    }
+
     /// Its host.
     #[must_use]
     pub fn host(&self) -> &str {

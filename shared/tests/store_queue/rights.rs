@@ -64,9 +64,9 @@ macro_rules! call {
 }
 
 /// Calls of the store whose names others have too: they count where a store or a queue is asked.
-const NAMES_OF_OTHERS: [&str; 12] = [
-    "advance", "cancel", "close", "event", "follow", "line", "nodes", "ping", "renew", "settle",
-    "stats", "sweep",
+const NAMES_OF_OTHERS: [&str; 13] = [
+    "advance", "cancel", "close", "event", "fleet", "follow", "line", "nodes", "ping", "renew",
+    "settle", "stats", "sweep",
 ];
 
 fn sources(folder: &Path, found: &mut Vec<String>) {

@@ -32,6 +32,12 @@
 //! | `PORTCALL_TEST_EVENT` | optional: the event's slug |
 //! | `PORTCALL_TEST_NAME` | optional: the name that the image answers with |
 //! | `PORTCALL_TEST_VOTE` | optional: the vote that the image answers with |
+//! | `PORTCALL_TEST_TOKEN` | an operator's token |
+//! | `PORTCALL_TEST_CTL` | the program `portcall`, with the settings of the running system |
+//! | `PORTCALL_TEST_TELL_API` | a command that ends and starts the api: `kill`, `stop`, `start` |
+//! | `PORTCALL_TEST_PROFILE` | `full` for the long ones |
+//! | `PORTCALL_TEST_BROWSER_RUNS` | optional: how often they run, one after the other; otherwise once |
+//! | `PORTCALL_TEST_BROWSER_SHOTS` | optional: `1` takes pictures of every view at the end |
 //! | `PORTCALL_TEST_API` | optional, for Vite's own server while developing: the api beside it |
 
 use std::path::{Path, PathBuf};

@@ -203,7 +203,7 @@ async fn what_an_api_breaks_off_is_told_with_the_headers() -> Result<()> {
     let balancer =
         Balancer::speaking("rude", dir.path(), &behind, Retries::AsDeployed, speaks).await?;
     let somebody = Somebody::new(&made.chain, ANYBODY, balancer.secure)?;
-    let answer = somebody.ask(Method::POST, POSTS, &[JSON], Some(b"{}".to_vec())).await?;
+    let answer = somebody.ask_by_one(Method::POST, POSTS, &[JSON], Some(b"{}".to_vec())).await?;
     own(&answer, 502, "unavailable")?;
     ensure!(answer.header("retry-after") == "1", "{:?}", answer.headers);
     task.abort();

@@ -214,6 +214,20 @@ impl Organisers {
         Ok(answer.json["items"].as_array().cloned().unwrap_or_default())
     }
 
+    /// Gives up every re-grade of the event that is under way.
+    pub(crate) async fn give_up_regrades(&self) -> Result<()> {
+        let path = format!("/events/{OWN}/regrades");
+        let listed = self.ask(Some(&self.operator), "GET", &path, None).await?;
+        for regrade in listed.json["regrades"].as_array().into_iter().flatten() {
+            if ["preparing", "grading"].contains(&regrade["state"].as_str().unwrap_or_default()) {
+                let id = regrade["id"].as_str().context("an id")?;
+                let path = format!("/regrades/{id}/discard");
+                self.ask(Some(&self.operator), "POST", &path, None).await?.good(200)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) async fn end(self) -> Result<()> {
         self.stage.end().await
     }

@@ -224,7 +224,7 @@ async fn names_of_images_are_checked_as_a_submissions_are() -> Result<()> {
     let long = format!("{}/{}", hosts.0, "x".repeat(600));
     for name in ["Nope", "", " ", "https://x/y", "a b", "evil.test/x", "x@sha256:1", "é", &long] {
         let told = check(name).await?;
-        let submission = all.stage.submission("Ann").reference(name);
+        let submission = all.stage.submission("Ann").with("/images", json!([name]));
         let posts = of_event("submissions");
         let posted = all.ask(None, "POST", &posts, Some(submission.body())).await?.good(422)?;
         let error = &posted.json["errors"][0];

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use reqwest::Method;
 use serde_json::Value;
 
-use super::stage::{From, Stage};
+use super::stage::{From, POSTS, Stage};
 
 const PEOPLE: usize = 10_000;
 /// So many wait for their answer at the same time.
@@ -72,13 +73,16 @@ async fn one_participant_is_one_from_wherever() -> Result<()> {
         let somewhere = From::new(&base, &format!("127.9.{n}.1"))?;
         let vote = if n % 2 == 0 { "Cats" } else { "Dogs" };
         let submission = stage.submission("Ann").with("/answers/vote", Value::from(vote));
-        match somewhere.post(&submission, &[]).await? {
-            (202, ..) => taken += 1,
-            (429, _, headers) => ensure!(headers.contains_key("retry-after"), "{headers:?}"),
-            (status, code, _) => anyhow::bail!("{n}: {status} {code}"),
+        // Without that it would be shown the one before.
+        let path = format!("{POSTS}?again=true");
+        let asked = somewhere.ask(Method::POST, &path, &[], Some(submission.body())).await?;
+        match (asked.0.as_u16(), asked.1) {
+            (202, _) => taken += 1,
+            (429, headers) => ensure!(headers.contains_key("retry-after"), "{headers:?}"),
+            (status, _) => anyhow::bail!("{n}: {status} {}", asked.2),
         }
     }
-    ensure!(taken == 1 || taken <= MOST_PENDING, "{taken} were taken");
+    ensure!(taken == MOST_PENDING, "{taken} were taken");
     ensure!(stage.stored().await? <= MOST_PENDING as u64);
     // The control: somebody else is taken in from one of those addresses.
     let other = From::new(&base, "127.9.1.1")?;

@@ -31,7 +31,7 @@ struct Scale {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_and_a_grader_fail_and_nobody_notices() -> Result<()> {
+async fn full_a_leader_and_a_grader_fail_and_nobody_notices() -> Result<()> {
     let short = Duration::from_secs(5);
     fails(&Scale { submissions: 8, cut: short, apart: None }).await
 }

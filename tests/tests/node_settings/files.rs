@@ -119,7 +119,7 @@ async fn what_was_in_the_engines_settings_stays_and_comes_back() -> Result<()> {
 
 /// The control of `check`: whichever setting is missing, it says so and names it.
 #[tokio::test]
-async fn each_setting_that_is_taken_away_is_missed() -> Result<()> {
+async fn full_each_setting_that_is_taken_away_is_missed() -> Result<()> {
     let root = tempfile::tempdir()?;
     on(root.path(), &["apply", "--nodes", "10.0.0.1", "--egress", "closed"], 0).await?;
     let whole = read(root.path(), DAEMON)?;

@@ -52,7 +52,7 @@ async fn a_running_machine_is_brought_in_order_once() -> Result<()> {
 
 /// The control of `check` on the filter: whichever rule somebody deletes, it is missed.
 #[tokio::test]
-async fn each_rule_that_is_deleted_is_missed() -> Result<()> {
+async fn full_each_rule_that_is_deleted_is_missed() -> Result<()> {
     let space = Space::new(Own::Settings).await?;
     space.must("\"$NODES/node\" apply --egress closed --nodes 10.0.0.1").await?;
     // The others' rules are none of ours.

@@ -3,7 +3,6 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-/** The quick ones first, the one that fills the store last. */
 const FILES = [
   "submit",
   "board",

@@ -83,7 +83,7 @@ async function newRegrade(page) {
 
 async function chosen(page) {
   await page
-    .locator(`${one("console-results")} input:enabled`)
+    .locator(`${one("console-results")} tbody input:enabled`)
     .first()
     .check();
   await page.waitForSelector(one("regrade-new"));
@@ -115,7 +115,7 @@ export function views(stage) {
     ["map-pin", event, openPin],
     ["map-spot", `${event}#2.35,48.86,11`, openSpot],
     ["map-europe", `${event}#9,48,4.6`, mapReady],
-    ["map-pacific", `${event}#178,-15,3.5`, mapReady],
+    ["map-pacific", `${event}#178,-15,3.5`, see(".land")],
     ["map-empty", `/events/${empty}`, mapReady],
     ["board", `${event}/board`, seeId("board-recent")],
     ["board-replay", `${event}/board`, replay],

@@ -1650,7 +1650,7 @@ export interface PlacesView {
  */
 export interface Problem {
   /**
-   * The stable code; programs decide by it. Of a request with one kind of fault in its fields it is that fault's. One of `already_final`, `body_incomplete`, `body_too_large`, `body_too_slow`, `event_closed`, `event_not_open`, `head_too_large`, `https_required`, `idempotency_key_invalid`, `idempotency_key_reused`, `internal`, `invalid_request`, `malformed_request`, `media_type_unsupported`, `method_not_allowed`, `not_found`, `not_http`, `not_undetermined`, `not_yours`, `path_too_long`, `regrade_state`, `seal_key_missing`, `secret_needed`, `secret_wrong`, `token_in_query`, `token_needed`, `too_many_pending`, `too_many_requests`, `too_many_streams`, `too_many_streams_here`, `too_many_webhooks`, `unavailable`, `webhook_disabled`; of a field also one of those of a reason (`image_name_invalid`, `image_host_denied`, `image_not_found`, `image_private`, `image_too_large`, `image_too_many_layers`, `image_manifest_invalid`, `image_bomb`, `image_foreign_layer`, `image_wrong_platform`, `image_config_refused`, `start_failed`, `exited`, `oom_killed`, `disk_limit`, `not_listening`, `answer_timeout`, `answer_too_large`, `answer_headers_too_large`, `answer_not_http`, `answer_status`, `answer_redirect`, `answer_encoding`, `answer_truncated`, `json_invalid`, `json_too_deep`, `json_duplicate_key`, `rule_failed`, `unstable_answer`) or of what is wrong with a value (`required`, `empty`, `too_long`, `wrong_type`, …).
+   * The stable code; programs decide by it. Of a request with one kind of fault in its fields it is that fault's. One of `already_final`, `body_incomplete`, `body_too_large`, `body_too_slow`, `event_closed`, `event_not_open`, `head_too_large`, `https_required`, `idempotency_key_invalid`, `idempotency_key_reused`, `internal`, `invalid_request`, `malformed_request`, `media_type_unsupported`, `method_not_allowed`, `not_found`, `not_http`, `not_undetermined`, `not_yours`, `path_too_long`, `regrade_state`, `seal_key_missing`, `secret_needed`, `secret_wrong`, `token_in_query`, `token_needed`, `too_many_pending`, `too_many_regrades`, `too_many_requests`, `too_many_streams`, `too_many_streams_here`, `too_many_webhooks`, `unavailable`, `webhook_disabled`; of a field also one of those of a reason (`image_name_invalid`, `image_host_denied`, `image_not_found`, `image_private`, `image_too_large`, `image_too_many_layers`, `image_manifest_invalid`, `image_bomb`, `image_foreign_layer`, `image_wrong_platform`, `image_config_refused`, `start_failed`, `exited`, `oom_killed`, `disk_limit`, `not_listening`, `answer_timeout`, `answer_too_large`, `answer_headers_too_large`, `answer_not_http`, `answer_status`, `answer_redirect`, `answer_encoding`, `answer_truncated`, `json_invalid`, `json_too_deep`, `json_duplicate_key`, `rule_failed`, `unstable_answer`) or of what is wrong with a value (`required`, `empty`, `too_long`, `wrong_type`, …).
    */
   code: string;
   /**
@@ -1858,7 +1858,8 @@ export interface ReplayView {
   from?: string | null;
   /**
    * What came when and where: the step, counted from 0; the place, as an index into `places`; and how
-   * many pins. By step. The sum of the numbers is `total`.
+   * many pins. By step, then by place. The sum of the numbers is `total`. Where this would be too long,
+   * a place's pins come in bunches, each in the step of its last one.
    *
    * @maxItems 100000
    */

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Pin, Replay, Stats } from "../api/types";
 import { viewSnapshot } from "../snapshots/read";
 import { Figures } from "./Figures";
-import { dotRadius } from "./painter";
+import { dotBoost, dotRadius } from "./painter";
 import { placeOn, planeOf } from "./plane";
 import { momentFormat, Playback } from "./replay";
 import { Side } from "./Side";
@@ -206,6 +206,9 @@ describe("the plane", () => {
   it("draws larger counts larger, and a million still small", () => {
     expect(dotRadius(10, 1)).toBeGreaterThan(dotRadius(1, 1));
     expect(dotRadius(1e6, 1)).toBeLessThan(15);
+    expect([0, 30, 1_500, 5_000].map(dotBoost)).toEqual([2.4, 2.4, 1, 1]);
+    expect(dotBoost(200)).toBeGreaterThan(1);
+    expect(dotBoost(200)).toBeLessThan(2.4);
   });
 });
 

@@ -21,6 +21,16 @@ export function dotRadius(count: number, scale: number): number {
   return scale * (2.1 + 1.75 * Math.log10(Math.max(1, count)));
 }
 
+const FEW_DOTS = 30;
+const MANY_DOTS = 1_500;
+const LARGEST = 2.4;
+
+/** A few dots are seen from the last row, too; many stay small, so that they stand apart. */
+export function dotBoost(dots: number): number {
+  const share = Math.log(Math.max(dots, FEW_DOTS) / FEW_DOTS) / Math.log(MANY_DOTS / FEW_DOTS);
+  return 1 + (LARGEST - 1) * (1 - Math.min(1, share));
+}
+
 interface Flash {
   x: number;
   y: number;
@@ -35,6 +45,7 @@ export class Painter {
   private colours: Colours = { dot: "#cc4412", edge: "#ffffff" };
   private alive: Flash[] = [];
   private dirty = false;
+  private boost = 1;
 
   /** `above` is for what moves; without it nothing does. */
   constructor(
@@ -62,7 +73,10 @@ export class Painter {
     if (context === null) return;
     clear(context);
     this.alive = [];
-    const sorted = [...dots].filter(({ count }) => count > 0);
+    const known = [...dots];
+    // Those of a replay that come later count from the beginning: none changes its size.
+    this.boost = dotBoost(known.length);
+    const sorted = known.filter(({ count }) => count > 0);
     sorted.sort((a, b) => b.count - a.count);
     for (const dot of sorted) this.disc(context, dot);
   }
@@ -73,7 +87,7 @@ export class Painter {
     this.disc(this.dots, dot);
     if (this.flashes === null || this.alive.length >= MOST_FLASHES) return;
     const [x, y] = placeOn(this.plane, dot.lng, dot.lat);
-    this.alive.push({ x, y, radius: dotRadius(dot.count, this.scale), since: now });
+    this.alive.push({ x, y, radius: dotRadius(dot.count, this.scale * this.boost), since: now });
   }
 
   /** One picture of what moves; false once all is still. */
@@ -102,7 +116,7 @@ export class Painter {
     context.strokeStyle = this.colours.edge;
     context.lineWidth = 0.7 * this.scale;
     context.beginPath();
-    context.arc(x, y, dotRadius(count, this.scale), 0, 2 * Math.PI);
+    context.arc(x, y, dotRadius(count, this.scale * this.boost), 0, 2 * Math.PI);
     context.fill();
     context.stroke();
   }

@@ -2,6 +2,7 @@
 import type { ComponentChildren, VNode } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { getEvent } from "../api/client";
+import { ProblemError } from "../api/problem";
 import type { EventDetail } from "../api/types";
 import { Header } from "../parts/Header";
 import { CONSOLE_SECTIONS, type ConsoleSection } from "../router";
@@ -72,10 +73,35 @@ export function Frame({ slug, section, children }: Props): VNode {
       </nav>
       <main class="page console" id="main" tabIndex={-1}>
         <EventContext.Provider value={{ event, error: polled.error, refresh: polled.refresh }}>
-          {mine ? children : <NotMine slug={slug} own={me.event} />}
+          {!mine ? (
+            <NotMine slug={slug} own={me.event} />
+          ) : isMissing(polled.error) ? (
+            <Missing slug={slug} />
+          ) : (
+            children
+          )}
         </EventContext.Provider>
       </main>
     </>
+  );
+}
+
+function isMissing(error: Error | null): boolean {
+  return error instanceof ProblemError && error.problem.status === 404;
+}
+
+/** Each part of a section would say so for itself. */
+function Missing({ slug }: { slug: string }): VNode {
+  return (
+    <div class="trouble" role="alert" data-testid="trouble" data-kind="missing">
+      <h1>There is no such event</h1>
+      <p>
+        <code>{slug}</code> may be mistyped, or the event was removed.
+      </p>
+      <a class="button" href="/console">
+        To the console
+      </a>
+    </div>
   );
 }
 

@@ -33,17 +33,16 @@ function DoorWords({ event }: { event: EventDetail }): VNode {
   if (closed_at !== undefined) {
     return (
       <>
-        The organisers closed this event <Time at={closed_at} /> (
-        <Time at={closed_at} kind="clock" />
-        ); nothing can be submitted at the moment.
+        The organisers closed this event at <Time at={closed_at} kind="clock" />; nothing can be
+        submitted at the moment.
       </>
     );
   }
   if (opens !== null && Date.parse(opens) > Date.now()) {
     return (
       <>
-        This event opens <Time at={opens} /> (<Time at={opens} kind="clock" />
-        ). You can fill in the form already; this browser keeps it.
+        This event opens at <Time at={opens} kind="clock" />. You can fill in the form already; this
+        browser keeps it.
       </>
     );
   }
@@ -51,8 +50,7 @@ function DoorWords({ event }: { event: EventDetail }): VNode {
     <>This event is closed; nothing can be submitted any more.</>
   ) : (
     <>
-      This event closed <Time at={closes} /> (<Time at={closes} kind="clock" />
-      ); nothing can be submitted any more.
+      This event closed at <Time at={closes} kind="clock" />; nothing can be submitted any more.
     </>
   );
 }

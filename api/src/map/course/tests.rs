@@ -55,24 +55,40 @@ fn steps_are_kept_in_their_bounds() {
     );
 }
 
-/// As many places as there may be, and pins in each of them all the time: larger squares are taken.
+/// As many places as there may be, and pins in each of them all the time: they are told in bunches.
 #[test]
-fn too_many_pairs_make_larger_squares() {
-    let spread = |n: i32, side: i32| {
-        point(f64::from(n / side) * 1.7 - 60.0, f64::from(n % side) * 4.9 - 170.0)
-    };
-    let at = |n: i32| (i64::from(n), spread(n % 4_900, 70));
+fn too_many_pairs_are_told_in_bunches() {
+    let side = 70;
+    let spread =
+        |n: i32| point(f64::from(n / side) * 1.7 - 60.0, f64::from(n % side) * 4.9 - 170.0);
+    let at = |n: i32| (i64::from(n), spread(n % 4_900));
     let few: Vec<_> = (0..4_900).map(at).collect();
     let all = Course::of(&sketch(8, few)).replay(600);
     assert_eq!((all.places.len(), all.pins.len(), sum(&all)), (4_900, 4_900, 4_900));
 
     let many: Vec<_> = (0..400_000).map(at).collect();
     let course = Course::of(&sketch(8, many));
-    for (steps, least) in [(10, 4_000), (600, 100)] {
-        let replay = course.replay(steps);
-        assert!(replay.pins.len() <= MOST_PAIRS, "{}", replay.pins.len());
-        assert!((least..=MOST_PLACES).contains(&replay.places.len()), "{}", replay.places.len());
-        assert_eq!((sum(&replay), replay.total), (400_000, 400_000));
+    let coarse = course.replay(10);
+    assert_eq!((coarse.places.len(), coarse.pins.len(), sum(&coarse)), (4_900, 49_000, 400_000));
+    // One by one they would be as many as there are pins.
+    let fine = course.replay(600);
+    assert_eq!((fine.places.len(), sum(&fine), fine.total), (4_900, 400_000, 400_000));
+    let bunches = fine.pins.iter().filter(|[_, _, count]| *count >= course.bunch()).count();
+    assert!(
+        fine.pins.len() > MOST_PAIRS / 2 && fine.pins.len() <= MOST_PAIRS,
+        "{}",
+        fine.pins.len()
+    );
+    assert!(fine.pins.len() - bunches <= 4_900, "only the rest of a square is less than a bunch");
+    assert!(fine.pins.is_sorted());
+    // None is told before it came, and each within so many steps as a bunch takes.
+    let told = |step: u32| -> usize {
+        fine.pins.iter().filter(|pin| pin[0] <= step).map(|pin| pin[2] as usize).sum()
+    };
+    for step in [60, 300, 500] {
+        let came = (step as usize + 1) * 400_000 / 600;
+        let open = 4_900 * (course.bunch() as usize - 1);
+        assert!((came - open..=came + 1).contains(&told(step)), "{step}: {} of {came}", told(step));
     }
 }
 

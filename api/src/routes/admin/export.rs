@@ -143,7 +143,7 @@ impl Format {
     fn at_once(self) -> u32 {
         match self {
             Self::Csv { .. } => 50,
-            Self::Json => 5,
+            Self::Json => 10,
         }
     }
 
