@@ -58,7 +58,14 @@ const ROWS: [Row; 37] = [
             "one_participant_is_one_from_wherever",
         ],
     ),
-    ("W16", "the real surge", &["ten_thousand_people_are_taken_in_at_once"]),
+    (
+        "W16",
+        "the real surge",
+        &[
+            "a_thousand_people_are_taken_in_at_once",
+            "full_ten_thousand_people_are_taken_in_at_once",
+        ],
+    ),
     (
         "W17",
         "live streams without end",
