@@ -22,6 +22,7 @@ import {
   BASE,
   eventFile,
   GRADED_MS,
+  getJson,
   given,
   graded,
   makeEvent,
@@ -197,6 +198,7 @@ test("what organisers write is text: titles, labels, choices", { timeout: 180_00
   const pages = await Promise.all([...light, ...heavy].map(open));
   for (const [index, title] of packed(TAKEN, 120).entries()) {
     await organise(`/events/${slug}/rules`, { source: rules(title) }, "PUT");
+    await told(slug, title);
     // What draws a map shows the title in the same way each time; every fourth is enough.
     const looked = index % 4 === 0 ? pages : pages.slice(0, light.length);
     await Promise.all(
@@ -222,6 +224,15 @@ test("what organisers write is text: titles, labels, choices", { timeout: 180_00
   }
   await page.close();
 });
+
+/** The api keeps in mind for a moment what events are called. */
+async function told(slug, title) {
+  await until(`the event is called ${title}`, async () => {
+    const { events } = await getJson("/api/v1/events");
+    const listed = events.find((one) => one.slug === slug);
+    return listed.title === title && (await getJson(`/api/v1/events/${slug}`)).title === title;
+  });
+}
 
 test("what participants write is text: map, cards, list, board, status", {
   timeout: 2 * GRADED_MS,

@@ -77,7 +77,7 @@ async fn what_stands_for_no_public_address_is_refused_before_and_at_the_call() {
         (format!("https://hooks.test:{port}/"), format!("https://127.0.0.1:{port}/"));
     let loopback = knowing(&["127.0.0.1"]);
     for text in [&name, &literal] {
-        let target = Target::at_a_port(text);
+        let target = Target::at_a_port(text).unwrap();
         assert_eq!(loopback.check(&target).await, Err(Unsent::NotPublic), "{text}");
         let (answer, _) = loopback.post(&target, &[], Vec::new()).await;
         assert_eq!(answer, Err(Unsent::NotPublic), "{text}");
@@ -102,7 +102,8 @@ async fn what_stands_for_no_public_address_is_refused_before_and_at_the_call() {
 async fn a_name_that_stands_for_another_address_at_the_call_gains_nothing() {
     let server = Server::saying(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()).await;
     let rebinding = knowing(&["8.8.8.8", "127.0.0.1"]);
-    let target = Target::at_a_port(&format!("https://hooks.test:{}/", server.address.port()));
+    let text = format!("https://hooks.test:{}/", server.address.port());
+    let target = Target::at_a_port(&text).unwrap();
     assert_eq!(rebinding.check(&target).await, Ok(()));
     let (answer, _) = rebinding.post(&target, &[], Vec::new()).await;
     assert_eq!((answer, server.asked()), (Err(Unsent::NotPublic), 0));

@@ -27,6 +27,7 @@ async fn full_ten_thousand_people_are_taken_in_at_once() -> Result<()> {
 }
 
 /// Nobody is refused, nobody is lost, and everybody is told a place in the line.
+#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
 async fn surge(people: usize) -> Result<()> {
     let stage = Stage::set(&[("PORTCALL_RATE_PER_ADDRESS", "0")]).await?;
     let client = stage.client()?;

@@ -117,12 +117,16 @@ function config(canvas: HTMLCanvasElement): ChartConfiguration<"bar" | "line", n
 }
 
 export function draw(canvas: HTMLCanvasElement): Drawn {
+  // Where nothing can be drawn, the table beside has it all.
+  if (canvas.getContext("2d") === null) {
+    return { update: () => undefined, destroy: () => undefined };
+  }
   let chart = new Chart(canvas, config(canvas));
   let shown: [string[], Series[]] = [[], []];
   let gone = false;
   const fill = (): void => {
     // A canvas outside of the page has no size to draw in.
-    if (gone || !canvas.isConnected || canvas.ownerDocument.defaultView === null) return;
+    if (gone || !canvas.isConnected) return;
     const [labels, series] = shown;
     const colour = coloursOf(canvas);
     chart.data.labels = labels;
