@@ -141,12 +141,7 @@ export function views(stage) {
     ["console-events", "/console", seeId("console-event"), signedIn],
     ["console-overview", desk, seeId("chart-reasons"), signedIn],
     ["console-overview-empty", `/console/${empty}`, seeId("console-overview"), signedIn],
-    [
-      "console-search",
-      `${desk}/submissions`,
-      see(`${one("console-results")} tr, ${one("console-results")} li`),
-      signedIn,
-    ],
+    ["console-search", `${desk}/submissions`, see(`${one("console-results")} tbody tr`), signedIn],
     ["console-chosen", `${desk}/submissions`, chosen, signedIn],
     [
       "console-nothing",

@@ -1,2 +1,0 @@
-// Moved to parts/browser.mjs.
-export * from "./parts/browser.mjs";
