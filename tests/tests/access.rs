@@ -193,7 +193,7 @@ async fn each_user_may_do_its_part_and_no_more() -> Result<()> {
         ("deliveries", "riud", ""),
         ("certificates", "riud", ""),
         ("workers", "r", "riud"),
-        ("nodes", "", "riud"),
+        ("nodes", "r", "riud"),
         ("orders", "", "r"),
         ("quarantine", "", "riud"),
         ("processes", "riud", "riud"),

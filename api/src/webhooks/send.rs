@@ -61,11 +61,10 @@ pub(super) async fn run(app: &AppState) {
     loop {
         tokio::select! {
             () = app.stop.closing.cancelled() => break,
-            _ = look.tick() => {}
+            _ = look.tick() => seats.learn(app).await,
             () = app.webhooks.due.notified() => {}
             _ = measure.tick() => {
                 measured(app).await;
-                seats.learn(app).await;
                 continue;
             }
             Some(ended) = calls.join_next() => seats.freed(ended),
@@ -118,7 +117,8 @@ struct Seats {
 }
 
 impl Seats {
-    /// The webhooks of all events to which so many calls are under way.
+    /// The webhooks of all events to which so many calls are under way. One that was made a moment ago
+    /// may not be among them: it is known once it is called.
     fn webhooks_of(&self, calls: usize) -> Vec<WebhookId> {
         let mut of_event: HashMap<&EventSlug, usize> = HashMap::new();
         for (webhook, calls) in &self.calls {
