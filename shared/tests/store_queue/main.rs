@@ -26,6 +26,7 @@ mod rights;
 mod search;
 mod subject;
 mod tokens;
+mod trials;
 mod versions;
 mod webhooks;
 

@@ -58,7 +58,7 @@ fn refused(words: &str, head: &str, body: &str, status: u16, code: &str) -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plain_http_is_only_the_way_to_tls() -> Result<()> {
+async fn at_the_balancer_plain_http_is_only_the_way_to_tls() -> Result<()> {
     // As the api, it takes no notice of a slash at the end of its own address.
     for url in [PUBLIC_URL, "https://portcall.test/"] {
         let front = Front::with(&[], Some(url)).await?;

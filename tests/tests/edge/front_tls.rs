@@ -38,7 +38,7 @@ async fn openssl(to: SocketAddr, input: &str, arguments: &str) -> Result<String>
 
 /// W18: what is spoken, and that nothing older or weaker is.
 #[tokio::test(flavor = "multi_thread")]
-async fn only_good_tls_is_spoken() -> Result<()> {
+async fn the_balancer_speaks_only_good_tls() -> Result<()> {
     let front = Front::start(&[]).await?;
     let to = front.balancer.secure;
     let rows = [

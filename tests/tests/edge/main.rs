@@ -27,6 +27,7 @@ mod page;
 mod raw;
 mod regrades;
 mod rows;
+mod rules;
 mod seats;
 mod secrets;
 mod smuggling;

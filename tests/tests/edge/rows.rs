@@ -74,7 +74,16 @@ const ROWS: [Row; 37] = [
             "readers_that_never_read_are_let_go_of",
         ],
     ),
-    ("W18", "old or odd TLS", &["only_good_tls_is_spoken", "plain_http_is_only_the_way_to_tls"]),
+    (
+        "W18",
+        "old or odd TLS",
+        &[
+            "only_good_tls_is_spoken",
+            "plain_http_is_only_the_way_to_tls",
+            "the_balancer_speaks_only_good_tls",
+            "at_the_balancer_plain_http_is_only_the_way_to_tls",
+        ],
+    ),
     (
         "W19",
         "a broken certificate on reload",
