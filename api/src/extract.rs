@@ -135,6 +135,10 @@ impl Named for portcall_shared::domain::ids::WebhookId {
     const WHAT: &'static str = "webhook";
 }
 
+impl Named for portcall_shared::domain::image::Digest {
+    const WHAT: &'static str = "image";
+}
+
 impl Named for portcall_shared::domain::ids::EventSlug {
     const WHAT: &'static str = "event";
 }

@@ -13,7 +13,8 @@ use portcall_shared::{
     gazetteer::{self, Found, Located},
     store::{
         events::EventVersion,
-        submissions::{Idempotency, NewSubmission, Taken},
+        rehearsals,
+        submissions::{Before, Idempotency, NewSubmission, Taken},
     },
     telemetry::traces,
 };
@@ -25,6 +26,7 @@ use tracing::Span;
 use crate::{
     admission,
     problem::ApiError,
+    refusals,
     state::Shared,
     views::submit::{NewSubmissionBody, Wish},
 };
@@ -107,16 +109,12 @@ pub async fn take_in(app: &Shared, incoming: Incoming<'_>) -> Result<TakenIn, Ap
 }
 
 async fn story(app: &Shared, incoming: Incoming<'_>, until: Instant) -> Result<TakenIn, ApiError> {
-    // A participant that is not acceptable is told below, with everything else that is not.
-    if let Some(idempotency) = &incoming.idempotency
-        && let Ok(participant) = incoming.body.participant()
-        && let Some(taken) =
-            app.store.replay(incoming.event, &participant.key(), idempotency).await?
-    {
+    // What came before is told again whatever stands at the door now.
+    let (replayed, door) = tokio::join!(replayed(app, &incoming), app.door(incoming.event));
+    if let Some(taken) = replayed? {
         return told_again(app, taken).await;
     }
-    let (event, closing) =
-        tokio::try_join!(app.event(incoming.event), app.event_closed(incoming.event))?;
+    let (event, closing) = door?;
     if let Some(closing) = closing {
         return Err(ApiError::ClosedByOrganisers(closing.at));
     }
@@ -133,18 +131,23 @@ async fn story(app: &Shared, incoming: Incoming<'_>, until: Instant) -> Result<T
     let images = std::mem::take(&mut wish.images);
     let admitted = admission::pin(&app.registry, &event.event, images, until).await;
     let images = admitted.map_err(ApiError::Invalid)?;
+    refusals::check(app, &images).await?;
     let submission = submission(wish, &event, images);
-    if incoming.same == Same::Show
-        && let Some(earlier) = app.store.same_before(&submission).await?
-    {
+    let before = match incoming.same {
+        Same::Show => app.store.before(&submission).await?,
+        Same::Again => Before::default(),
+    };
+    if let Some(earlier) = app.store.same_as(&before).await? {
         return shown(app, earlier, &participant, incoming.idempotency).await;
     }
     let secret = fresh_secret();
     let idempotency = incoming.idempotency;
     let new =
         NewSubmission { submission, secret: secret.clone(), idempotency, schema: event.schema };
-    match app.store.take(new).await? {
+    match app.store.take_after(new, before).await? {
         Taken::Stored(submission) => {
+            app.numbers.saw(&submission);
+            app.lately.asked_for(&submission);
             app.rates.submitted(&submission.event, &participant);
             tracing::info!(
                 submission.id = %submission.id,
@@ -157,6 +160,17 @@ async fn story(app: &Shared, incoming: Incoming<'_>, until: Instant) -> Result<T
             Ok(TakenIn { submission: *submission, event, origin })
         }
         other => told_again(app, other).await,
+    }
+}
+
+/// What came before under the same key.
+async fn replayed(app: &Shared, incoming: &Incoming<'_>) -> Result<Option<Taken>, ApiError> {
+    // A participant that is not acceptable is told so later, with everything else that is not.
+    match (&incoming.idempotency, incoming.body.participant()) {
+        (Some(idempotency), Ok(participant)) => {
+            Ok(app.store.replay(incoming.event, &participant.key(), idempotency).await?)
+        }
+        _ => Ok(None),
     }
 }
 
@@ -204,7 +218,7 @@ fn submission(wish: Wish, event: &EventVersion, images: Vec<SubmittedImage>) -> 
         created_at: now,
         updated_at: now,
         revision: 1,
-        order: now,
+        order: rehearsals::turn(event, now),
         delay: None,
         attempts: Vec::new(),
         verdict: None,

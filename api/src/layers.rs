@@ -68,6 +68,22 @@ pub async fn let_go(State(app): State<AppState>, mut response: Response) -> Resp
     response
 }
 
+/// Says of what is answered from memory how old it is, while the store is away.
+pub async fn age(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let reads = *request.method() == Method::GET;
+    let told = reads && (path.starts_with("/api/v1/") || path.starts_with("/competition/"));
+    let mut response = next.run(request).await;
+    if told && let Some(since) = app.away.since() {
+        let good = response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
+        let age = (time::OffsetDateTime::now_utc() - since).whole_seconds().max(0);
+        if good {
+            response.headers_mut().insert(header::AGE, HeaderValue::from(age));
+        }
+    }
+    response
+}
+
 /// Ends a request that could not be answered for too long. What it asked of the store goes on in a
 /// task of its own, so a repetition with the same `Idempotency-Key` finds what came of it.
 pub async fn hold(request: Request, next: Next) -> Response {

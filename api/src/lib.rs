@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod auth;
+pub mod away;
 pub mod cache;
 pub mod certificates;
 pub mod client;
@@ -16,15 +17,18 @@ pub mod docs;
 pub mod etag;
 pub mod extract;
 pub mod intake;
+pub mod lately;
 pub mod layers;
 pub mod listen;
 pub mod live;
 pub mod map;
+pub mod numbers;
 pub mod openapi;
 pub mod peer;
 pub mod problem;
 pub mod queue;
 pub mod rates;
+pub mod refusals;
 pub mod reply;
 pub mod router;
 pub mod routes;

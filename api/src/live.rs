@@ -304,6 +304,11 @@ impl Hub {
         }
     }
 
+    /// The numbers of all events are other ones: as of when they are has changed.
+    pub fn numbers_changed(&self) {
+        lock(&self.0.events).audiences.values_mut().for_each(Audience::stats_changed);
+    }
+
     /// The events with followers whose numbers changed since this was asked last.
     #[must_use]
     pub fn stale_stats(&self) -> Vec<EventSlug> {

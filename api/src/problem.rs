@@ -183,6 +183,9 @@ pub enum ApiError {
     /// The event has as many re-grades under way as one may have.
     #[error("the event has too many re-grades under way")]
     TooManyRegrades,
+    /// The event has as many versions of its rules as one may have.
+    #[error("the event has {0} versions of its rules")]
+    TooManyVersions(i32),
     /// A re-grade is not where that could be done to it.
     #[error("the re-grade is {}", .0.as_str())]
     RegradeIs(RegradeState),
@@ -212,6 +215,7 @@ impl From<StoreError> for ApiError {
             // What a newer version wrote is answered by an api of that version.
             StoreError::Driver { .. }
             | StoreError::Timeout { .. }
+            | StoreError::Busy { .. }
             | StoreError::Task { .. }
             | StoreError::Newer { .. }
             | StoreError::TooOld { .. }
@@ -259,7 +263,7 @@ impl ApiError {
             Self::SealKeyMissing | Self::TooManyWebhooks | Self::WebhookDisabled => {
                 StatusCode::CONFLICT
             }
-            Self::TooManyRegrades => StatusCode::CONFLICT,
+            Self::TooManyRegrades | Self::TooManyVersions(_) => StatusCode::CONFLICT,
             Self::NotYetOpen(_) | Self::Closed(_) | Self::RegradeIs(_) | Self::AlreadyFinal => {
                 StatusCode::CONFLICT
             }
@@ -307,6 +311,7 @@ impl ApiError {
             Self::TooManyWebhooks => "too_many_webhooks".into(),
             Self::WebhookDisabled => "webhook_disabled".into(),
             Self::TooManyRegrades => "too_many_regrades".into(),
+            Self::TooManyVersions(_) => "too_many_versions".into(),
             Self::RegradeIs(_) => "regrade_state".into(),
             Self::AlreadyFinal => "already_final".into(),
             Self::TooManyStreams => "too_many_streams".into(),
@@ -491,6 +496,7 @@ mod tests {
             ApiError::TooManyWebhooks,
             ApiError::WebhookDisabled,
             ApiError::TooManyRegrades,
+            ApiError::TooManyVersions(500),
             ApiError::RegradeIs(RegradeState::Grading),
             ApiError::AlreadyFinal,
             ApiError::TooManyStreams,
@@ -554,6 +560,7 @@ mod tests {
             (409, "too_many_webhooks"),
             (409, "webhook_disabled"),
             (409, "too_many_regrades"),
+            (409, "too_many_versions"),
             (409, "regrade_state"),
             (409, "already_final"),
             (503, "too_many_streams"),

@@ -1,7 +1,8 @@
 //! The line of those that wait, in memory: one for all who ask for their place in it.
 //!
 //! It is read from the store when somebody asks and what is there is a second old, so by nobody while
-//! nobody asks, and once a second however many do. In between it follows the change stream, so that
+//! nobody asks, and once a second however many do. While it is read again nobody waits for that: they
+//! are answered from what there is, unless that is older than [`BEARABLE`]. In between it follows the change stream, so that
 //! who comes right after another is not given the same place.
 
 use std::{
@@ -21,17 +22,21 @@ use time::OffsetDateTime;
 
 /// How long the line stays good.
 const GOOD: Duration = Duration::from_secs(1);
+/// How old it may be for those who ask while it is read again.
+const BEARABLE: Duration = Duration::from_secs(2);
 
-/// The line, shared by all who ask.
-#[derive(Debug, Default)]
+/// The line, shared by all who ask. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
 pub struct Queue {
-    line: Mutex<Waiting>,
-    /// When it was read last. Whoever asks while it is being read waits for that.
-    read: tokio::sync::Mutex<Option<Instant>>,
+    line: Arc<Mutex<Waiting>>,
+    /// Held by whoever reads it.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// When it was read.
+    read: Option<Instant>,
     /// In order; the first of them, if there are more.
     ready: Vec<Turn>,
     more: bool,
@@ -64,16 +69,42 @@ impl Queue {
     /// # Errors
     /// When the store cannot say.
     pub async fn place(&self, store: &Store, turn: Turn) -> Result<Place, StoreError> {
-        {
-            let mut read = self.read.lock().await;
-            if read.is_none_or(|at| at.elapsed() >= GOOD) {
-                let line = store.line().await?;
-                metrics::counter!("portcall_queue_reads_total").increment(1);
-                *self.line() = Waiting::from(line);
-                *read = Some(Instant::now());
+        match self.age() {
+            Some(age) if age < GOOD => {}
+            Some(age) if age < BEARABLE => self.read_beside(store),
+            _ => {
+                let _reading = self.reading.lock().await;
+                self.read_again(store).await?;
             }
         }
         Ok(self.line().place(turn))
+    }
+
+    /// Has it read again, unless it is being read.
+    fn read_beside(&self, store: &Store) {
+        let Ok(reading) = Arc::clone(&self.reading).try_lock_owned() else { return };
+        let (queue, store) = (self.clone(), store.clone());
+        tokio::spawn(async move {
+            if let Err(error) = queue.read_again(&store).await {
+                tracing::debug!(%error, "cannot read the line");
+            }
+            drop(reading);
+        });
+    }
+
+    /// Reads it, unless somebody just has.
+    async fn read_again(&self, store: &Store) -> Result<(), StoreError> {
+        if self.age().is_some_and(|age| age < GOOD) {
+            return Ok(());
+        }
+        let line = store.line().await?;
+        metrics::counter!("portcall_queue_reads_total").increment(1);
+        *self.line() = Waiting::from(line);
+        Ok(())
+    }
+
+    fn age(&self) -> Option<Duration> {
+        self.line().read.map(|read| read.elapsed())
     }
 
     /// Takes in what a submission is now. What this misses, or takes in too early, is right again
@@ -90,7 +121,8 @@ impl Queue {
 impl From<Line> for Waiting {
     fn from(line: Line) -> Self {
         let Line { ready, more, running } = line;
-        Self { ready, more, running: running.into_iter().collect(), begun: None }
+        let (read, running) = (Some(Instant::now()), running.into_iter().collect());
+        Self { read, ready, more, running, begun: None }
     }
 }
 

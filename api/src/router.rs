@@ -21,7 +21,7 @@ use crate::{
 /// The public side.
 pub fn router(state: AppState) -> Router {
     // From the outside in. The security headers come first so that every answer has them, whoever
-    // made it, and with them what a process that was told to stop adds. Then the request gets its id
+    // made it, and with them what a process that was told to stop adds, and the age of what comes from memory. Then the request gets its id
     // and its log line, which must see the answer of a panic too, and pages of others theirs. Panics
     // end there. A head that is too large goes no further. Who asks is known next, and whether that is too much, before anything is read. Within
     // that no request is held for ever. The limit on bodies is innermost: its refusal is a problem like any
@@ -29,6 +29,7 @@ pub fn router(state: AppState) -> Router {
     let layers = ServiceBuilder::new()
         .layer(middleware::map_response(layers::secure))
         .layer(middleware::map_response_with_state(state.clone(), layers::let_go))
+        .layer(middleware::from_fn_with_state(state.clone(), layers::age))
         .layer(middleware::from_fn(layers::observe))
         .layer(middleware::from_fn_with_state(state.clone(), cors::share))
         .layer(CatchPanicLayer::custom(layers::panicked))
@@ -74,6 +75,8 @@ fn admin() -> OpenApiRouter<AppState> {
     OpenApiRouter::default()
         .routes(routes!(admin::me::show))
         .routes(routes!(admin::fleet::show))
+        .routes(routes!(admin::suspects::list))
+        .routes(routes!(admin::suspects::judge))
         .routes(routes!(admin::submissions::search))
         .routes(routes!(admin::submissions::show))
         .routes(routes!(admin::moderation::hide))

@@ -31,7 +31,7 @@ use crate::{
     certificates::Certificates,
     layers::HELD,
     listen::{self, Side, Tls, Way, accept, plain},
-    map::follow,
+    map::{follow, reading},
     problem::chain,
     router::router,
     state::AppState,
@@ -181,12 +181,12 @@ pub async fn serve(doors: Doors, app: AppState, ready: Ready) -> io::Result<Drai
     Ok(drained)
 }
 
-/// Lists the process and reads all pins, however long that takes.
+/// Lists the process and reads what is kept in memory, however long that takes.
 async fn start(app: &AppState) -> Result<Listed, StoreError> {
     let process = Process::api(env!("CARGO_PKG_VERSION"));
     let list = || app.store.list_process(process.clone());
     let listed = retry::RECONNECT.run(StoreError::again, list).await?;
-    follow::reload(app).await;
+    reading::whole_at_last(app).await;
     Ok(listed)
 }
 
@@ -202,10 +202,14 @@ async fn watch(app: AppState, certificates: Option<Certificates>, ready: Ready) 
         };
         if let Ok(Ok(())) = answer {
             answered = Some(Instant::now());
+            app.away.heard();
             let obstacle = certificates.as_ref().and_then(Certificates::obstacle);
             ready.set(obstacle.map_or(Readiness::Ready, Readiness::NotReady));
-        } else if answered.is_none_or(|at| at.elapsed() >= SILENCE) {
-            ready.set(Readiness::NotReady("the database does not answer".to_owned()));
+        } else {
+            app.away.not_heard();
+            if answered.is_none_or(|at| at.elapsed() >= SILENCE) {
+                ready.set(Readiness::NotReady("the database does not answer".to_owned()));
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}

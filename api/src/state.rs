@@ -1,6 +1,6 @@
 //! The one bag of what the api's parts share: built in one place, cheap to clone, handed in.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use portcall_shared::{
     domain::ids::EventSlug,
@@ -8,19 +8,23 @@ use portcall_shared::{
     shutdown::Stop,
     store::{
         Store, StoreError,
-        doors::Closing,
+        doors::{Closing, Door},
         events::EventVersion,
-        stats::{Pace, Stats, StepTimes},
+        stats::{Pace, StepTimes},
+        suspects::Suspect,
     },
 };
 
 use tokio::sync::Semaphore;
 
 use crate::{
+    away::Away,
     cache::Brief,
     client::Proxies,
+    lately::Lately,
     live::Hub,
-    map::{index::MapIndex, replays::Replays},
+    map::{index::MapIndex, reading::Reading, replays::Replays},
+    numbers::Numbers,
     problem::ApiError,
     queue::Queue,
     rates::Rates,
@@ -30,18 +34,21 @@ use crate::{
 
 /// How long the list of events stays good.
 const EVENTS_GOOD: Duration = Duration::from_secs(1);
-/// How long the numbers of an event stay good.
-const STATS_GOOD: Duration = Duration::from_secs(1);
 /// How long the pace of the machinery stays good.
 const PACE_GOOD: Duration = Duration::from_secs(2);
 /// How long the step times of an event stay good.
 const STEP_TIMES_GOOD: Duration = Duration::from_secs(10);
+/// How long the list of refused images stays good.
+const POISON_GOOD: Duration = Duration::from_secs(2);
 /// How long a version of an event stays in memory; it never changes.
 const VERSION_GOOD: Duration = Duration::from_secs(600);
 
 /// How many look through all submissions of an event at once, so that there are connections to the store
 /// for everybody else.
 const SEARCHES: usize = 3;
+
+/// Which events are closed by their organisers, by slug.
+pub type Closings = BTreeMap<String, Closing>;
 
 /// What the api's parts share.
 #[derive(Clone, Debug)]
@@ -56,8 +63,16 @@ pub struct Shared {
     pub store: Store,
     /// Asks registries.
     pub registry: Registry,
+    /// Whether the store answers.
+    pub away: Away,
+    /// Submissions that somebody asked for lately, in memory.
+    pub lately: Lately,
     /// The pins, in memory.
     pub map: MapIndex,
+    /// The numbers of the events, in memory.
+    pub numbers: Numbers,
+    /// Whether the store is being read into both.
+    pub reading: Reading,
     /// How the pins came along the time, kept ready.
     pub replays: Replays,
     /// Who follows what.
@@ -75,11 +90,13 @@ pub struct Shared {
     /// The end of the process.
     pub stop: Stop,
     events: Brief<(), Arc<[EventVersion]>>,
-    stats: Brief<EventSlug, Arc<Stats>>,
     pace: Brief<(), Arc<Pace>>,
     step_times: Brief<EventSlug, Arc<[StepTimes]>>,
     versions: Brief<(EventSlug, i32), Option<EventVersion>>,
-    seen: Brief<EventSlug, ()>,
+    seen: Brief<EventSlug, EventVersion>,
+    closings: Brief<(), Arc<Closings>>,
+    poison: Brief<(), Arc<[Suspect]>>,
+    doors: Brief<EventSlug, Option<Door>>,
 }
 
 impl std::ops::Deref for AppState {
@@ -105,7 +122,11 @@ impl AppState {
             settings,
             store,
             registry,
+            away: Away::default(),
+            lately: Lately::default(),
             map: MapIndex::counting_from(started.unsigned_abs()),
+            numbers: Numbers::default(),
+            reading: Reading::default(),
             replays: Replays::default(),
             hub,
             webhooks: Webhooks::default(),
@@ -115,11 +136,13 @@ impl AppState {
             proxies,
             stop,
             events: Brief::new(EVENTS_GOOD),
-            stats: Brief::new(STATS_GOOD),
             pace: Brief::new(PACE_GOOD),
             step_times: Brief::new(STEP_TIMES_GOOD),
             versions: Brief::new(VERSION_GOOD),
             seen: Brief::new(VERSION_GOOD),
+            closings: Brief::new(EVENTS_GOOD),
+            poison: Brief::new(POISON_GOOD),
+            doors: Brief::new(EVENTS_GOOD),
         }))
     }
 }
@@ -130,29 +153,90 @@ impl Shared {
     /// # Errors
     /// When there is none, or the store cannot say.
     pub async fn event(&self, slug: &EventSlug) -> Result<EventVersion, ApiError> {
-        let event = self.store.event(slug).await?.ok_or(ApiError::NotFound("event"))?;
-        self.seen.keep(slug, ()).await;
+        let none = ApiError::NotFound("event");
+        let Some(version) = self.store.current_version(slug).await? else { return Err(none) };
+        let event = self.event_version(slug, version).await?.ok_or(none)?;
+        self.seen.keep(slug, event.clone());
         Ok(event)
     }
 
-    /// The current version of every event, at most a second old.
+    /// The current version of an event, and whether it is closed by its organisers: as it is, read once
+    /// for all who ask meanwhile.
+    ///
+    /// # Errors
+    /// When there is none, or the store cannot say.
+    pub async fn door(
+        &self,
+        slug: &EventSlug,
+    ) -> Result<(EventVersion, Option<Closing>), ApiError> {
+        let none = ApiError::NotFound("event");
+        let Some(door) = self.doors.now(slug, self.store.door(slug)).await? else {
+            return Err(none);
+        };
+        let event = self.event_version(slug, door.version).await?.ok_or(none)?;
+        self.seen.keep(slug, event.clone());
+        Ok((event, door.closing))
+    }
+
+    /// The current version of an event; while the store is away, the one that was seen last.
+    ///
+    /// # Errors
+    /// When there is none, or the store cannot say and none was seen.
+    pub async fn event_or_seen(&self, slug: &EventSlug) -> Result<EventVersion, ApiError> {
+        let read = async {
+            match self.event(slug).await {
+                Err(ApiError::Unavailable(error)) => Err(error),
+                said => Ok(said),
+            }
+        };
+        self.or_remembered(read, async { self.seen.last(slug).map(Ok) }).await?
+    }
+
+    /// The current version of every event but rehearsals, at most a second old.
     ///
     /// # Errors
     /// When the store cannot say.
     pub async fn events(&self) -> Result<Arc<[EventVersion]>, StoreError> {
-        self.events.get(&(), async { self.store.events().await.map(Arc::from) }).await
+        let fetch = async {
+            let mut events = self.store.events().await?;
+            events.retain(|event| event.shadow_of.is_none());
+            Ok(Arc::from(events))
+        };
+        self.events.get(&(), fetch).await
     }
 
-    /// Reads the pins and which events there are into memory.
+    /// The same; while the store is away, as it was seen last.
+    ///
+    /// # Errors
+    /// When the store cannot say and none were seen.
+    pub async fn events_or_seen(&self) -> Result<Arc<[EventVersion]>, ApiError> {
+        self.or_remembered(self.events(), async { self.events.last(&()) }).await
+    }
+
+    /// Which events are closed by their organisers, at most a second ago; while the store is away, as it was
+    /// seen last.
+    ///
+    /// # Errors
+    /// When the store cannot say and it was never seen.
+    pub async fn closings_or_seen(&self) -> Result<Arc<Closings>, ApiError> {
+        let read = async { self.store.event_closings().await.map(Arc::new) };
+        let read = self.closings.get(&(), read);
+        self.or_remembered(read, async { self.closings.last(&()) }).await
+    }
+
+    /// Which events there are.
     ///
     /// # Errors
     /// When the store cannot say.
-    pub async fn read_map(&self) -> Result<Vec<EventSlug>, StoreError> {
-        let (pins, events) = tokio::try_join!(self.store.pins(), self.store.events())?;
-        for version in events {
-            self.seen.keep(&version.event.slug, ()).await;
+    pub async fn read_events(&self) -> Result<Vec<EventSlug>, StoreError> {
+        let events = self.store.events().await?;
+        for version in &events {
+            self.seen.keep(&version.event.slug, version.clone());
         }
-        Ok(self.map.replace(pins))
+        let closings = self.store.event_closings().await?;
+        self.closings.keep(&(), Arc::new(closings));
+        self.events.keep(&(), events.clone().into());
+        Ok(events.into_iter().map(|version| version.event.slug.clone()).collect())
     }
 
     /// That there is such an event. Once it was seen the store is not asked again: the map goes on
@@ -161,10 +245,10 @@ impl Shared {
     /// # Errors
     /// When there is none, or the store cannot say.
     pub async fn is_event(&self, slug: &EventSlug) -> Result<(), ApiError> {
-        if self.map.summary(slug).pins > 0 || self.seen.last(slug).await.is_some() {
+        if self.map.summary(slug).pins > 0 || self.seen.last(slug).is_some() {
             return Ok(());
         }
-        self.event(slug).await.map(drop)
+        self.event_or_seen(slug).await.map(drop)
     }
 
     /// Whether an event is closed by its organisers.
@@ -188,22 +272,6 @@ impl Shared {
         self.versions.get(&key, self.store.event_version(slug, version)).await
     }
 
-    /// The numbers of an event, at most a second old.
-    ///
-    /// # Errors
-    /// When the store cannot say.
-    pub async fn stats(&self, event: &EventSlug) -> Result<Arc<Stats>, StoreError> {
-        self.stats.get(event, async { self.store.stats(event).await.map(Arc::new) }).await
-    }
-
-    /// The numbers of an event as they are now.
-    ///
-    /// # Errors
-    /// When the store cannot say.
-    pub async fn stats_now(&self, event: &EventSlug) -> Result<Arc<Stats>, StoreError> {
-        self.stats.renew(event, async { self.store.stats(event).await.map(Arc::new) }).await
-    }
-
     /// How long the steps of an event's gradings take, at most ten seconds old.
     ///
     /// # Errors
@@ -211,6 +279,49 @@ impl Shared {
     pub async fn step_times(&self, event: &EventSlug) -> Result<Arc<[StepTimes]>, StoreError> {
         let read = async { self.store.step_times(event).await.map(Arc::from) };
         self.step_times.get(event, read).await
+    }
+
+    /// The same; while the store is away, as they were measured last, if they were.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn step_times_or_seen(
+        &self,
+        event: &EventSlug,
+    ) -> Result<Arc<[StepTimes]>, ApiError> {
+        let seen = async { Some(self.step_times.last(event).unwrap_or_default()) };
+        self.or_remembered(self.step_times(event), seen).await
+    }
+
+    /// The pace of the machinery; while the store is away, as it was measured last, if it was.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn pace_or_seen(&self) -> Result<Arc<Pace>, ApiError> {
+        let seen = async { Some(self.pace.last(&()).unwrap_or_default()) };
+        self.or_remembered(self.pace(), seen).await
+    }
+
+    /// The version of an event that a submission is graded by; while the store is away, if it was seen.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn event_version_or_seen(
+        &self,
+        slug: &EventSlug,
+        version: i32,
+    ) -> Result<Option<EventVersion>, StoreError> {
+        let seen = || self.versions.last(&(slug.clone(), version)).flatten();
+        let said = self.ask(self.event_version(slug, version)).await;
+        said.unwrap_or_else(|| Ok(seen()))
+    }
+
+    /// The images that are refused, at most two seconds old.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub async fn poison(&self) -> Result<Arc<[Suspect]>, StoreError> {
+        self.poison.get(&(), async { self.store.poison().await.map(Arc::from) }).await
     }
 
     /// The pace of the machinery, at most two seconds old.

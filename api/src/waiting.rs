@@ -28,13 +28,15 @@ const FAR: Duration = Duration::from_secs(5);
 /// However little changed, it is told after this.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// The place of a submission in the queue; none unless it waits for its turn.
+/// The place of a submission in the queue; none unless it waits for its turn, and while the store is away.
 ///
 /// # Errors
 /// When the store cannot say.
 pub async fn place(app: &Shared, submission: &Submission) -> Result<Option<QueueView>, StoreError> {
     let Some(turn) = Turn::awaited(submission) else { return Ok(None) };
-    let (place, pace) = tokio::try_join!(app.queue.place(&app.store, turn), app.pace())?;
+    let asked = async { tokio::try_join!(app.queue.place(&app.store, turn), app.pace()) };
+    let Some(asked) = app.ask(asked).await else { return Ok(None) };
+    let (place, pace) = asked?;
     Ok(Some(view(&place, &pace, OffsetDateTime::now_utc())))
 }
 

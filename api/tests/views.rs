@@ -100,6 +100,7 @@ fn event() -> EventVersion {
         event: Arc::new(event),
         source: EVENT.to_owned(),
         schema: 1,
+        shadow_of: None,
     }
 }
 
@@ -293,7 +294,7 @@ fn events_are_listed_open_ones_first() {
     let version = |slug: &str, times: &str| {
         let source = format!("slug = \"{slug}\"\ntitle = \"{slug}\"\n{times}\n{}", &checks());
         let event = Arc::new(event_file::parse(&source).unwrap());
-        EventVersion { version: 1, applied_at: NOW, event, source, schema: 1 }
+        EventVersion { version: 1, applied_at: NOW, event, source, schema: 1, shadow_of: None }
     };
     let events = [
         version("closed", "opens = 2026-03-01T00:00:00Z\ncloses = 2026-03-10T00:00:00Z"),
@@ -330,6 +331,7 @@ fn checks() -> String {
 fn the_numbers_of_an_event() {
     let stats = Stats {
         states: BTreeMap::from([("passed".to_owned(), 5), ("queued".to_owned(), 2)]),
+        delayed: 1,
         reasons: vec![("not_listening".to_owned(), 3)],
         hours: vec![(datetime!(2026-03-20 11:00 UTC), 7, 5)],
         participants: 6,

@@ -13,7 +13,8 @@
 set -u
 
 if [[ $1 == --tell ]]; then
-  printf '%s %s\n' "$3" $$ >"$2/told"
+  # Opened both ways: that does not wait for somebody at the other end.
+  printf '%s %s\n' "$3" $$ 1<>"$2/told"
   deadline=$((SECONDS + 30))
   until [[ -e $2/done.$$ ]]; do
     ((SECONDS < deadline)) || { printf 'kept.sh: not done after 30 s: %s\n' "$3" >&2; exit 70; }

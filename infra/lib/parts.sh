@@ -292,6 +292,13 @@ need_balancer() {
   install_wanted
 }
 
+# need_clocks: what gives a program a clock of its own.
+need_clocks() {
+  want faketime faketime "gives a program another clock"
+  want nft nftables "cuts ways between programs"
+  install_wanted
+}
+
 need_pebble() {
   want pebble pebble "a certificate authority that speaks ACME"
   install_wanted

@@ -15,12 +15,14 @@ SUITES=(
   "deny|quick|licences, sources and bans of the libraries"
   "web|quick|the page: types and lints, its tests, its build"
   "unit|quick|shared, api, worker, portcall: what needs no server"
+  "simulation|quick|the grading core in a simulated world that goes wrong: a thousand seeds"
   "architecture|quick|who may import what, module headers, documented settings"
   "fuzz|quick|the fuzz targets, each for 10 seconds"
   "store|server|the store on a real MongoDB"
   "edge|server|what the public side bears: abuse by row, TLS, ACME, streams, organisers; apis alone, without an engine"
   "system|server|the whole system on a real engine, registry and MongoDB"
   "corpus|server|hostile submissions on the whole system: each its reason, nobody harmed (-- A01 X03: these rows)"
+  "faults|server|what fails on purpose under load: eight rows of the fault table that a seed chooses (-- K21: this row)"
   "lab|server|many machines in namespaces of their own: a swarm, its graders, a replica set"
   "browser|server|the page in a real browser, on a whole system"
   "up|server|./infra/up --check, and ./infra/up until Ctrl-C with its ports taken"
@@ -31,15 +33,17 @@ FEATURES=(--workspace --features portcall-worker/faults)
 # Which tests belong where. A test that needs a server is in a test binary that says so by its
 # name: store… (a MongoDB), …_engine (an engine and a registry), lab… (a lab), or in portcall-tests.
 ARCHITECTURE_TESTS='package(portcall-tests) & binary(architecture)'
+SIMULATION_TESTS='package(portcall-worker) & binary(simulation)'
 STORE_TESTS='binary(/^store/)'
 CORPUS_TESTS='package(portcall-tests) & binary(/^corpus/)'
+FAULTS_TESTS='package(portcall-tests) & binary(faults)'
 # Apis alone, on a database: no engine, no worker.
 EDGE_TESTS='package(portcall-tests) & binary(/^edge/)'
 # What an event's visitors notice of it belongs to the same story, and takes what the system takes.
 FRONT_STORY='binary(front) & test(/^full_/)'
 LAB_TESTS="binary(/^lab/) | ($FRONT_STORY)"
-SYSTEM_TESTS="(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/) - ($CORPUS_TESTS) - ($EDGE_TESTS) - ($LAB_TESTS)"
-UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS) - ($CORPUS_TESTS) - ($EDGE_TESTS) - ($LAB_TESTS)"
+SYSTEM_TESTS="(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/) - ($CORPUS_TESTS) - ($FAULTS_TESTS) - ($EDGE_TESTS) - ($LAB_TESTS)"
+UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($SIMULATION_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS) - ($CORPUS_TESTS) - ($FAULTS_TESTS) - ($EDGE_TESTS) - ($LAB_TESTS)"
 
 GIVEN_ENGINE=${PORTCALL_TEST_DOCKER_HOST:-}
 
@@ -78,6 +82,8 @@ suite_web() {
 }
 
 suite_unit() { rust_tests "$UNIT_TESTS"; }
+
+suite_simulation() { rust_tests "$SIMULATION_TESTS"; }
 
 suite_architecture() { rust_tests "$ARCHITECTURE_TESTS"; }
 
@@ -129,6 +135,25 @@ suite_corpus() {
   fi
   counted read_nextest "cargo nextest" env CARGO_NET_OFFLINE=true NEXTEST_PROFILE="$PROFILE" \
     cargo nextest run --locked "${FEATURES[@]}" --no-fail-fast --no-capture -E "$CORPUS_TESTS" -- "${name[@]}"
+}
+
+# suite_faults: its rows run one after the other, and say what they found. A row that is named runs with
+# all of its times, as with --full.
+suite_faults() {
+  local name names=() profile=$PROFILE
+  for name in "${PASS_ON[@]}"; do
+    if [[ $name =~ ^[Kk][0-9]+$ ]]; then name=full_${name,,}_; fi
+    if [[ $name == full_* ]]; then profile=full; fi
+    names+=("$name")
+  done
+  once use_test_parts && once need_nextest && once need_balancer && once need_clocks || return
+  export PORTCALL_TEST_MONGOD=$MONGOD
+  if [[ $profile == full ]]; then
+    once need_lab || return
+    if ((${#names[@]} == 0)) || [[ " ${names[*]}" == *full_k44* ]]; then once build_before || return; fi
+  fi
+  counted read_nextest "cargo nextest" env CARGO_NET_OFFLINE=true NEXTEST_PROFILE="$profile" \
+    cargo nextest run --locked "${FEATURES[@]}" --test faults --no-fail-fast --no-capture -E "$FAULTS_TESTS" -- "${names[@]}"
 }
 
 # suite_lab: each test has a lab of its own (tests/lab), with an address of it in the tests' network.

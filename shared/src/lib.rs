@@ -1,5 +1,6 @@
 //! What Portcall's processes share: the domain, the store and the boot plumbing.
 
+pub mod chance;
 pub mod domain;
 pub mod gazetteer;
 pub mod health;

@@ -5,7 +5,14 @@
 
 use std::{future::Future, time::Duration};
 
-use backoff::{ExponentialBackoff, ExponentialBackoffBuilder, backoff::Backoff};
+use backoff::{
+    Clock,
+    backoff::Backoff,
+    exponential::{ExponentialBackoff, ExponentialBackoffBuilder},
+};
+use tokio::time::Instant;
+
+use crate::chance;
 
 /// How an operation is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,19 +60,34 @@ pub enum Again {
 
 /// Pauses between tries, growing with some jitter.
 #[derive(Debug)]
-pub struct Pauses(ExponentialBackoff);
+pub struct Pauses(ExponentialBackoff<Monotonic>);
+
+/// The clock that pauses are waited by.
+#[derive(Debug, Default)]
+struct Monotonic;
+
+impl Clock for Monotonic {
+    fn now(&self) -> std::time::Instant {
+        Instant::now().into_std()
+    }
+}
 
 impl Policy {
     /// The pauses of one series of tries.
     #[must_use]
     pub fn pauses(self) -> Pauses {
-        Pauses(
+        let mut pauses = Pauses(
             ExponentialBackoffBuilder::new()
                 .with_initial_interval(self.first)
                 .with_max_interval(self.longest)
                 .with_max_elapsed_time(self.give_up)
+                // The jitter is ours: see `jittered`.
+                .with_randomization_factor(0.0)
                 .build(),
-        )
+        );
+        // Its first instant is otherwise not by our clock.
+        pauses.reset();
+        pauses
     }
 
     /// Tries until it succeeds, is not worth another try, or time is up; then the last error.
@@ -95,7 +117,7 @@ impl Pauses {
     pub async fn wait(&mut self) -> Again {
         match self.0.next_backoff() {
             Some(pause) => {
-                tokio::time::sleep(pause).await;
+                tokio::time::sleep(jittered(pause)).await;
                 Again::Yes
             }
             None => Again::No,
@@ -104,13 +126,18 @@ impl Pauses {
 
     /// The next pause, for whoever waits for other things beside it; the longest when time is up.
     pub fn next_pause(&mut self) -> Duration {
-        self.0.next_backoff().unwrap_or(self.0.max_interval)
+        self.0.next_backoff().map_or(self.0.max_interval, jittered)
     }
 
     /// Begins again with the first pause, after a success.
     pub fn reset(&mut self) {
         self.0.reset();
     }
+}
+
+/// Half of a pause to one and a half, so that those who failed together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(chance::between(0.5..1.5))
 }
 
 #[cfg(test)]

@@ -83,11 +83,17 @@ pub const ALL: &[(&str, &str)] = &[
     ("PORTCALL_BEAT_MS", "10000"),
     ("PORTCALL_STALL_MS", "20000"),
     ("PORTCALL_LEASE_MS", "30000"),
+    ("PORTCALL_SUSPECT_LOSSES", "2"),
 ];
 
 /// Variables of builds for fault tests and of the scripts: allowed, not read here.
-const ELSEWHERE: &[&str] =
-    &["PORTCALL_HOLD_AT", "PORTCALL_REGISTRY", "PORTCALL_BIN", "PORTCALL_STATIC_BIN"];
+const ELSEWHERE: &[&str] = &[
+    "PORTCALL_HOLD_AT",
+    "PORTCALL_HOLD_UNTIL",
+    "PORTCALL_REGISTRY",
+    "PORTCALL_BIN",
+    "PORTCALL_STATIC_BIN",
+];
 const ELSEWHERE_PREFIXES: &[&str] = &["PORTCALL_TEST_", "PORTCALL_STACK_", "PORTCALL_IMAGE_"];
 
 /// One mistake.

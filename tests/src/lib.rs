@@ -9,6 +9,7 @@
 
 pub mod corpus;
 pub mod event;
+pub mod faults;
 pub mod image;
 pub mod lab;
 pub mod ordinary;

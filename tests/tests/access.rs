@@ -196,6 +196,7 @@ async fn each_user_may_do_its_part_and_no_more() -> Result<()> {
         ("nodes", "r", "riud"),
         ("orders", "", "r"),
         ("quarantine", "", "riud"),
+        ("suspects", "riu", "riu"),
         ("processes", "riud", "riud"),
         ("withheld", "", "riu"),
         // The floor and what is migrated are there; `before` in roles.json is for a database that an

@@ -24,9 +24,6 @@ before(
 
 after(() => window?.close());
 
-/** Where one is, as far as the view is concerned: the map writes its view into the hash. */
-const where = (page) => page.evaluate(() => location.pathname + location.search);
-
 test("reload shows the same view again, and back leads through all of them", {
   timeout: 120_000,
 }, async () => {
@@ -56,9 +53,10 @@ test("reload shows the same view again, and back leads through all of them", {
   ];
   const page = await window.context.newPage();
   const wrongs = watchPage(page, ORIGIN);
+  // As far as the view is concerned: the map writes its own view into the hash.
   const there = async ([path, ready, title]) => {
     await ready(page);
-    assert.equal(await where(page), path);
+    await page.waitForFunction((there) => location.pathname + location.search === there, path);
     await page.waitForFunction((s) => new RegExp(s, "i").test(document.title), title.source);
   };
   for (const stop of stops) {
@@ -99,7 +97,11 @@ test("a link keeps the view of the map", async () => {
   const page = await openPage(window.context, `/events/${event.slug}#2.35,48.85,7.00`);
   await page.waitForSelector(`${one("map")}[data-zoom="7.00"]`);
   await page.click(one("zoom-in"));
-  await page.waitForFunction(() => Number(location.hash.split(",")[2]) > 7.9);
+  // The address is written once the map rests.
+  await page.waitForFunction((map) => {
+    const zoom = Number(location.hash.split(",")[2]);
+    return zoom > 7.9 && zoom === Number(document.querySelector(map)?.dataset.zoom);
+  }, one("map"));
   const link = page.url();
   const zoom = await page.getAttribute(one("map"), "data-zoom");
   await closePage(page);

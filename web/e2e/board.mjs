@@ -1,7 +1,7 @@
 // The board for the venue: totals, the latest, countries, all of it live; and the event replayed in a minute.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { closePage, one, openBrowser, openPage } from "./parts/page.mjs";
+import { closePage, one, openBrowser, openPage, seeNumber } from "./parts/page.mjs";
 import { getJson, graded, makeEvent, onMap } from "./parts/stack.mjs";
 
 const PARIS = { label: "Paris, FR", lat: 48.8534, lng: 2.3488 };
@@ -24,24 +24,19 @@ before(
 
 after(() => window?.close());
 
-const number = async (page, id) => Number((await page.textContent(one(id))).replace(/[^0-9]/g, ""));
-
 test("the board counts, and shows who passes as it happens", { timeout: 180_000 }, async () => {
   const page = await openPage(window.context, `/events/${event.slug}/board`);
   const rows = `${one("board-recent")} [data-submission]`;
   await page.waitForSelector(rows);
   await page.waitForSelector(`${one("board")}[data-live="open"]`);
-  assert.equal(await page.textContent("h1"), "The board");
-  assert.equal(await number(page, "board-total"), 2);
-  assert.equal(await page.locator(rows).count(), 2);
+  await page.locator("h1", { hasText: /^The board$/ }).waitFor();
+  await seeNumber(page, "board-total", 2);
+  await page.waitForFunction((all) => document.querySelectorAll(all).length === 2, rows);
   assert.equal(await page.locator(rows).last().getAttribute("data-submission"), first.id);
 
   const { id } = await graded(event.slug, { place: TOKYO });
   await page.waitForSelector(`${one("board-recent")} li:nth-child(1)[data-submission="${id}"]`);
-  await page.waitForFunction(
-    (total) => document.querySelector(total)?.textContent.replace(/[^0-9]/g, "") === "3",
-    one("board-total"),
-  );
+  await seeNumber(page, "board-total", 3);
   await page.waitForSelector(`${one("board-countries")} [data-country="JP"]`);
   const countries = await page.$$eval(`${one("board-countries")} [data-country]`, (all) =>
     all.map((country) => `${country.dataset.country} ${country.textContent}`),
@@ -80,7 +75,7 @@ test("the replay runs the whole event, and the last picture has all pins", {
   // The last seconds of the minute.
   await page.fill(`${one("replay")} input[type="range"]`, "58.5");
   await page.waitForSelector(`${one("replay")}[data-running="false"][data-share="1.000"]`);
-  assert.equal(await number(page, "replay-passed"), total);
+  await seeNumber(page, "replay-passed", total);
   await page.keyboard.press("Escape");
   await page.waitForSelector(one("board-recent"));
   await closePage(page);

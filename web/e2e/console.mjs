@@ -90,7 +90,7 @@ test("an organiser searches, hides a pin and puts it back, with a reason", {
   await page.fill(one("console-search"), handle);
   await page.waitForSelector(row(other.id), { state: "detached" });
   await page.waitForSelector(`${row(passed.id)}[data-state="passed"][data-hidden="false"]`);
-  assert.match(page.url(), /q=/);
+  await page.waitForURL(/q=/);
   await page.click(`${row(passed.id)} a`);
   await page.click(one("act-hide"));
   const reason = `A test ${short()}`;
@@ -108,7 +108,7 @@ test("an organiser searches, hides a pin and puts it back, with a reason", {
   await closePage(map);
 
   await page.click('nav a[href$="/audit"]');
-  await page.waitForSelector(one("audit-list"));
+  await page.waitForSelector(`${one("audit-list")} [data-what="unhide"]`);
   const lines = await page.$$eval(`${one("audit-list")} [data-what]`, (all) =>
     all.map((line) => `${line.dataset.what} ${line.textContent}`),
   );

@@ -1,7 +1,15 @@
 // With the keyboard alone: the form from top to bottom, and the list of the map.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { closePage, mapReady, one, openBrowser, openPage, seeState } from "./parts/page.mjs";
+import {
+  closePage,
+  mapReady,
+  one,
+  openBrowser,
+  openPage,
+  seeState,
+  settled,
+} from "./parts/page.mjs";
 import { GRADED_MS, given, graded, makeEvent, newHandle, onMap } from "./parts/stack.mjs";
 
 const MOST_STEPS = 80;
@@ -66,7 +74,11 @@ test("a submission is sent and followed with the keyboard alone", {
   await tabTo(page, '[name="participant.handle"]');
   await page.keyboard.type(newHandle());
   await tabTo(page, '[name="place.label"]');
+  // What is suggested for its beginning gives way to what is suggested for all of it.
+  const asked = page.waitForResponse((answer) => answer.url().endsWith("q=San%20Francisco"));
   await page.keyboard.type("San Francisco");
+  await asked;
+  await settled(page);
   await page.waitForSelector(one("place-option"));
   await page.keyboard.press("ArrowDown");
   await page.waitForSelector(`${one("place-option")}[aria-selected="true"]`);

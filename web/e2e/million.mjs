@@ -1,5 +1,9 @@
-// Many pins: 20,000 of them, and with --full a million. The first ones on screen, twenty moves of the map, and
-// the api's own time for the same questions; and at every zoom what is shown sums up to all there are.
+// Many pins: 20,000 of them, and with --full a million (or PORTCALL_TEST_BROWSER_PINS). The first ones on screen,
+// twenty moves of the map, and the api's own time for the same questions; and at every zoom what is shown sums up
+// to all there are. Times are printed, not judged: how much is sent and drawn for a move is what has a limit.
+//
+// A million are in the store after two to eight minutes, and take the api a while to read. A run that is ended
+// from outside meanwhile says by which signal (parts/run.mjs).
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { openDatabase, seed, unseed } from "./parts/database.mjs";
@@ -7,12 +11,15 @@ import { wholeWorld } from "./parts/mosaic.mjs";
 import { closePage, mapReady, one, openBrowser, openPage } from "./parts/page.mjs";
 import { apiAnswers, BASE, FULL, getJson, graded, makeEvent, tellApi } from "./parts/stack.mjs";
 
-const COUNT = FULL ? 1_000_000 : 20_000;
-const SEEDED_MS = FULL ? 1_800_000 : 120_000;
+const COUNT = Number(process.env.PORTCALL_TEST_BROWSER_PINS || (FULL ? 1_000_000 : 20_000));
+assert.ok(COUNT >= 1_000 && Number.isInteger(COUNT), "PORTCALL_TEST_BROWSER_PINS is a number");
+const SEEDED_MS = 120_000 + 2 * COUNT;
 const DEEPEST = 14;
-/** What people call at once. On a machine that also runs the database, the worker and the browser. */
-const AT_ONCE_MS = 1_500;
-const DRAWN_MS = 500;
+/** However many pins there are, a view of the map costs no more than this: sent (compressed), and drawn. */
+const MOST_BYTES = 150_000;
+const MOST_MARKS = 1_000;
+/** A move asks when it rests, and once more if it went on. */
+const MOST_ASKED = 3;
 
 let window;
 let event;
@@ -36,7 +43,9 @@ before(
     database = await openDatabase();
     await tellApi("stop");
     const start = performance.now();
-    await seed(database, event.slug, COUNT);
+    await seed(database, event.slug, COUNT, (done) =>
+      console.log(`${done} pins are in the store after ${since(start)}`),
+    );
     console.log(`${COUNT} pins are in the store after ${since(start)}`);
     const again = performance.now();
     await tellApi("start");
@@ -51,11 +60,16 @@ before(
 after(
   async () => {
     await window?.close();
-    await tellApi("stop");
-    await unseed(database, event.slug);
-    await database?.close();
-    await tellApi("start");
-    await apiAnswers(SEEDED_MS);
+    // Without a database nothing was put anywhere.
+    if (database === undefined) return;
+    try {
+      await tellApi("stop");
+      await unseed(database, event.slug);
+      await database.close();
+    } finally {
+      await tellApi("start");
+      await apiAnswers(SEEDED_MS);
+    }
   },
   { timeout: SEEDED_MS },
 );
@@ -97,6 +111,8 @@ function watchDrawing() {
             whole: Math.max(drawn, last.responseEnd) - start,
             drawing: Math.max(0, drawn - last.responseEnd),
             bytes: last.encodedBodySize,
+            asked: answers.length,
+            marks: document.querySelectorAll('[data-testid="cell"], [data-testid="pin"]').length,
           });
         } else requestAnimationFrame(look);
       };
@@ -109,7 +125,9 @@ async function ownTime(url) {
   const times = [];
   for (let n = 0; n < 3; n += 1) {
     const start = performance.now();
-    await (await fetch(url)).arrayBuffer();
+    const response = await fetch(url, { signal: AbortSignal.timeout(60_000) });
+    await response.arrayBuffer();
+    assert.equal(response.status, 200, `${url} after ${since(start)}`);
     times.push(performance.now() - start);
   }
   return Math.min(...times);
@@ -165,18 +183,18 @@ test("what a page shows of the whole world sums up to all pins", { timeout: 120_
 async function squareMap(page, width) {
   let height = width;
   let box = null;
-  do {
+  for (let tries = 0; tries < 10; tries += 1) {
     await page.setViewportSize({ width, height });
     // Sizes are told in the next frame.
     await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
     box = await page.locator(one("map")).boundingBox();
+    if (Math.abs(box.height - width) <= 1.5) return box;
     height = Math.round(height + (width - box.height));
-  } while (Math.abs(box.height - width) > 1.5);
-  return box;
+  }
+  throw new Error(`the map is ${box.height} px high, not ${width}`);
 }
 
 test("the first pins, and twenty moves", { timeout: 240_000 }, async () => {
-  const firsts = [];
   for (let n = 0; n < 3; n += 1) {
     const page = await openPage(window.context, `/events/${event.slug}`);
     await page.waitForFunction(() => globalThis.firstPins !== null);
@@ -184,7 +202,6 @@ test("the first pins, and twenty moves", { timeout: 240_000 }, async () => {
       const { url, took } = await globalThis.answered(0);
       return { first: globalThis.firstPins, url, took };
     });
-    firsts.push(first);
     const own = ms(await ownTime(url));
     console.log(
       `first pins on screen after ${ms(first)}; the api: ${own} alone, ${ms(took)} meanwhile`,
@@ -193,24 +210,35 @@ test("the first pins, and twenty moves", { timeout: 240_000 }, async () => {
   }
   const moves = await tour();
   const own = [];
-  for (const { name, url, took, whole, drawing, bytes } of moves) {
+  for (const { name, url, took, whole, drawing, bytes, marks, asked } of moves) {
     own.push(await ownTime(url));
-    const api = `the api ${ms(own.at(-1))} alone, ${ms(took)} meanwhile, ${(bytes / 1000).toFixed(0)} kB`;
-    console.log(`${name.padEnd(22)} ${ms(whole).padStart(8)}, drawing ${ms(drawing)}; ${api}`);
+    const api = `the api ${ms(own.at(-1))} alone, ${ms(took)} meanwhile`;
+    const size = `${(bytes / 1000).toFixed(0)} kB, ${marks} marks, asked ${asked} times`;
+    console.log(
+      `${name.padEnd(22)} ${ms(whole).padStart(8)}, drawing ${ms(drawing)}; ${api}; ${size}`,
+    );
   }
   const whole = spread(moves.map((move) => move.whole));
   const drawing = spread(moves.map((move) => move.drawing));
   console.log(`${moves.length} moves until their pins are on screen: ${told(whole)}`);
   console.log(`  of which drawing after the answer: ${told(drawing)}`);
   console.log(`  the api's own time for the same: ${told(spread(own))}`);
+  const most = (what) => Math.max(...moves.map((move) => move[what]));
+  assert.equal(moves.length, 20);
+  assert.ok(most("bytes") < MOST_BYTES, `an answer has ${most("bytes")} bytes`);
+  assert.ok(most("marks") < MOST_MARKS, `${most("marks")} marks are drawn`);
+  assert.ok(most("asked") <= MOST_ASKED, `a move asks ${most("asked")} times`);
+});
+
+test("the numbers, the latest and the replay of so many", { timeout: 240_000 }, async () => {
   for (const part of ["stats", "recent", "replay"]) {
     const took = await ownTime(`${BASE}/api/v1/events/${event.slug}/${part}`);
     console.log(`  /${part}: ${ms(took)}`);
   }
-  assert.equal(moves.length, 20);
-  assert.ok(whole.median < AT_ONCE_MS, `moves take ${told(whole)}`);
-  assert.ok(drawing.median < DRAWN_MS, `drawing takes ${told(drawing)}`);
-  assert.ok(Math.min(...firsts) < 2 * AT_ONCE_MS, `first pins after ${firsts.map(ms)}`);
+  const { totals, pins } = await getJson(`/api/v1/events/${event.slug}/stats`);
+  assert.equal(pins, COUNT + 1);
+  assert.equal(totals.passed, COUNT + 1);
+  assert.equal(totals.submissions, COUNT + 1);
 });
 
 /** Jumps to five places, and at each of them pans, zooms in, pans and zooms out. */

@@ -1,6 +1,7 @@
 // Submitting, as a person does: the form, the status as it happens, the pin that arrives, the transcript.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { pushImage } from "./parts/images.mjs";
 import {
   closePage,
   fillForm,
@@ -18,13 +19,28 @@ import { GRADED_MS, given, graded, makeEvent, newHandle, short } from "./parts/s
 const BAY = "#-122.35,37.79,11";
 const IMAGE = given("PORTCALL_TEST_IMAGE");
 
+/** So long is the first one graded that the page sees it happen. */
+const DELAY_MS = 1_500;
+
 let window;
 let event;
+let slow;
 
-before(async () => {
-  event = await makeEvent();
-  window = await openBrowser();
-});
+before(
+  async () => {
+    event = await makeEvent();
+    slow = await pushImage({
+      env: {
+        APP_MODE: "late-listen",
+        APP_DELAY_MS: String(DELAY_MS),
+        APP_NAME: "Gordon",
+        APP_VOTE: "Cats",
+      },
+    });
+    window = await openBrowser();
+  },
+  { timeout: 60_000 },
+);
 
 after(() => window?.close());
 
@@ -39,7 +55,7 @@ test("a submission passes, its pin arrives live, and zooming out counts it", {
 
   const page = await openPage(window.context, `/events/${event.slug}/submit`);
   const who = newHandle();
-  await fillForm(page, { name: "Gordon", handle: who, image: IMAGE });
+  await fillForm(page, { name: "Gordon", handle: who, image: slow });
   await recordStates(page);
   const id = await submit(page);
   const arrived = watcher.waitForSelector(`${one("pin")}[data-submission="${id}"]`, {

@@ -18,7 +18,7 @@ import { toScreen, zoomAround } from "./map/viewport";
 import { ZoomButtons } from "./map/ZoomButtons";
 import { Credits } from "./parts/Credits";
 import { Header } from "./parts/Header";
-import { OfflineStrip } from "./parts/Notice";
+import { AwayStrip, OfflineStrip } from "./parts/Notice";
 
 interface Props {
   slug: string;
@@ -55,6 +55,7 @@ export function MapView({ slug, title }: Props): VNode {
           Submit
         </a>
       </Header>
+      {!pins.failed && <AwayStrip as_of={stats?.as_of} />}
       {pins.failed && <OfflineStrip text="No connection. The map may be out of date." />}
       <main class="map-main" id="main" tabIndex={-1}>
         <h1 class="unseen">{title}: the map of successes</h1>

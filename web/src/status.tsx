@@ -6,7 +6,7 @@ import { useEffect } from "preact/hooks";
 import { isFinal, type Submission } from "./api/types";
 import type { LiveStatus } from "./live";
 import { Header } from "./parts/Header";
-import { Failed, Loading, OfflineStrip } from "./parts/Notice";
+import { AwayStrip, Failed, Loading, OfflineStrip } from "./parts/Notice";
 import { Time } from "./parts/time";
 import { OtherAttempts } from "./status/Attempts";
 import { Evidence } from "./status/Evidence";
@@ -36,6 +36,7 @@ export function StatusView({ id }: { id: string }): VNode {
           </a>
         )}
       </Header>
+      {submission !== null && !stale && <AwayStrip as_of={submission.as_of} />}
       {submission !== null && stale && (
         <OfflineStrip text="No connection. This page goes on by itself as soon as there is one." />
       )}

@@ -11,6 +11,7 @@ import { Failed, Loading } from "./parts/Notice";
 import { useResource } from "./parts/resource";
 import { Time, useNow } from "./parts/time";
 import { Door } from "./submit/Door";
+import type { Draft } from "./submit/draft";
 import { Earlier } from "./submit/Earlier";
 import { ErrorSummary, secondsUntil } from "./submit/ErrorSummary";
 import { errorsOf } from "./submit/errors";
@@ -72,8 +73,8 @@ function SubmitForm({ event: first, start }: Start): VNode {
   const { form, edit } = draft;
   const fields = fieldNames(event, form);
   const errors = errorsOf(reply.kind === "refused" ? reply.refusal : null, form, fields);
-  const discard = (): void => {
-    draft.discard();
+  const turn = (to: () => void): void => {
+    to();
     clear();
     document.getElementById("main")?.focus();
   };
@@ -83,7 +84,10 @@ function SubmitForm({ event: first, start }: Start): VNode {
         <h1 dir="auto">Submit to {event.title}</h1>
         <p class="lead">Name your images. Within seconds you know whether they pass, and why.</p>
         <Door event={event} onOpen={reread} />
-        {draft.restored !== null && <Restored at={draft.restored} onDiscard={discard} />}
+        {draft.restored !== null && (
+          <Restored at={draft.restored} onDiscard={() => turn(draft.discard)} />
+        )}
+        {draft.beside !== null && <Beside other={draft.beside} onSwap={() => turn(draft.swap)} />}
         {reply.kind === "refused" && (
           <ErrorSummary event={event} refusal={reply.refusal} fields={fields} />
         )}
@@ -126,6 +130,25 @@ function Restored({ at, onDiscard }: { at: number; onDiscard: () => void }): VNo
       </span>
       <button type="button" class="button small" data-testid="draft-discard" onClick={onDiscard}>
         Discard it
+      </button>
+    </p>
+  );
+}
+
+/** Another try does not throw away what somebody had begun. */
+function Beside({ other, onSwap }: { other: Draft; onSwap: () => void }): VNode {
+  const at = <Time at={new Date(other.at).toISOString()} />;
+  return (
+    <p class="restored" data-testid="draft-beside">
+      <span>
+        {other.from === null ? (
+          <>You had begun another form {at}. It is kept.</>
+        ) : (
+          <>The form filled from an earlier submission is kept, too, as it was {at}.</>
+        )}
+      </span>
+      <button type="button" class="button small" data-testid="draft-swap" onClick={onSwap}>
+        Go on with that one
       </button>
     </p>
   );

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     fleet::{EngineSettings, Fleet, FleetError, Images, LabelKey, NodeSettings, Owner, SubnetPool},
-    grade::{Admission, DiskFloor, Ended, Grader},
+    grade::{Admission, DiskFloor, Ended, Grader, InSlot, grade},
     judge::Judgement,
     lease::{Progress, Stop},
     settings::program_beside,
@@ -138,7 +138,9 @@ pub async fn check(
             return Err(error.into());
         }
     };
-    let graded = grader.grade(&slot, &mut submission, &event, owner, &teller).await;
+    let graded =
+        grade(&InSlot { grader: &grader, slot: &slot }, &mut submission, &event, owner, &teller)
+            .await;
     listener.step(Step::Cleaning);
     if let Some(workload) = graded.workload
         && let Err(error) = workload.remove().await

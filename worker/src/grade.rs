@@ -8,6 +8,7 @@ mod admission;
 mod disk;
 mod prepare;
 mod probing;
+mod steps;
 mod unheard;
 
 use std::time::Duration;
@@ -25,14 +26,16 @@ use portcall_shared::{
 };
 use tokio::time::Instant;
 
-use self::prepare::Prepared;
 pub use self::{
     admission::{Admission, Admitted},
     disk::DiskFloor,
+    prepare::Prepared,
+    steps::{InSlot, Steps},
 };
 use crate::{
     fleet::{
-        ContainerState, Fleet, FleetError, Phase, Role, Slot, StartFailure, StartTimes, Workload,
+        ContainerState, Fleet, FleetError, Owner, Phase, Role, Slot, StartFailure, StartTimes,
+        Workload,
     },
     hold,
     judge::{self, Judgement, Presence, Seen},
@@ -53,28 +56,29 @@ pub enum Ended {
 
 /// A grading that is over, but for the cleaning.
 #[derive(Debug)]
-pub struct Graded {
+pub struct Graded<W = Workload, A = Admitted> {
     /// How it ended.
     pub ended: Ended,
     /// What was seen.
     pub evidence: Evidence,
     /// What still runs.
-    pub workload: Option<Workload>,
+    pub workload: Option<W>,
     /// What it has of the node, to be kept until it is removed.
-    pub admitted: Option<Admitted>,
+    pub admitted: Option<A>,
 }
 
 /// What the story leaves behind, however it ends.
-#[derive(Debug, Default)]
-struct Left {
-    workload: Option<Workload>,
-    admitted: Option<Admitted>,
+struct Left<S: Steps> {
+    workload: Option<S::Workload>,
+    admitted: Option<S::Admitted>,
 }
 
 /// Why the story ends before its end.
 #[derive(Debug)]
-enum Break {
+pub enum Break {
+    /// Something went wrong.
     Fault(Fault),
+    /// It must stop.
     Stop(Stop),
 }
 
@@ -91,7 +95,7 @@ impl<F: Into<Fault>> From<F> for Break {
 }
 
 /// A fault of the fleet as people see it: nothing internal, the cause goes to the log.
-fn platform(doing: &str, error: &FleetError) -> Fault {
+pub fn platform(doing: &str, error: &FleetError) -> Fault {
     tracing::warn!(error = %error, doing, "the fleet failed");
     // What a scheduler says of its own nodes is nothing internal, and says what is lacking.
     let (code, words) = match error {
@@ -122,89 +126,111 @@ pub struct Grader {
     pub admission: Admission,
 }
 
-impl Grader {
-    /// Grades a submission in a slot.
-    pub async fn grade(
-        &self,
-        slot: &Slot,
-        submission: &mut Submission,
-        event: &Event,
-        owner: crate::fleet::Owner,
-        progress: &impl Progress,
-    ) -> Graded {
-        let until = Instant::now() + event.limits.grading;
-        let mut left = Left::default();
-        let told = self.tell(slot, submission, event, owner, progress, until, &mut left);
-        let ended = match told.await {
-            Ok(judgement) => Ended::Judged(judgement),
-            Err(Break::Fault(fault)) => Ended::Faulted(fault),
-            Err(Break::Stop(stop)) => Ended::Stopped(stop),
-        };
-        let evidence = match &ended {
-            Ended::Stopped(_) => Evidence::default(),
-            _ => self.evidence(&ended, submission, event, left.workload.as_ref()).await,
-        };
-        Graded { ended, evidence, workload: left.workload, admitted: left.admitted }
-    }
+/// Grades a submission.
+pub async fn grade<S: Steps>(
+    steps: &S,
+    submission: &mut Submission,
+    event: &Event,
+    owner: Owner,
+    progress: &impl Progress,
+) -> Graded<S::Workload, S::Admitted> {
+    let until = Instant::now() + event.limits.grading;
+    let mut left = Left { workload: None, admitted: None };
+    let ended = match tell(steps, submission, event, owner, progress, until, &mut left).await {
+        Ok(judgement) => Ended::Judged(judgement),
+        Err(Break::Fault(fault)) => Ended::Faulted(fault),
+        Err(Break::Stop(stop)) => Ended::Stopped(stop),
+    };
+    let evidence = match &ended {
+        Ended::Stopped(_) => Evidence::default(),
+        _ => evidence(steps, &ended, submission, event, left.workload.as_ref()).await,
+    };
+    Graded { ended, evidence, workload: left.workload, admitted: left.admitted }
+}
 
-    #[expect(clippy::too_many_arguments, reason = "what the story leaves behind is returned so")]
-    async fn tell(
-        &self,
-        slot: &Slot,
-        submission: &mut Submission,
-        event: &Event,
-        owner: crate::fleet::Owner,
-        progress: &impl Progress,
-        until: Instant,
-        left: &mut Left,
-    ) -> Result<Judgement, Break> {
-        let began = Instant::now();
-        hold::point("claimed").await;
-        let architecture = &slot.node().arch;
-        let prepared = self.resolve(submission, event, architecture, progress, until).await?;
-        progress.step(Step::Pulling).await?;
-        let prepared = self.pull(prepared, event, progress, until).await?;
-        hold::point("pulled").await;
+async fn tell<S: Steps>(
+    steps: &S,
+    submission: &mut Submission,
+    event: &Event,
+    owner: Owner,
+    progress: &impl Progress,
+    until: Instant,
+    left: &mut Left<S>,
+) -> Result<Judgement, Break> {
+    let began = Instant::now();
+    hold::point("claimed").await;
+    let prepared = steps.resolve(submission, event, progress, until).await?;
+    hold::point("resolved").await;
+    let asked = Instant::now();
+    progress.let_in(&submission.images).await?;
+    // It is not charged for waiting until others end.
+    let until = until + asked.elapsed();
+    progress.step(Step::Pulling).await?;
+    let prepared = steps.pull(prepared, event, progress, until).await?;
+    hold::point("pulled").await;
 
-        progress.step(Step::Starting).await?;
-        left.admitted = Some(self.admit(slot, &prepared, event, progress, until).await?);
-        let started = self.start(slot, owner, &prepared, event).await;
-        let running = match started {
-            Ok(running) => left.workload.insert(running),
-            Err(Started::NotAtAll(broken)) => return Err(broken),
-            Err(Started::Refused { failed, seen }) => {
-                let judgement = judge::judge(event, submission, &seen);
-                let fault = judge::absent(&seen[failed], "");
-                return Ok(judgement.with_fault(event, fault));
-            }
-        };
-        hold::point("started").await;
-
-        progress.step(Step::Probing).await?;
-        let seen = self.probe(slot, running, &prepared, submission, event, progress, until).await?;
-        hold::point("probed").await;
-        let full = self.last_look(running, &prepared, progress).await?;
-
-        progress.step(Step::Judging).await?;
-        let judgement = judge::judge(event, submission, &seen);
-        let judgement = match full {
-            Some(fault) => judgement.with_fault(event, fault),
-            None => {
-                let silence = self.fleet.silence(slot, began);
-                unheard::charged(judgement, event, &seen, silence).await?
-            }
-        };
-        if judgement.outcome.is_err() {
-            self.services_run(running).await?;
+    progress.step(Step::Starting).await?;
+    left.admitted = Some(steps.admit(&prepared, event, progress, until).await?);
+    hold::point("admitted").await;
+    let started = steps.start(owner, &prepared, event).await;
+    let running = match started {
+        Ok(running) => left.workload.insert(running),
+        Err(Started::NotAtAll(broken)) => return Err(broken),
+        Err(Started::Refused { failed, seen }) => {
+            let judgement = judge::judge(event, submission, &seen);
+            let fault = judge::absent(&seen[failed], "");
+            return Ok(judgement.with_fault(event, fault));
         }
-        hold::point("judged").await;
-        Ok(judgement)
-    }
+    };
+    hold::point("started").await;
 
+    progress.step(Step::Probing).await?;
+    let seen = steps.probe(running, &prepared, submission, event, progress, until).await?;
+    hold::point("probed").await;
+    let full = steps.last_look(running, &prepared, progress).await?;
+
+    progress.step(Step::Judging).await?;
+    let judgement = judge::judge(event, submission, &seen);
+    let judgement = match full {
+        Some(fault) => judgement.with_fault(event, fault),
+        None => unheard::charged(judgement, event, &seen, steps.silence(began)).await?,
+    };
+    if judgement.outcome.is_err() {
+        steps.services_run(running).await?;
+    }
+    hold::point("judged").await;
+    Ok(judgement)
+}
+
+/// What is kept of a grading: how every container stands and, unless it passed, the end of its
+/// log.
+async fn evidence<S: Steps>(
+    steps: &S,
+    ended: &Ended,
+    submission: &Submission,
+    event: &Event,
+    workload: Option<&S::Workload>,
+) -> Evidence {
+    let checks = match ended {
+        Ended::Judged(judgement) => judgement.checks.clone(),
+        _ => Vec::new(),
+    };
+    let logs = match ended {
+        Ended::Judged(Judgement { outcome: Ok(()), .. }) => Logs::Without,
+        _ => Logs::With,
+    };
+    let containers = match workload {
+        Some(workload) => steps.containers(workload, logs).await,
+        None => Vec::new(),
+    };
+    Evidence { checks, containers, reproduce: reproduce(submission, event) }
+}
+
+impl Grader {
     async fn start(
         &self,
         slot: &Slot,
-        owner: crate::fleet::Owner,
+        owner: Owner,
         prepared: &Prepared,
         event: &Event,
     ) -> Result<Workload, Started> {
@@ -269,30 +295,6 @@ impl Grader {
         }
     }
 
-    /// What is kept of a grading: how every container stands and, unless it passed, the end of its
-    /// log.
-    async fn evidence(
-        &self,
-        ended: &Ended,
-        submission: &Submission,
-        event: &Event,
-        workload: Option<&Workload>,
-    ) -> Evidence {
-        let checks = match ended {
-            Ended::Judged(judgement) => judgement.checks.clone(),
-            _ => Vec::new(),
-        };
-        let logs = match ended {
-            Ended::Judged(Judgement { outcome: Ok(()), .. }) => Logs::Without,
-            _ => Logs::With,
-        };
-        let containers = match workload {
-            Some(workload) => self.containers(workload, logs).await,
-            None => Vec::new(),
-        };
-        Evidence { checks, containers, reproduce: reproduce(submission, event) }
-    }
-
     async fn containers(&self, workload: &Workload, logs: Logs) -> Vec<ContainerEvidence> {
         let Ok(states) = self.fleet.states(workload).await else { return Vec::new() };
         let mut out = Vec::with_capacity(states.len());
@@ -309,17 +311,24 @@ impl Grader {
 }
 
 /// Whether the containers' logs are fetched: of a submission that passed nobody needs them.
-#[derive(Clone, Copy)]
-enum Logs {
+#[derive(Clone, Copy, Debug)]
+pub enum Logs {
+    /// They are.
     With,
+    /// They are not.
     Without,
 }
 
-enum Started {
+/// Why there is nothing to ask.
+#[derive(Debug)]
+pub enum Started {
+    /// Something went wrong that is nobody's image.
     NotAtAll(Break),
     /// The participant's image of that index cannot be started.
     Refused {
+        /// Which.
         failed: usize,
+        /// How all of them are.
         seen: Vec<Seen>,
     },
 }

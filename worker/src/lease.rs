@@ -5,6 +5,7 @@
 //! over; one that is told it is stale stops at once.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -16,11 +17,12 @@ use portcall_shared::{
     domain::{
         state::Step,
         submission::{StepTime, SubmittedImage},
+        verdict::Fault,
     },
     store::queue::{Lease, Queue, Write},
 };
 use time::OffsetDateTime;
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// The three times of a lease. `beat < stall < lease`.
@@ -93,6 +95,11 @@ pub trait Progress: Sync {
     /// What the names of the images stand for.
     fn pinned(&self, images: &[SubmittedImage]) -> impl Future<Output = Result<(), Stop>> + Send;
 
+    /// Whether these images may be graded here and now. It may take until other gradings have ended.
+    fn let_in(&self, _images: &[SubmittedImage]) -> impl Future<Output = Result<(), Fault>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Completes when the grading must stop.
     fn stopped(&self) -> impl Future<Output = Stop> + Send;
 }
@@ -104,6 +111,9 @@ struct Shared {
     /// The result is being written: from then on a renewal that matches nothing is no loss.
     concluding: AtomicBool,
 }
+
+/// What renews a lease, beside whoever works under it.
+pub type Keeper = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A lease that is being held.
 #[derive(Debug)]
@@ -121,12 +131,23 @@ pub struct Holder<Q> {
 impl<Q: Queue> Holder<Q> {
     /// Begins to hold a lease that was claimed just now.
     pub fn hold(queue: Q, lease: Lease, times: LeaseTimes, ends: Ends) -> Self {
+        Self::hold_beside(queue, lease, times, ends, tokio::spawn)
+    }
+
+    /// The same, with the keeper's task begun by somebody else.
+    pub fn hold_beside(
+        queue: Q,
+        lease: Lease,
+        times: LeaseTimes,
+        ends: Ends,
+        spawn: impl FnOnce(Keeper) -> JoinHandle<()>,
+    ) -> Self {
         let began = Instant::now();
         let lost = CancellationToken::new();
         let concluding = AtomicBool::new(false);
         let shared = Arc::new(Shared { renewed: Mutex::new(began), lost, concluding });
-        let keeper = tokio::spawn(keep(queue.clone(), lease, times, Arc::clone(&shared)));
-        let first = StepTime { step: Step::Resolving, at: OffsetDateTime::now_utc(), ms: None };
+        let keeper = spawn(Box::pin(keep(queue.clone(), lease, times, Arc::clone(&shared))));
+        let first = StepTime { step: Step::Resolving, at: queue.now(), ms: None };
         Self {
             queue,
             lease,
@@ -212,7 +233,7 @@ pub fn millis(duration: Duration) -> u64 {
 impl<Q: Queue> Progress for Holder<Q> {
     async fn step(&self, step: Step) -> Result<(), Stop> {
         self.check()?;
-        let at = OffsetDateTime::now_utc();
+        let at = self.queue.now();
         self.enter(step, at);
         match self.queue.advance(self.lease, step, at).await {
             Ok(write) => self.written(write, "note a step"),
@@ -237,6 +258,7 @@ impl<Q: Queue> Progress for Holder<Q> {
 
     async fn stopped(&self) -> Stop {
         tokio::select! {
+            biased;
             () = self.shared.lost.cancelled() => Stop::LeaseLost,
             stop = self.ends.until_told() => stop,
         }

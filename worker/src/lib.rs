@@ -10,6 +10,10 @@ pub mod canary;
 #[cfg(feature = "worker")]
 pub mod check;
 #[cfg(feature = "worker")]
+pub mod company;
+#[cfg(feature = "worker")]
+pub mod dispatch;
+#[cfg(feature = "worker")]
 pub mod examine;
 #[cfg(feature = "worker")]
 pub mod fleet;
@@ -26,7 +30,7 @@ pub mod lease;
 #[cfg(feature = "worker")]
 mod notes;
 #[cfg(feature = "worker")]
-mod one;
+pub mod one;
 #[cfg(feature = "worker")]
 pub mod post;
 #[cfg(feature = "worker")]
@@ -43,6 +47,10 @@ mod seat;
 pub mod settings;
 #[cfg(feature = "worker")]
 pub mod share;
+#[cfg(feature = "worker")]
+pub mod stage;
+#[cfg(feature = "worker")]
+pub mod suspects;
 #[cfg(feature = "worker")]
 pub mod wake;
 #[cfg(feature = "worker")]

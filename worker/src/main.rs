@@ -67,6 +67,7 @@ async fn work(settings: Settings, traces: Traces) -> anyhow::Result<ExitCode> {
 
     let common = &settings.common;
     let store = Store::open(&common.mongodb_uri, &common.database, "portcall-worker").await?;
+    let store = store.quarantining_after(settings.suspect_losses);
     let claimant = Claimant { id: WorkerId::new(), name: settings.name.clone() };
     let process = Process::worker(claimant.id, &claimant.name, env!("CARGO_PKG_VERSION"));
     let again = |error: &StoreError| {
@@ -109,6 +110,7 @@ async fn work(settings: Settings, traces: Traces) -> anyhow::Result<ExitCode> {
         node_free: settings.node_free,
         ready,
         store_answers: Default::default(),
+        company: Default::default(),
         posts: Default::default(),
         registry_turn: Default::default(),
         traces,

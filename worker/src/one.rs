@@ -1,8 +1,12 @@
 //! One submission: graded under its lease, settled or given back, then cleaned up.
+//!
+//! The story is told on a [`Stage`]: a slot of a post, or one of the simulation's
+//! (`worker/tests/simulation`).
 
 use std::time::Duration;
 
 use portcall_shared::{
+    chance,
     domain::{
         evidence::Evidence,
         state::{Loss, Pass, Step},
@@ -17,27 +21,25 @@ use portcall_shared::{
 };
 use time::OffsetDateTime;
 use tokio::time::Instant;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use crate::{
-    fleet::{Owner, Slot, Workload},
+    dispatch::hand_back,
+    fleet::{Owner, Slot},
     gate::Mark,
-    grade::{Ended, Graded},
+    grade::{Ended, Graded, InSlot, Steps, grade},
     hold,
     judge::Judgement,
     lease::{Ends, Holder, Stop, fenced, millis},
     post::Post,
+    stage::{OnSlot, Remains, Stage, Watch},
+    suspects::NodeThen,
 };
 
 /// What a lease is given back with that nothing was done under.
-pub(crate) fn handed_back() -> Release {
-    let record = Record {
-        at: OffsetDateTime::now_utc(),
-        node: None,
-        grading_ms: 0,
-        steps: Vec::new(),
-        evidence: Evidence::default(),
-    };
+pub fn handed_back(at: OffsetDateTime) -> Release {
+    let record =
+        Record { at, node: None, grading_ms: 0, steps: Vec::new(), evidence: Evidence::default() };
     given_back(record)
 }
 
@@ -49,25 +51,39 @@ impl Post {
             "grading", submission.id = %id, submission.generation = generation,
         );
         traces::continue_from(&span, submission.marks.trace.as_deref());
-        self.story(slot, submission, mark, ends).instrument(span).await;
+        let stage = OnSlot { post: self, ground: InSlot { grader: &self.grader, slot }, mark };
+        Story(&stage).tell(submission, ends).instrument(span).await;
     }
+}
 
-    async fn story(&self, slot: &Slot, mut submission: Submission, mark: Mark, ends: &Ends) {
-        let worker = &self.worker;
-        let lease = worker.lease(&submission);
-        let _busy = self.busy.enter(lease);
-        worker.tell_readiness(&self.close);
-        let holder = Holder::hold(worker.store.clone(), lease, worker.times, ends.clone());
+/// The story of one submission that was claimed just now.
+pub struct Story<'a, S>(pub &'a S);
+
+impl<S: Stage> Story<'_, S> {
+    /// Tells it to its end.
+    pub async fn tell(&self, mut submission: Submission, ends: &Ends) {
+        let Self(stage) = *self;
+        let lease = Lease {
+            submission: submission.id,
+            worker: stage.worker(),
+            generation: submission.life.generation,
+        };
+        let Some(_member) = stage.enter() else {
+            return hand_back(stage.queue(), lease).await;
+        };
+        let _busy = stage.begin(lease);
+        let (queue, times) = (stage.queue().clone(), stage.times());
+        let spawn = |keeper| stage.spawn(keeper);
+        let holder = Holder::hold_beside(queue, lease, times, ends.clone(), spawn);
+        let watched = stage.watch(&holder);
         let owner = Owner {
             submission: lease.submission,
             generation: lease.generation,
             worker: lease.worker,
         };
-        let version = worker.store.event_version(&submission.event, submission.event_version).await;
-        let graded = match version {
-            Ok(Some(version)) => {
-                let event = version.event;
-                self.grader.grade(slot, &mut submission, &event, owner, &holder).await
+        let graded = match stage.rules(&submission).await {
+            Ok(Some(event)) => {
+                grade(stage.ground(), &mut submission, &event, owner, &watched).await
             }
             Ok(None) => without_rules("its rules are not in the store"),
             Err(error) => {
@@ -78,33 +94,39 @@ impl Post {
         let Graded { ended, evidence, workload, admitted } = graded;
         // Before anybody is charged for what was seen: a node that is being emptied ends what runs
         // on it, and one that went away does not answer.
-        let stands = !charges(&ended) || self.stands(slot).await;
-        let (ended, evidence) = match stands && self.gate.trusted_since(mark) {
+        let stands = !charges(&ended) || stage.stands().await;
+        // What ends because the node is being emptied is not lost with it.
+        let node_then = match stands || stage.is_emptied() {
+            true => NodeThen::Standing,
+            false => NodeThen::Gone,
+        };
+        let (ended, evidence) = match stands && stage.is_trusted() {
             true => (ended, evidence),
             false => distrusted(ended, evidence),
         };
+        let (ended, _alone) = watched.over(ended, node_then).await;
         holder.conclude();
-        self.conclude(slot, &submission, &holder, &ended, evidence).await;
+        self.conclude(&submission, &holder, &ended, evidence).await;
         drop(holder);
         hold::point("settled").await;
         self.clean(lease, workload).await;
         drop(admitted);
-        self.room.used();
+        stage.used();
         hold::point("cleaned").await;
     }
 
     /// Writes what the grading came to.
     async fn conclude(
         &self,
-        slot: &Slot,
         submission: &Submission,
-        holder: &Holder<portcall_shared::store::Store>,
+        holder: &Holder<S::Queue>,
         ended: &Ended,
         evidence: Evidence,
     ) {
+        let queue = self.0.queue();
         let record = Record {
-            at: OffsetDateTime::now_utc(),
-            node: Some(self.name().unwrap_or_else(|| slot.node().name.clone())),
+            at: queue.now(),
+            node: Some(self.0.node()),
             grading_ms: millis(holder.held_for()),
             steps: holder.steps(),
             evidence,
@@ -113,7 +135,7 @@ impl Post {
             let seconds = Duration::from_millis(step.ms.unwrap_or_default()).as_secs_f64();
             metrics::histogram!("portcall_step_seconds", "step" => step.step.as_str())
                 .record(seconds);
-            self.trace(step);
+            self.0.trace(step);
         }
         let lease = holder.lease();
         let (write, outcome) = match ended {
@@ -128,12 +150,12 @@ impl Post {
                 self.faulted(lease, &node_lost(), submission, record).await
             }
             Ended::Stopped(Stop::Stopping) => {
-                (self.worker.store.release(lease, &given_back(record)).await, "handed_back")
+                (queue.release(lease, &given_back(record)).await, "handed_back")
             }
             // Perhaps the store was only away for a while: if the lease is still ours, nobody needs
             // to wait until it expires. If it is not, this writes nothing.
             Ended::Stopped(Stop::LeaseLost) => {
-                (self.worker.store.release(lease, &given_back(record)).await, "lost")
+                (queue.release(lease, &given_back(record)).await, "lost")
             }
         };
         metrics::counter!("portcall_gradings_total", "outcome" => outcome).increment(1);
@@ -152,12 +174,6 @@ impl Post {
         }
     }
 
-    /// Records a step that is over.
-    fn trace(&self, step: &StepTime) {
-        let took = Duration::from_millis(step.ms.unwrap_or_default());
-        self.worker.traces.step(&Span::current(), step.step.as_str(), step.at, took);
-    }
-
     /// Settles or releases, as the fault wants it.
     async fn faulted(
         &self,
@@ -174,7 +190,7 @@ impl Post {
                 let after = spread(after, loss);
                 tracing::warn!(%fault, after_s = after.as_secs(), ?loss, "released");
                 let back = Release { fault: Some(fault.reason()), loss, after, record };
-                (self.worker.store.release(lease, &back).await, "released")
+                (self.0.queue().release(lease, &back).await, "released")
             }
         }
     }
@@ -187,14 +203,14 @@ impl Post {
     ) -> Result<Write, StoreError> {
         let pass = if fault.is_none() { Pass::Yes } else { Pass::No };
         let reason = fault.map(|fault| fault.reason());
-        self.worker.store.settle(lease, &Settlement { pass, reason, record }).await
+        self.0.queue().settle(lease, &Settlement { pass, reason, record }).await
     }
 
     /// Removes what ran. What cannot be seen to be gone makes the slot doubtful, and the reaper
     /// finds it by its labels.
-    async fn clean(&self, lease: Lease, workload: Option<Workload>) {
+    async fn clean(&self, lease: Lease, workload: Option<<S::Ground as Steps>::Workload>) {
         let Some(workload) = workload else { return };
-        let (began, at) = (Instant::now(), OffsetDateTime::now_utc());
+        let (began, at) = (Instant::now(), self.0.queue().now());
         if let Err(error) = workload.remove().await {
             metrics::counter!("portcall_leaks_total").increment(1);
             tracing::error!(%error, "containers are left to the reaper");
@@ -203,8 +219,8 @@ impl Post {
         metrics::histogram!("portcall_step_seconds", "step" => Step::Cleaning.as_str())
             .record(took.as_secs_f64());
         let step = StepTime { step: Step::Cleaning, at, ms: Some(millis(took)) };
-        self.trace(&step);
-        if let Err(error) = self.worker.store.cleaned(lease, &step).await {
+        self.0.trace(&step);
+        if let Err(error) = self.0.queue().cleaned(lease, &step).await {
             tracing::debug!(%error, "cannot note how long the cleaning took");
         }
     }
@@ -225,8 +241,8 @@ fn node_lost() -> Fault {
 /// When to try again: those that found no room because of each other come back one after the other.
 fn spread(after: Duration, loss: Loss) -> Duration {
     match loss {
-        Loss::Counted => after,
-        Loss::Waived => after.mul_f64(rand::random_range(1.0..1.5)),
+        Loss::Counted | Loss::Final => after,
+        Loss::Waived => after.mul_f64(chance::between(1.0..1.5)),
     }
 }
 
@@ -254,7 +270,7 @@ fn distrusted(ended: Ended, evidence: Evidence) -> (Ended, Evidence) {
     }
 }
 
-fn without_rules(message: &str) -> Graded {
+fn without_rules<W, A>(message: &str) -> Graded<W, A> {
     let fault = PlatformFault::new(PlatformCode::PlatformError, message);
     Graded {
         ended: Ended::Faulted(fault.into()),

@@ -25,11 +25,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    dispatch::Offer,
     fleet::{Availability, Fleet, FleetError, Slot},
     gate::{Gate, Standing, Verdict, room::Housekeeper, watch::watch},
     grade::Grader,
     lease::Ends,
-    run::{FINISH, Offer},
+    run::FINISH,
     seat::Seat,
     share::Part,
     worker::{Busy, OpenSlots, SlotUse, Worker},

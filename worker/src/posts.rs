@@ -29,9 +29,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    dispatch::Offer,
     fleet::{Availability, FleetError, Node},
     post::{Charge, Post},
-    run::Offer,
     share::{Part, Wanted, share, spread, within},
     worker::Worker,
 };

@@ -22,8 +22,8 @@
 //! as gone.
 
 use std::{
-    collections::HashSet,
-    time::{Duration, Instant},
+    collections::{BTreeSet, HashSet},
+    time::Duration,
 };
 
 use futures::{StreamExt, stream};
@@ -34,28 +34,74 @@ use portcall_shared::{
     },
     retry::RECONNECT,
     store::{
-        StoreError,
+        Store, StoreError,
         observer::Observer,
         queue::{InFlight, Lease, Queue, Write},
-        workers::WorkerObserver,
+        workers::{WorkerEntry, WorkerObserver},
     },
 };
-use time::OffsetDateTime;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    fleet::{Found, Kind, Object, Removal},
+    fleet::{FleetError, Found, Kind, Object, Removal, Sweep},
+    hold,
     one::handed_back,
     worker::Worker,
 };
 
+/// What a reaper looks after: the store, the endpoint, and what this very worker is busy with.
+pub trait Realm: Send + Sync {
+    /// The queue.
+    type Queue: Queue;
+
+    /// The queue.
+    fn queue(&self) -> &Self::Queue;
+
+    /// Whose reaper it is.
+    fn own(&self) -> WorkerId;
+
+    /// Silence after which a lease ends, and a worker is dead.
+    fn lease(&self) -> Duration;
+
+    /// Whether anything of that submission is being graded or cleaned here.
+    fn has(&self, submission: SubmissionId) -> bool;
+
+    /// Whether an object of that name may belong to a slot that is in use here.
+    fn may_use(&self, name: &str) -> bool;
+
+    /// Shows people how old the queue is.
+    fn gauge(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Every worker on the list.
+    fn workers(&self) -> impl Future<Output = Result<Vec<WorkerEntry>, StoreError>> + Send;
+
+    /// Takes one off it that is still as it was seen; whether it was.
+    fn forget_silent(
+        &self,
+        seen: &WorkerEntry,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Takes the nodes of all others off their list.
+    fn forget_nodes_without(
+        &self,
+        live: &HashSet<WorkerId>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Everything of ours at the endpoint.
+    fn look_over(&self) -> impl Future<Output = Result<Sweep, FleetError>> + Send;
+
+    /// Removes something that was found there.
+    fn remove(&self, found: &Found) -> impl Future<Output = Result<Removal, FleetError>> + Send;
+}
+
 /// What one reaper knows from its earlier rounds.
-pub struct Reaper {
-    worker: Worker,
+pub struct Reaper<R = Worker> {
+    realm: R,
     leases: Observer,
     workers: WorkerObserver,
     suspects: HashSet<String>,
-    strays: HashSet<Lease>,
+    strays: BTreeSet<Lease>,
     /// Nodes of workers that are not on the list were forgotten.
     nodes_told: bool,
 }
@@ -65,32 +111,33 @@ const REMOVALS: usize = 8;
 /// How many looks the last round has, as far as there is time for them.
 const LAST_LOOKS: usize = 3;
 
-impl Reaper {
+impl<R: Realm> Reaper<R> {
     /// A reaper that has seen nothing yet.
     #[must_use]
-    pub fn new(worker: Worker) -> Self {
+    pub fn new(realm: R) -> Self {
         let longest = (GRADING_LIMIT + GRADING_SLACK).unsigned_abs();
-        let lease = worker.times.lease;
+        let lease = realm.lease();
         Self {
             leases: Observer::new(lease, longest),
             workers: WorkerObserver::new(lease),
             suspects: HashSet::new(),
-            strays: HashSet::new(),
+            strays: BTreeSet::new(),
             nodes_told: false,
-            worker,
+            realm,
         }
     }
 
     /// Goes its rounds until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let every =
-            (self.worker.times.lease / 6).clamp(Duration::from_millis(200), Duration::from_secs(5));
+            (self.realm.lease() / 6).clamp(Duration::from_millis(200), Duration::from_secs(5));
         let mut tick = tokio::time::interval(every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = tick.tick() => {}
+                biased;
                 () = stop.cancelled() => return,
+                _ = tick.tick() => {}
             }
             self.repair().await;
         }
@@ -100,12 +147,12 @@ impl Reaper {
     /// goes, since no other worker may be there to find it. There is no next round either, so this
     /// one looks again: what was still going away could not be removed at once, and what was asked
     /// for without an answer may have come only now.
-    pub(crate) async fn leave(self) {
+    pub async fn leave(self) {
         let mut pauses = RECONNECT.pauses();
         for _ in 0..LAST_LOOKS {
-            match self.worker.nodes.sweep().await {
+            match self.realm.look_over().await {
                 Ok(sweep) => {
-                    let own = |found: &&Found| found.worker == self.worker.claimant.id;
+                    let own = |found: &&Found| found.worker == self.realm.own();
                     if !sweep.found.iter().any(|found| own(&found)) {
                         return;
                     }
@@ -135,26 +182,19 @@ impl Reaper {
     }
 
     async fn sweep(&self) -> Result<(), StoreError> {
-        let swept = self.worker.store.sweep(OffsetDateTime::now_utc()).await?;
+        let queue = self.realm.queue();
+        let swept = queue.sweep(queue.now()).await?;
         count("woken", swept.woken);
         count("overdue", swept.overdue);
-        let overdue = self.worker.store.overdue().await?;
-        metrics::gauge!("portcall_overdue").set(u32::try_from(overdue).unwrap_or(u32::MAX));
-        let ages = self.worker.store.ages(OffsetDateTime::now_utc()).await?;
-        let states =
-            [("queued", ages.queued), ("delayed", ages.delayed), ("grading", ages.grading)];
-        for (state, age) in states {
-            let age = age.unwrap_or_default().as_seconds_f64().max(0.0);
-            metrics::gauge!("portcall_oldest_age_seconds", "state" => state).set(age);
-        }
-        Ok(())
+        self.realm.gauge().await
     }
 
     async fn end_leases(&mut self) -> Result<(), StoreError> {
-        let flying = self.worker.store.in_flight().await?;
+        let flying = self.realm.queue().in_flight().await?;
         metrics::gauge!("portcall_grading").set(u32::try_from(flying.len()).unwrap_or(u32::MAX));
-        for (seen, why) in self.leases.observe(&flying, Instant::now()) {
-            let ended = self.worker.store.expire(seen, why).await;
+        for (seen, why) in self.leases.observe(&flying, Instant::now().into_std()) {
+            hold::point("expiring").await;
+            let ended = self.realm.queue().expire(seen, why).await;
             if let Err(error) = &ended {
                 // One that cannot be ended must not keep the others.
                 tracing::error!(submission.id = %seen.lease.submission, %error, "cannot end a lease");
@@ -177,13 +217,13 @@ impl Reaper {
     /// Hands back leases of this very worker that nothing here works under: a claim whose answer was
     /// lost, or a result that could not be written. Seen so twice in a row.
     async fn hand_back_strays(&mut self, flying: &[InFlight]) {
-        let own = self.worker.claimant.id;
-        let stray =
-            |f: &&InFlight| f.lease.worker == own && !self.worker.posts.has(f.lease.submission);
-        let strays: HashSet<Lease> = flying.iter().filter(stray).map(|f| f.lease).collect();
+        let own = self.realm.own();
+        let stray = |f: &&InFlight| f.lease.worker == own && !self.realm.has(f.lease.submission);
+        let strays: BTreeSet<Lease> = flying.iter().filter(stray).map(|f| f.lease).collect();
         let before = std::mem::replace(&mut self.strays, strays);
         for lease in self.strays.intersection(&before) {
-            match self.worker.store.release(*lease, &handed_back()).await {
+            let queue = self.realm.queue();
+            match queue.release(*lease, &handed_back(queue.now())).await {
                 Ok(_) => count("stray", 1),
                 Err(error) => tracing::warn!(%error, "cannot hand a lease back"),
             }
@@ -191,13 +231,13 @@ impl Reaper {
     }
 
     async fn live_workers(&mut self) -> Result<HashSet<WorkerId>, StoreError> {
-        let listed = self.worker.store.workers().await?;
-        let dead = self.workers.observe(&listed, Instant::now());
-        let own = self.worker.claimant.id;
+        let listed = self.realm.workers().await?;
+        let dead = self.workers.observe(&listed, Instant::now().into_std());
+        let own = self.realm.own();
         let mut live: HashSet<WorkerId> = listed.iter().map(|w| w.id).chain([own]).collect();
         for worker in dead.iter().filter(|worker| worker.id != own) {
             // One that beat meanwhile stays.
-            if self.worker.store.forget_silent(worker).await? {
+            if self.realm.forget_silent(worker).await? {
                 tracing::warn!(worker.id = %worker.id, worker.name, "a worker fell silent");
                 live.remove(&worker.id);
                 count("worker", 1);
@@ -207,14 +247,14 @@ impl Reaper {
         // What people see of nodes goes with its worker, also if whoever took that off the list died
         // over it.
         if !self.nodes_told {
-            self.worker.store.forget_nodes_without(&live).await?;
+            self.realm.forget_nodes_without(&live).await?;
             self.nodes_told = true;
         }
         Ok(live)
     }
 
     async fn remove_orphans(&mut self, live: &HashSet<WorkerId>) -> Result<(), StoreError> {
-        let sweep = match self.worker.nodes.sweep().await {
+        let sweep = match self.realm.look_over().await {
             Ok(sweep) => sweep,
             Err(error) => {
                 tracing::debug!(%error, "the engine cannot be looked over now");
@@ -223,8 +263,8 @@ impl Reaper {
         };
         // Read after the look at the engine: what was started before it is held by now.
         let held: HashSet<(SubmissionId, Generation)> = self
-            .worker
-            .store
+            .realm
+            .queue()
             .in_flight()
             .await?
             .iter()
@@ -257,15 +297,12 @@ impl Reaper {
         held: &HashSet<(SubmissionId, Generation)>,
     ) -> bool {
         match (found.kind, found.submission) {
-            (Kind::Slot | Kind::Prober | Kind::Canary, _)
-                if found.worker == self.worker.claimant.id =>
-            {
-                !self.worker.posts.may_use(&found.name)
+            (Kind::Slot | Kind::Prober | Kind::Canary, _) if found.worker == self.realm.own() => {
+                !self.realm.may_use(&found.name)
             }
             (Kind::Slot | Kind::Prober | Kind::Canary, _) => !live.contains(&found.worker),
             (Kind::Workload | Kind::Service, Some(lease)) => {
-                let busy =
-                    found.worker == self.worker.claimant.id && self.worker.posts.has(lease.0);
+                let busy = found.worker == self.realm.own() && self.realm.has(lease.0);
                 !busy && !held.contains(&lease)
             }
             (Kind::Workload | Kind::Service, None) => true,
@@ -273,7 +310,7 @@ impl Reaper {
     }
 
     async fn remove(&self, found: &Found) {
-        match self.worker.nodes.remove_found(found).await {
+        match self.realm.remove(found).await {
             Ok(Removal::Removed) => {
                 count("object", 1);
                 tracing::warn!(object.name = found.name, kind = ?found.kind, "removed an orphan");
@@ -284,6 +321,64 @@ impl Reaper {
                 tracing::warn!(object.name = found.name, %error, "cannot remove an orphan");
             }
         }
+    }
+}
+
+impl Realm for Worker {
+    type Queue = Store;
+
+    fn queue(&self) -> &Store {
+        &self.store
+    }
+
+    fn own(&self) -> WorkerId {
+        self.claimant.id
+    }
+
+    fn lease(&self) -> Duration {
+        self.times.lease
+    }
+
+    fn has(&self, submission: SubmissionId) -> bool {
+        self.posts.has(submission)
+    }
+
+    fn may_use(&self, name: &str) -> bool {
+        self.posts.may_use(name)
+    }
+
+    async fn gauge(&self) -> Result<(), StoreError> {
+        let overdue = self.store.overdue().await?;
+        metrics::gauge!("portcall_overdue").set(u32::try_from(overdue).unwrap_or(u32::MAX));
+        self.tell_suspects().await?;
+        let ages = self.store.ages(self.store.now()).await?;
+        let states =
+            [("queued", ages.queued), ("delayed", ages.delayed), ("grading", ages.grading)];
+        for (state, age) in states {
+            let age = age.unwrap_or_default().as_seconds_f64().max(0.0);
+            metrics::gauge!("portcall_oldest_age_seconds", "state" => state).set(age);
+        }
+        Ok(())
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerEntry>, StoreError> {
+        self.store.workers().await
+    }
+
+    async fn forget_silent(&self, seen: &WorkerEntry) -> Result<bool, StoreError> {
+        self.store.forget_silent(seen).await
+    }
+
+    async fn forget_nodes_without(&self, live: &HashSet<WorkerId>) -> Result<(), StoreError> {
+        self.store.forget_nodes_without(live).await.map(drop)
+    }
+
+    async fn look_over(&self) -> Result<Sweep, FleetError> {
+        self.nodes.sweep().await
+    }
+
+    async fn remove(&self, found: &Found) -> Result<Removal, FleetError> {
+        self.nodes.remove_found(found).await
     }
 }
 

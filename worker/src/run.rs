@@ -13,18 +13,19 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use portcall_shared::{
-    domain::submission::Submission, ops::Readiness, store::nodes::NodeDuty, store::queue::Queue,
+    ops::Readiness,
+    store::{Store, nodes::NodeDuty},
 };
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    dispatch::{Dispatcher, Offer},
     gate::Verdict,
     notes::{NodeNotes, What},
-    one,
     posts::Context,
     reaper::Reaper,
-    wake::{self, Pace},
+    wake,
     worker::Worker,
 };
 
@@ -39,9 +40,6 @@ const HAND_BACK: Duration = Duration::from_secs(60);
 const LAST_ROUND: Duration = Duration::from_secs(20);
 /// How many offers may wait: more than there are slots.
 const OFFERS: usize = 256;
-
-/// Where a free slot wants its submission.
-pub(crate) type Offer = oneshot::Sender<Submission>;
 
 impl Worker {
     /// Works until `stop`, then finishes or hands back what runs, and closes the slots.
@@ -58,8 +56,8 @@ impl Worker {
         tasks.spawn(async move { worker.watch_endpoint(&stopped).await });
         let (worker, stopped) = (self.clone(), stop.clone());
         tasks.spawn(async move { worker.watch_orders(&stopped).await });
-        let (worker, woken, stopped) = (self.clone(), Arc::clone(&wake), stop.clone());
-        tasks.spawn(async move { worker.dispatch(offered, &woken, stopped).await });
+        let (dispatcher, woken, stopped) = (self.dispatcher(), Arc::clone(&wake), stop.clone());
+        tasks.spawn(async move { dispatcher.run(offered, &woken, stopped).await });
         let (store, stopped) = (self.store.clone(), stop.clone());
         tasks.spawn(async move { wake::listen(store, &wake, stopped).await });
         // It beats until the last grading has ended: others take a worker without a beat for dead.
@@ -122,57 +120,12 @@ impl Worker {
         }
     }
 
-    /// Claims for whoever is free.
-    async fn dispatch(
-        &self,
-        mut offered: mpsc::Receiver<Offer>,
-        wake: &Notify,
-        stop: CancellationToken,
-    ) {
-        let mut pace = Pace::default();
-        loop {
-            let offer = tokio::select! {
-                offer = offered.recv() => offer,
-                () = stop.cancelled() => return,
-            };
-            let Some(offer) = offer else { return };
-            // A slot that went away meanwhile must not be claimed for.
-            while !offer.is_closed() && !stop.is_cancelled() {
-                match self.store.claim(&self.claimant).await {
-                    Ok(Some(submission)) => {
-                        pace.found();
-                        metrics::counter!("portcall_claims_total").increment(1);
-                        self.hand(offer, submission).await;
-                        break;
-                    }
-                    Ok(None) => pace.nothing(),
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot claim");
-                        pace.nothing();
-                    }
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(pace.pause()) => {}
-                    () = wake.notified() => {}
-                    () = stop.cancelled() => return,
-                }
-            }
-        }
-    }
-
-    /// Hands a submission to the slot that it was claimed for; if that went away just then, the
-    /// lease is given back.
-    async fn hand(&self, offer: Offer, submission: Submission) {
-        if let Err(submission) = offer.send(submission) {
-            self.hand_back(&submission).await;
-        }
-    }
-
-    /// Gives back a submission that nothing was done for.
-    pub(crate) async fn hand_back(&self, submission: &Submission) {
-        let lease = self.lease(submission);
-        if let Err(error) = self.store.release(lease, &one::handed_back()).await {
-            tracing::warn!(%error, "cannot give a lease back; it will expire");
+    /// Who claims for this worker's slots.
+    pub(crate) fn dispatcher(&self) -> Dispatcher<Store> {
+        Dispatcher {
+            queue: self.store.clone(),
+            claimant: self.claimant.clone(),
+            company: self.company.clone(),
         }
     }
 

@@ -16,13 +16,14 @@ use tokio::{
 };
 
 use crate::{
+    dispatch::Offer,
     fleet::{FleetError, Slot, SlotHealth},
     gate::{
         Mark,
         room::{OnNode, Room},
     },
     post::Post,
-    run::{IDLE_LOOK, Offer},
+    run::IDLE_LOOK,
     worker::SlotUse,
 };
 
@@ -149,7 +150,9 @@ impl Seat {
             permit.send(offer);
             match self.wait(&slot, given).await {
                 Given::One(submission) => self.guarded(&slot, *submission, mark).await,
-                Given::Late(submission) => self.post.worker.hand_back(&submission).await,
+                Given::Late(submission) => {
+                    self.post.worker.dispatcher().hand_back(&submission).await
+                }
                 Given::None => {}
             }
         }
@@ -215,26 +218,30 @@ impl Seat {
     /// Waits for a submission while the slot is good.
     async fn wait(&self, slot: &Slot, mut given: oneshot::Receiver<Submission>) -> Given {
         let post = &self.post;
-        loop {
-            tokio::select! {
-                given = &mut given => {
-                    let good = |_: &Submission| {
-                        slot.prober().over().is_none() && post.gate.examined() && !self.is_over()
-                    };
-                    return match given {
-                        Ok(one) if good(&one) => Given::One(Box::new(one)),
-                        Ok(one) => Given::Late(Box::new(one)),
-                        Err(_) => Given::None,
-                    };
-                }
-                () = self.over() => break,
-                () = post.gate.shut() => break,
-                () = tokio::time::sleep(IDLE_LOOK) => {}
-            }
+        let no_longer_good = async {
             let node = OnNode { fleet: post.fleet(), slot };
-            if !self.alive(slot).await || post.room.look(&node).await == Room::Lacking {
-                break;
+            loop {
+                tokio::time::sleep(IDLE_LOOK).await;
+                if !self.alive(slot).await || post.room.look(&node).await == Room::Lacking {
+                    return;
+                }
             }
+        };
+        // What is given while the slot is looked at does not wait for the end of that.
+        tokio::select! {
+            given = &mut given => {
+                let good = |_: &Submission| {
+                    slot.prober().over().is_none() && post.gate.examined() && !self.is_over()
+                };
+                return match given {
+                    Ok(one) if good(&one) => Given::One(Box::new(one)),
+                    Ok(one) => Given::Late(Box::new(one)),
+                    Err(_) => Given::None,
+                };
+            }
+            () = self.over() => {}
+            () = post.gate.shut() => {}
+            () = no_longer_good => {}
         }
         // From here on nothing can be given; what was given just before must not be lost.
         given.close();

@@ -48,6 +48,8 @@ pub struct Settings {
     pub quarantine: Option<QuarantineSettings>,
     /// The times of a lease.
     pub times: LeaseTimes,
+    /// How many times machines may go down under an image before it is quarantined.
+    pub suspect_losses: u32,
 }
 
 /// What stands at the Docker endpoint.
@@ -124,6 +126,7 @@ impl Settings {
             node_free: reader.number::<u64>("PORTCALL_NODE_FREE_MIB", 0..=1_048_576) * MIB,
             quarantine,
             times,
+            suspect_losses: reader.number("PORTCALL_SUSPECT_LOSSES", 1..=1000),
         };
         Ok((settings, reader.finish()?))
     }

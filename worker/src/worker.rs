@@ -13,7 +13,7 @@ use std::{
 };
 
 use portcall_shared::{
-    domain::{ids::SubmissionId, submission::Submission},
+    domain::ids::SubmissionId,
     ops::Ready,
     registry::Registry,
     store::{
@@ -26,6 +26,7 @@ use portcall_shared::{
 use tokio::time::Instant;
 
 use crate::{
+    company::Company,
     fleet::{Fleet, Nodes},
     gate::room::RegistryTurn,
     grade::{Admission, DiskFloor, Grader},
@@ -62,6 +63,8 @@ pub struct Worker {
     pub ready: Ready,
     /// Whether the store answered the last beat.
     pub store_answers: Answers,
+    /// Whom it grades beside whom.
+    pub company: Company,
     /// Its posts.
     pub posts: Posts,
     /// When it is time to make room in the platform's own registry.
@@ -182,15 +185,6 @@ impl OpenSlots {
 }
 
 impl Worker {
-    /// The lease that a submission claimed by this worker is held under.
-    pub(crate) fn lease(&self, submission: &Submission) -> Lease {
-        Lease {
-            submission: submission.id,
-            worker: self.claimant.id,
-            generation: submission.life.generation,
-        }
-    }
-
     /// A grader for a node.
     pub(crate) fn grader(&self, fleet: Fleet) -> Grader {
         Grader {

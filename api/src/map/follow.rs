@@ -1,40 +1,37 @@
 //! What keeps the map, the waiting line and the live streams up to date.
 //!
-//! The change stream is a hint: after every gap in it, and once a minute anyway, all pins are read
-//! from the store and the difference is taken over; and after every gap, and every few seconds
-//! anyway, the store is asked for the revisions of what is followed.
+//! The change stream is a hint: after every gap in it, and from time to time anyway, the store is read
+//! ([`super::reading`]), and asked for the revisions of what is followed.
 
 use std::time::Duration;
 
 use portcall_shared::{
     domain::{ids::EventSlug, submission::Submission},
-    retry,
     store::{
         StoreError,
         feed::{Feed, Interest},
-        pins::Pin,
     },
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, Interval, MissedTickBehavior},
+    time::{Interval, MissedTickBehavior},
 };
 
-use super::index::Change;
+use super::{
+    index::{Change, Shown},
+    reading,
+};
 use crate::{
     live::audience::Topic,
     problem::chain,
     state::AppState,
     views::{
         map::Feature,
+        moment,
         stats::{LiveStatsView, TotalsView},
     },
 };
 
-/// How often all pins are read again.
-const RECONCILE: Duration = Duration::from_secs(60);
-/// Or, if that takes long, once in so many times as long.
-const RARELY: u32 = 20;
 /// How often the store is asked for the revisions of what is followed: news are a hint.
 const COMPARE: Duration = Duration::from_secs(15);
 /// For how many submissions at once.
@@ -51,8 +48,6 @@ pub async fn run(app: AppState) {
     let (to, mut from) = mpsc::channel(WAITING);
     let feed = app.store.follow(Interest::All, to, app.stop.closing.clone());
     let take_in = async {
-        let mut reconcile = every(RECONCILE);
-        reconcile.reset();
         loop {
             tokio::select! {
                 () = app.stop.closing.cancelled() => return,
@@ -60,21 +55,22 @@ pub async fn run(app: AppState) {
                     None => return,
                     Some(Feed::Changed(submission)) => changed(&app, *submission),
                     Some(Feed::Gap) => {
-                        reload(&app).await;
+                        app.reading.missed_something();
                         app.hub.missed_something();
                         app.webhooks.missed_something();
                     }
                 },
-                _ = reconcile.tick() => {
-                    let began = Instant::now();
-                    reload(&app).await;
-                    // A store that takes long to read is read less often.
-                    reconcile.reset_after(RECONCILE.max(began.elapsed() * RARELY));
-                }
             }
         }
     };
-    tokio::join!(feed, take_in, compare(&app), send_numbers(&app), send_resets(&app));
+    tokio::join!(
+        feed,
+        take_in,
+        reading::run(&app),
+        compare(&app),
+        send_numbers(&app),
+        send_resets(&app)
+    );
 }
 
 fn every(period: Duration) -> Interval {
@@ -90,7 +86,12 @@ fn changed(app: &AppState, submission: Submission) {
         return;
     }
     let event = &submission.event;
-    match app.map.observe(&submission) {
+    let change = app.reading.tell(submission.id, || {
+        app.numbers.saw(&submission);
+        app.lately.changed(&submission);
+        app.map.observe(&submission)
+    });
+    match change {
         // One that was hidden behind a later one may have been told of when it was new.
         Change::None if is_taken_off(&submission) => app.hub.map_changed(event),
         Change::None => {}
@@ -101,7 +102,7 @@ fn changed(app: &AppState, submission: Submission) {
         }
         Change::Removed => app.hub.map_changed(event),
     }
-    count(app);
+    reading::count(app);
     app.webhooks.observe(&submission);
     app.hub.submission_changed(submission);
 }
@@ -111,41 +112,13 @@ fn is_taken_off(submission: &Submission) -> bool {
     submission.marks.hidden || submission.marks.erased_at.is_some()
 }
 
-fn tell_pin(app: &AppState, event: &EventSlug, pin: &Pin) {
+fn tell_pin(app: &AppState, event: &EventSlug, pin: &Shown) {
     app.hub.tell(event, Topic::Pin, || json(&Feature::pin(pin)));
 }
 
 fn json<T: serde::Serialize>(what: &T) -> Option<String> {
     let written = serde_json::to_string(what);
     written.inspect_err(|error| tracing::error!(%error, "cannot write live news")).ok()
-}
-
-fn count(app: &AppState) {
-    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 pins")]
-    metrics::gauge!("portcall_map_pins").set(app.map.total() as f64);
-}
-
-/// Reads all pins, until that succeeds or the process stops.
-pub async fn reload(app: &AppState) {
-    let mut pauses = retry::RECONNECT.pauses();
-    loop {
-        let read = tokio::select! {
-            read = app.read_map() => read,
-            () = app.stop.closing.cancelled() => return,
-        };
-        match read {
-            Ok(changed) => {
-                changed.iter().for_each(|event| app.hub.map_changed(event));
-                count(app);
-                return;
-            }
-            Err(error) => tracing::warn!(error = chain(&error), "cannot read the pins, will retry"),
-        }
-        tokio::select! {
-            _ = pauses.wait() => {}
-            () = app.stop.closing.cancelled() => return,
-        }
-    }
 }
 
 /// Tells followers what the store has that the change stream did not bring, until the process stops.
@@ -191,22 +164,18 @@ async fn send_resets(app: &AppState) {
 /// Sends the numbers of events that are followed, when they changed.
 async fn send_numbers(app: &AppState) {
     let mut tick = every(NUMBERS);
+    let mut away = app.away.changes();
     loop {
         tokio::select! {
             _ = tick.tick() => {}
+            Ok(()) = away.changed() => app.hub.numbers_changed(),
             () = app.stop.closing.cancelled() => return,
         }
         for event in app.hub.stale_stats() {
-            match app.stats_now(&event).await {
-                Ok(stats) => {
-                    let pins = app.map.summary(&event).pins;
-                    let view = LiveStatsView { totals: TotalsView::of(&stats), pins };
-                    app.hub.tell(&event, Topic::Stats, || json(&view));
-                }
-                Err(error) => {
-                    tracing::warn!(error = chain(&error), "cannot read an event's numbers");
-                }
-            }
+            let (states, pins) = (app.numbers.states(&event), app.map.summary(&event).pins);
+            let as_of = app.away.since().map(moment);
+            let view = LiveStatsView { totals: TotalsView::of(&states), pins, as_of };
+            app.hub.tell(&event, Topic::Stats, || json(&view));
         }
     }
 }

@@ -1,23 +1,28 @@
-//! How many pins are in each cell of each zoom, kept up to date pin by pin.
+//! Where the pins stand, so that those of every cell of every zoom are counted at once.
 //!
-//! The sum of all cells of any zoom is the number of pins, after any sequence of insertions and
-//! removals: sums are in whole hundredths of a degree, so nothing drifts.
+//! The pins are one list in the order of a curve that runs through the cells of the deepest zoom, each
+//! quarter of a cell after the other (Morton's). So the pins of any cell of any zoom follow each other, and
+//! to find them takes two searches: there is no table of cells. The sum of all cells of any zoom is the
+//! number of pins, after any sequence of insertions and removals; sums are in whole hundredths of a
+//! degree, so nothing drifts.
 
-use std::collections::HashMap;
+use std::{cmp::Ordering, ops::RangeInclusive};
 
-use portcall_shared::domain::{ids::SubmissionId, place::LatLng};
-
-use super::mercator::{self, Cell, DEEPEST};
+use super::{
+    mercator::{self, Cell, DEEPEST},
+    ranked::{Entry, Position, Ranked},
+};
 
 /// What is known about the pins of a cell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tally {
     /// How many there are.
     pub count: usize,
-    /// On how many points.
-    pub points: usize,
+    /// Whether they share one point.
+    pub one_point: bool,
     lat: i64,
     lng: i64,
+    part: Part,
 }
 
 /// A box of the map in degrees; where west is greater than east it crosses the antimeridian.
@@ -38,19 +43,31 @@ impl Bbox {
     pub const WORLD: Self = Self { west: -180.0, south: -90.0, east: 180.0, north: 90.0 };
 }
 
-type Column = (u32, u32);
-
-/// The counts.
+/// Which pins there are and where.
 #[derive(Debug, Default)]
 pub struct Grid {
-    tallies: [HashMap<Column, Tally>; DEEPEST as usize + 1],
-    points: HashMap<Column, Vec<SubmissionId>>,
+    pins: Ranked<Standing>,
 }
 
-fn hundredths(degrees: f64) -> i64 {
-    #[expect(clippy::cast_possible_truncation, reason = "at most 18,000")]
-    let hundredths = (degrees * 100.0).round() as i64;
-    hundredths
+/// A pin: where it stands, latitude and longitude in hundredths of a degree, and its number.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    point: [i16; 2],
+    number: u32,
+}
+
+impl Entry for Standing {
+    fn weight(&self) -> [i32; 2] {
+        self.point.map(i32::from)
+    }
+}
+
+/// A cell that is not empty, with the positions of its pins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    cell: Cell,
+    from: Position,
+    to: Position,
 }
 
 impl Tally {
@@ -63,77 +80,164 @@ impl Tally {
     }
 }
 
+impl Part {
+    /// Of which zoom it is.
+    #[must_use]
+    pub fn zoom(&self) -> u8 {
+        self.cell.zoom
+    }
+}
+
 impl Grid {
-    /// Adds a pin.
-    pub fn insert(&mut self, id: SubmissionId, point: LatLng) {
-        let cell = Cell::deepest(point);
-        let here = self.points.entry((cell.x, cell.y)).or_default();
-        let new_point = usize::from(here.is_empty());
-        here.push(id);
-        for zoom in 0..=DEEPEST {
-            let at = cell.at(zoom);
-            let tally = self.tallies[usize::from(zoom)].entry((at.x, at.y)).or_default();
-            tally.count += 1;
-            tally.points += new_point;
-            tally.lat += hundredths(point.lat());
-            tally.lng += hundredths(point.lng());
-        }
+    /// Adds a pin, by its number, where it stands. Of pins of one point `rank` tells how another one
+    /// stands to it in their order.
+    pub fn insert(&mut self, number: u32, point: [i16; 2], rank: impl Fn(u32) -> Ordering) {
+        let position = self.position(point, rank);
+        self.pins.insert(position, Standing { point, number });
     }
 
     /// Takes a pin away that was added with this point.
-    pub fn remove(&mut self, id: SubmissionId, point: LatLng) {
-        let cell = Cell::deepest(point);
-        let Some(here) = self.points.get_mut(&(cell.x, cell.y)) else { return };
-        let Some(index) = here.iter().position(|member| *member == id) else { return };
-        here.remove(index);
-        let gone_point = usize::from(here.is_empty());
-        if here.is_empty() {
-            self.points.remove(&(cell.x, cell.y));
+    pub fn remove(&mut self, number: u32, point: [i16; 2], rank: impl Fn(u32) -> Ordering) {
+        let position = self.position(point, rank);
+        if self.pins.get(position).is_some_and(|standing| standing.number == number) {
+            self.pins.remove(position);
         }
-        for zoom in 0..=DEEPEST {
-            let at = cell.at(zoom);
-            let tallies = &mut self.tallies[usize::from(zoom)];
-            let Some(tally) = tallies.get_mut(&(at.x, at.y)) else { continue };
-            tally.count -= 1;
-            tally.points -= gone_point;
-            tally.lat -= hundredths(point.lat());
-            tally.lng -= hundredths(point.lng());
-            if tally.count == 0 {
-                tallies.remove(&(at.x, at.y));
-            }
-        }
+    }
+
+    fn position(&self, point: [i16; 2], rank: impl Fn(u32) -> Ordering) -> Position {
+        let code = mercator::code(point);
+        let before = |other: &Standing| {
+            let ordering = mercator::code(other.point).cmp(&code);
+            ordering.then_with(|| rank(other.number)).is_lt()
+        };
+        self.pins.first_not(before)
     }
 
     /// How many pins there are.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.tallies[0].values().map(|tally| tally.count).sum()
+        self.pins.len()
     }
 
     /// The deepest zoom that has no more cells than that, if any has.
     #[must_use]
     pub fn deepest_with(&self, most: usize) -> u8 {
-        let fits = |zoom: &u8| self.tallies[usize::from(*zoom)].len() <= most;
-        (0..=DEEPEST).rev().find(fits).unwrap_or_default()
+        let parts = self.parts(&Bbox::WORLD, DEEPEST, |parts| parts.len() <= most);
+        parts.first().map_or(DEEPEST, Part::zoom)
     }
 
-    /// The pins of the one point of a cell, in the order they came; none where it has several.
+    /// The pins of a cell, in their order, where they share one point; none where they do not.
+    pub fn members(&self, tally: &Tally) -> impl DoubleEndedIterator<Item = u32> + '_ {
+        let Part { from, to, .. } = tally.part;
+        let to = if tally.one_point { to } else { from };
+        self.pins.between(from, to).map(|standing| standing.number)
+    }
+
+    /// How many pins a cell has.
     #[must_use]
-    pub fn members(&self, tally: &Tally) -> &[SubmissionId] {
-        if tally.points != 1 {
-            return &[];
-        }
-        let [lng, lat] = tally.centre();
-        let Ok(point) = LatLng::new(lat, lng) else { return &[] };
-        let cell = Cell::deepest(point);
-        self.points.get(&(cell.x, cell.y)).map(Vec::as_slice).unwrap_or_default()
+    pub fn count(&self, part: &Part) -> usize {
+        self.pins.count(part.from, part.to)
     }
 
     /// The cells of a zoom that touch a box, in a fixed order.
     #[must_use]
     pub fn within(&self, bbox: &Bbox, zoom: u8) -> Vec<(Cell, Tally)> {
-        let zoom = zoom.min(DEEPEST);
-        let tallies = &self.tallies[usize::from(zoom)];
+        self.fitting(bbox, zoom, |_| true)
+    }
+
+    /// The cells that touch a box, in a fixed order, of the deepest zoom up to this one at which they
+    /// still fit. Each zoom is looked for in the cells of the one before, so that a box of which far
+    /// too much is asked costs no more than what fits, however many pins there are.
+    #[must_use]
+    pub fn fitting(
+        &self,
+        bbox: &Bbox,
+        zoom: u8,
+        fit: impl Fn(&[Part]) -> bool,
+    ) -> Vec<(Cell, Tally)> {
+        let parts = self.parts(bbox, zoom, fit);
+        let mut cells: Vec<(Cell, Tally)> =
+            parts.iter().map(|part| (part.cell, self.tally(*part))).collect();
+        cells.sort_unstable_by_key(|(cell, _)| *cell);
+        cells
+    }
+
+    fn parts(&self, bbox: &Bbox, zoom: u8, fit: impl Fn(&[Part]) -> bool) -> Vec<Part> {
+        let (all, side) = (self.pins.end(), mercator::side(0));
+        let window = Window::of(bbox, 0);
+        let cells = (0..side).flat_map(|y| (0..side).map(move |x| Cell { zoom: 0, x, y }));
+        let inside = cells.filter(|cell| window.holds(cell.x, cell.y));
+        let within = |cell: Cell| self.of_cell(cell, Position::default(), all);
+        let mut parts: Vec<Part> = inside.map(within).filter(|part| part.from < part.to).collect();
+        for zoom in 1..=zoom.min(DEEPEST) {
+            let window = Window::of(bbox, zoom);
+            let mut nearer = Vec::with_capacity(parts.len() * 2);
+            for part in &parts {
+                self.quarter(*part, &window, &mut nearer);
+            }
+            if !fit(&nearer) {
+                break;
+            }
+            parts = nearer;
+        }
+        parts
+    }
+
+    /// The pins of a cell, which lie somewhere between two positions.
+    fn of_cell(&self, cell: Cell, from: Position, to: Position) -> Part {
+        let codes = cell.codes();
+        let below = |code: u64| move |pin: &Standing| u64::from(mercator::code(pin.point)) < code;
+        let from = self.pins.first_not_in(from, to, below(codes.start));
+        Part { cell, from, to: self.pins.first_not_in(from, to, below(codes.end)) }
+    }
+
+    /// The quarters of a cell that touch the window and have pins.
+    fn quarter(&self, part: Part, window: &Window, found: &mut Vec<Part>) {
+        let Part { cell, mut from, to } = part;
+        let within =
+            |pin: Option<Standing>| pin.map(|pin| cell.quarter_of(mercator::code(pin.point)));
+        let (first, last) = (within(self.pins.get(from)), within(self.pins.before(to)));
+        let (Some(first), Some(last)) = (first, last) else { return };
+        for (number, quarter) in (0..).zip(cell.quarters()).skip(first).take(last + 1 - first) {
+            // Those of a quarter follow those of the one before.
+            let end = quarter.codes().end;
+            let below = |pin: &Standing| u64::from(mercator::code(pin.point)) < end;
+            let next = if number == last { to } else { self.pins.first_not_in(from, to, below) };
+            if from < next && window.holds(quarter.x, quarter.y) {
+                found.push(Part { cell: quarter, from, to: next });
+            }
+            from = next;
+        }
+    }
+
+    fn tally(&self, part: Part) -> Tally {
+        let Part { from, to, .. } = part;
+        let sum = self.pins.sum(from, to);
+        let code = |pin: Option<Standing>| pin.map(|pin| mercator::code(pin.point));
+        Tally {
+            count: sum.count,
+            one_point: code(self.pins.get(from)) == code(self.pins.before(to)),
+            lat: sum.weight[0],
+            lng: sum.weight[1],
+            part,
+        }
+    }
+
+    /// How much memory it takes, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.pins.bytes()
+    }
+}
+
+/// The cells of a zoom that a box touches: its rows, and its columns on either side of the antimeridian.
+struct Window {
+    rows: RangeInclusive<u32>,
+    columns: Vec<RangeInclusive<u32>>,
+}
+
+impl Window {
+    fn of(bbox: &Bbox, zoom: u8) -> Self {
         let rows = mercator::row(zoom, bbox.north)..=mercator::row(zoom, bbox.south);
         let (west, east) = (mercator::column(zoom, bbox.west), mercator::column(zoom, bbox.east));
         let columns = match bbox.west <= bbox.east {
@@ -141,114 +245,13 @@ impl Grid {
             false if west <= east => vec![0..=mercator::side(zoom) - 1],
             false => vec![0..=east, west..=mercator::side(zoom) - 1],
         };
-        let inside = |x: u32, y: u32| rows.contains(&y) && columns.iter().any(|c| c.contains(&x));
-        let size =
-            |range: &std::ops::RangeInclusive<u32>| u64::from(range.end() - range.start()) + 1;
-        let cells = columns.iter().map(size).sum::<u64>() * size(&rows);
-        let mut found: Vec<(Cell, Tally)> = if cells <= tallies.len() as u64 {
-            let all = columns.iter().cloned().flatten();
-            let all = all.flat_map(|x| rows.clone().map(move |y| (x, y)));
-            all.filter_map(|(x, y)| Some((Cell { zoom, x, y }, *tallies.get(&(x, y))?))).collect()
-        } else {
-            let all = tallies.iter().filter(|((x, y), _)| inside(*x, *y));
-            all.map(|((x, y), tally)| (Cell { zoom, x: *x, y: *y }, *tally)).collect()
-        };
-        found.sort_unstable_by_key(|(cell, _)| *cell);
-        found
+        Self { rows, columns }
+    }
+
+    fn holds(&self, x: u32, y: u32) -> bool {
+        self.rows.contains(&y) && self.columns.iter().any(|columns| columns.contains(&x))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn point(lat: f64, lng: f64) -> LatLng {
-        LatLng::new(lat, lng).unwrap()
-    }
-
-    #[test]
-    fn a_box_across_the_antimeridian_has_both_sides() {
-        let mut grid = Grid::default();
-        grid.insert(SubmissionId::new(), point(-17.0, 178.0));
-        grid.insert(SubmissionId::new(), point(-17.0, -178.0));
-        grid.insert(SubmissionId::new(), point(-17.0, 0.0));
-        let bbox = Bbox { west: 170.0, south: -40.0, east: -170.0, north: 10.0 };
-        for zoom in 3..=DEEPEST {
-            assert_eq!(grid.within(&bbox, zoom).len(), 2, "zoom {zoom}");
-        }
-        assert_eq!(grid.within(&Bbox::WORLD, 5).len(), 3);
-    }
-
-    #[test]
-    fn a_point_with_two_pins_is_known_as_one() {
-        let (first, second) = (SubmissionId::new(), SubmissionId::new());
-        let mut grid = Grid::default();
-        grid.insert(first, point(48.86, 2.35));
-        grid.insert(second, point(48.86, 2.35));
-        for zoom in 0..=DEEPEST {
-            let [(_, tally)] = grid.within(&Bbox::WORLD, zoom)[..] else { panic!("one cell") };
-            assert_eq!((tally.count, tally.points, tally.centre()), (2, 1, [2.35, 48.86]));
-            assert_eq!(grid.members(&tally), [first, second]);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_cells_of_every_zoom_sum_up_to_the_pins(
-            steps in proptest::collection::vec((0usize..12, -90.0f64..=90.0, -180.0f64..=180.0), 0..80)
-        ) {
-            let ids: Vec<SubmissionId> = (0..12).map(|_| SubmissionId::new()).collect();
-            let mut there: HashMap<usize, LatLng> = HashMap::new();
-            let mut grid = Grid::default();
-            for (who, lat, lng) in steps {
-                match there.remove(&who) {
-                    Some(at) => grid.remove(ids[who], at),
-                    None => {
-                        let at = point(lat, lng);
-                        grid.insert(ids[who], at);
-                        there.insert(who, at);
-                    }
-                }
-                prop_assert_eq!(grid.total(), there.len());
-                for zoom in 0..=DEEPEST {
-                    let cells = grid.within(&Bbox::WORLD, zoom);
-                    let sum: usize = cells.iter().map(|(_, tally)| tally.count).sum();
-                    prop_assert_eq!(sum, there.len());
-                }
-            }
-            for (who, at) in there {
-                grid.remove(ids[who], at);
-            }
-            prop_assert!(grid.tallies.iter().all(HashMap::is_empty));
-            prop_assert!(grid.points.is_empty());
-        }
-
-        #[test]
-        fn counting_cells_or_looking_them_up_finds_the_same(
-            points in proptest::collection::vec((-80.0f64..=80.0, -180.0f64..=180.0), 1..60),
-            west in -180.0f64..=180.0, east in -180.0f64..=180.0, zoom in 0u8..=14,
-        ) {
-            let mut grid = Grid::default();
-            for (lat, lng) in &points {
-                grid.insert(SubmissionId::new(), point(*lat, *lng));
-            }
-            let bbox = Bbox { west, south: -60.0, east, north: 60.0 };
-            let found = grid.within(&bbox, zoom);
-            let all = grid.within(&Bbox::WORLD, zoom);
-            prop_assert!(found.iter().all(|cell| all.contains(cell)));
-            for (lat, lng) in &points {
-                let at = point(*lat, *lng);
-                let across = match west <= east {
-                    true => (west..=east).contains(&at.lng()),
-                    false => at.lng() >= west || at.lng() <= east,
-                };
-                if across && (-60.0..=60.0).contains(&at.lat()) {
-                    let cell = Cell::deepest(at).at(zoom);
-                    prop_assert!(found.iter().any(|(c, _)| *c == cell));
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,10 @@
 //! The pins of every event: one for each participant, the latest success.
+//!
+//! What is kept of an event is [`super::event`]'s. Whoever asks and whoever tells have it in turns, each for
+//! about as long as it takes to answer one viewport.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -15,20 +18,7 @@ use portcall_shared::{
 };
 use time::OffsetDateTime;
 
-use super::{
-    course::{MOST_PLACES, Sketch, milliseconds},
-    grid::{Bbox, Grid, Tally},
-    mercator::{Cell, DEEPEST},
-};
-
-/// Most cells and pins of one answer; a box that holds more is answered at a lesser zoom.
-const MOST_FOUND: usize = 10_000;
-/// So many pins are put in their places before others may look.
-const AT_ONCE: usize = 1_000;
-/// At the deepest zoom so many pins of one point are shown one by one.
-const FANNED_OUT: usize = 200;
-/// So many pins of a point are named in its cell.
-const NAMED: usize = 20;
+use super::{course::Sketch, event::EventMap, grid::Bbox};
 
 /// The pins of every event, in memory.
 #[derive(Debug, Default)]
@@ -44,11 +34,28 @@ pub enum Change {
     /// Nothing.
     None,
     /// A pin more.
-    Added(Arc<Pin>),
+    Added(Shown),
     /// A pin in another's place.
-    Replaced(Arc<Pin>),
+    Replaced(Shown),
     /// A pin less.
     Removed,
+}
+
+/// What a map shows of a pin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    /// The submission that passed.
+    pub submission: SubmissionId,
+    /// The participant's name.
+    pub name: String,
+    /// The participant's handle.
+    pub handle: Option<String>,
+    /// The place's name.
+    pub place: Arc<str>,
+    /// Where it stands.
+    pub point: LatLng,
+    /// When it passed.
+    pub at: OffsetDateTime,
 }
 
 /// What a box of the map holds.
@@ -66,7 +73,7 @@ pub struct View {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// A pin that stands alone.
-    Pin(Arc<Pin>),
+    Pin(Shown),
     /// Several.
     Spot(Spot),
 }
@@ -83,7 +90,7 @@ pub struct Spot {
     /// West, south, east, north: the cell, or the one point that they share.
     pub bbox: [f64; 4],
     /// If they share one point: some of them, the newest first.
-    pub members: Vec<Arc<Pin>>,
+    pub members: Vec<Shown>,
 }
 
 /// An event's map in numbers.
@@ -97,17 +104,40 @@ pub struct MapSummary {
     pub countries: Vec<(String, usize)>,
 }
 
-#[derive(Debug, Default)]
-struct EventMap {
-    /// Every success, also those that a later one of the same participant hides.
-    known: HashMap<SubmissionId, Arc<Pin>>,
-    of_participant: HashMap<String, BTreeSet<(OffsetDateTime, SubmissionId)>>,
-    grid: Grid,
-    /// The pins that are shown, in the order of time: when each passed, in milliseconds, and where.
-    order: BTreeMap<(i64, SubmissionId), LatLng>,
-    places: HashMap<String, usize>,
-    countries: HashMap<String, usize>,
-    revision: u64,
+/// How much memory the pins take, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The rows, and the lists that they are found by.
+    pub index: usize,
+    /// The names and handles, and the names of places.
+    pub texts: usize,
+}
+
+impl Change {
+    /// This one and then that one.
+    pub(super) fn and_then(self, then: Self) -> Self {
+        match (self, then) {
+            (Self::None, then) => then,
+            (first, Self::None) => first,
+            (_, Self::Added(pin) | Self::Replaced(pin)) => Self::Replaced(pin),
+            (_, Self::Removed) => Self::Removed,
+        }
+    }
+}
+
+impl Shown {
+    /// Of a pin.
+    #[must_use]
+    pub fn of(pin: &Pin) -> Self {
+        Self {
+            submission: pin.submission,
+            name: pin.name.clone(),
+            handle: pin.handle.clone(),
+            place: Arc::from(&*pin.place),
+            point: pin.point,
+            at: pin.at,
+        }
+    }
 }
 
 impl MapIndex {
@@ -128,56 +158,45 @@ impl MapIndex {
 
     /// Takes in what a submission is now.
     pub fn observe(&self, submission: &Submission) -> Change {
+        self.settle(submission.id, &submission.event, Pin::of(submission))
+    }
+
+    /// Takes in which pin a submission is now, if any.
+    pub fn settle(&self, id: SubmissionId, event: &EventSlug, pin: Option<Pin>) -> Change {
         let mut events = self.write();
-        match Pin::of(submission) {
-            Some(pin) => events.entry(pin.event.clone()).or_default().put(pin),
-            None => match events.get_mut(&submission.event) {
-                Some(map) => map.take(submission.id),
-                None => Change::None,
-            },
+        match pin {
+            Some(pin) => events.entry(pin.event.clone()).or_default().put(&pin),
+            None => events.get_mut(event).map_or(Change::None, |map| map.take(id)),
         }
     }
 
-    /// Makes these all the pins there are. Answers in which events that changed anything. Whoever asks
-    /// meanwhile waits for a few changes at most.
+    /// Takes away all pins but those. Answers in which events that changed anything. Whoever asks meanwhile
+    /// waits for a few changes at most.
+    pub fn keep_only(&self, those: impl Fn(SubmissionId) -> bool) -> BTreeSet<EventSlug> {
+        let gone: Vec<(EventSlug, SubmissionId)> = {
+            let events = self.read();
+            let gone = events.iter().flat_map(|(slug, map)| {
+                map.ids().filter(|id| !those(*id)).map(|id| (slug.clone(), id))
+            });
+            gone.collect()
+        };
+        let taken = |(slug, id): &(EventSlug, SubmissionId)| {
+            (self.settle(*id, slug, None) != Change::None).then(|| slug.clone())
+        };
+        gone.iter().filter_map(taken).collect()
+    }
+
+    /// Makes these all the pins there are. Answers in which events that changed anything.
     pub fn replace(&self, pins: Vec<Pin>) -> Vec<EventSlug> {
-        let (gone, others) = self.difference(pins);
-        let mut changed = BTreeSet::new();
-        for some in gone.chunks(AT_ONCE) {
-            let mut events = self.write();
-            for (slug, id) in some {
-                let taken = events.get_mut(slug).map(|map| map.take(*id));
-                if taken.is_some_and(|change| change != Change::None) {
-                    changed.insert(slug.clone());
-                }
-            }
-        }
-        let mut others = others.into_iter().peekable();
-        while others.peek().is_some() {
-            let mut events = self.write();
-            for pin in others.by_ref().take(AT_ONCE) {
-                let slug = pin.event.clone();
-                if events.entry(slug.clone()).or_default().put(pin) != Change::None {
-                    changed.insert(slug);
-                }
+        let kept: HashSet<SubmissionId> = pins.iter().map(|pin| pin.submission).collect();
+        let mut changed = self.keep_only(|id| kept.contains(&id));
+        for pin in pins {
+            let event = pin.event.clone();
+            if self.settle(pin.submission, &event, Some(pin)) != Change::None {
+                changed.insert(event);
             }
         }
         changed.into_iter().collect()
-    }
-
-    /// What is here and not among these, and which of these are not here as they are.
-    fn difference(&self, pins: Vec<Pin>) -> (Vec<(EventSlug, SubmissionId)>, Vec<Pin>) {
-        let events = self.read();
-        let kept: HashSet<SubmissionId> = pins.iter().map(|pin| pin.submission).collect();
-        let gone = events.iter().flat_map(|(slug, map)| {
-            let ids = map.known.keys().filter(|id| !kept.contains(id));
-            ids.map(|id| (slug.clone(), *id))
-        });
-        let known = |pin: &Pin| {
-            let map = events.get(&pin.event);
-            map.and_then(|map| map.known.get(&pin.submission)).is_some_and(|known| **known == *pin)
-        };
-        (gone.collect(), pins.into_iter().filter(|pin| !known(pin)).collect())
     }
 
     /// What a box of an event's map holds at a zoom.
@@ -190,11 +209,9 @@ impl MapIndex {
 
     /// The newest pins of an event, the newest first.
     #[must_use]
-    pub fn recent(&self, event: &EventSlug, most: usize) -> Vec<Arc<Pin>> {
+    pub fn recent(&self, event: &EventSlug, most: usize) -> Vec<Shown> {
         let events = self.read();
-        let Some(map) = events.get(event) else { return Vec::new() };
-        let newest = map.order.keys().rev().take(most);
-        newest.filter_map(|(_, id)| map.known.get(id).cloned()).collect()
+        events.get(event).map(|map| map.recent(most)).unwrap_or_default()
     }
 
     /// When and where the pins of an event came, in the order of time. What is held meanwhile is held
@@ -202,13 +219,9 @@ impl MapIndex {
     #[must_use]
     pub fn sketch(&self, event: &EventSlug) -> Sketch {
         let events = self.read();
-        let Some(map) = events.get(event) else {
-            return Sketch { revision: self.base, ..Sketch::default() };
-        };
-        let mut pins = Vec::with_capacity(map.order.len());
-        pins.extend(map.order.iter().map(|((at, _), point)| (*at, *point)));
-        let zoom = map.grid.deepest_with(MOST_PLACES);
-        Sketch { revision: self.base + map.revision, zoom, pins }
+        let mut sketch = events.get(event).map(EventMap::sketch).unwrap_or_default();
+        sketch.revision += self.base;
+        sketch
     }
 
     /// An event's map in numbers.
@@ -220,134 +233,22 @@ impl MapIndex {
     /// The revision of an event's map.
     #[must_use]
     pub fn revision(&self, event: &EventSlug) -> u64 {
-        self.base + self.read().get(event).map_or(0, |map| map.revision)
+        self.base + self.read().get(event).map_or(0, EventMap::revision)
     }
 
     /// All pins of all events.
     #[must_use]
     pub fn total(&self) -> usize {
-        self.read().values().map(|map| map.grid.total()).sum()
-    }
-}
-
-impl EventMap {
-    fn put(&mut self, pin: Pin) -> Change {
-        match self.known.get(&pin.submission) {
-            Some(known) if **known == pin => return Change::None,
-            Some(_) => drop(self.take(pin.submission)),
-            None => {}
-        }
-        let pin = Arc::new(pin);
-        self.known.insert(pin.submission, Arc::clone(&pin));
-        let before = self.shown(&pin.participant);
-        let theirs = self.of_participant.entry(pin.participant.clone()).or_default();
-        theirs.insert((pin.at, pin.submission));
-        self.show(before, &pin.participant)
+        self.read().values().map(EventMap::total).sum()
     }
 
-    fn take(&mut self, id: SubmissionId) -> Change {
-        let Some(pin) = self.known.get(&id).cloned() else { return Change::None };
-        let before = self.shown(&pin.participant);
-        if let Some(theirs) = self.of_participant.get_mut(&pin.participant) {
-            theirs.remove(&(pin.at, id));
-            if theirs.is_empty() {
-                self.of_participant.remove(&pin.participant);
-            }
-        }
-        self.known.remove(&id);
-        self.show(before, &pin.participant)
-    }
-
-    /// The pin of a participant: the latest.
-    fn shown(&self, participant: &str) -> Option<Arc<Pin>> {
-        let (_, id) = self.of_participant.get(participant)?.last()?;
-        self.known.get(id).cloned()
-    }
-
-    /// Brings the grid in line after a participant's pins changed.
-    fn show(&mut self, before: Option<Arc<Pin>>, participant: &str) -> Change {
-        let after = self.shown(participant);
-        if before == after {
-            return Change::None;
-        }
-        self.revision += 1;
-        if let Some(pin) = &before {
-            self.grid.remove(pin.submission, pin.point);
-            self.order.remove(&(milliseconds(pin.at), pin.submission));
-            subtract(&mut self.places, &pin.place);
-            pin.country.iter().for_each(|country| subtract(&mut self.countries, country));
-        }
-        if let Some(pin) = &after {
-            self.grid.insert(pin.submission, pin.point);
-            self.order.insert((milliseconds(pin.at), pin.submission), pin.point);
-            *self.places.entry(pin.place.clone()).or_default() += 1;
-            if let Some(country) = &pin.country {
-                *self.countries.entry(country.clone()).or_default() += 1;
-            }
-        }
-        match (before, after) {
-            (None, Some(pin)) => Change::Added(pin),
-            (Some(_), Some(pin)) => Change::Replaced(pin),
-            (_, None) => Change::Removed,
-        }
-    }
-
-    fn view(&self, bbox: &Bbox, zoom: u8) -> View {
-        let mut zoom = zoom.min(DEEPEST);
-        let mut cells = self.grid.within(bbox, zoom);
-        while zoom > 0 && self.size(&cells) > MOST_FOUND {
-            zoom -= 1;
-            cells = self.grid.within(bbox, zoom);
-        }
-        let mut found = Vec::with_capacity(cells.len());
-        for (cell, tally) in &cells {
-            self.describe(*cell, tally, &mut found);
-        }
-        View { found, total: self.grid.total(), revision: self.revision }
-    }
-
-    fn size(&self, cells: &[(Cell, Tally)]) -> usize {
-        cells.iter().map(|(cell, tally)| if fans_out(*cell, tally) { tally.count } else { 1 }).sum()
-    }
-
-    fn describe(&self, cell: Cell, tally: &Tally, found: &mut Vec<Found>) {
-        let members = self.grid.members(tally);
-        let pins = members.iter().rev().filter_map(|id| self.known.get(id).cloned());
-        if fans_out(cell, tally) && !members.is_empty() {
-            found.extend(pins.map(Found::Pin));
-            return;
-        }
-        let [lng, lat] = tally.centre();
-        let bbox = if tally.points == 1 { [lng, lat, lng, lat] } else { cell.bounds() };
-        found.push(Found::Spot(Spot {
-            id: cell.id(),
-            count: tally.count,
-            centre: [lng, lat],
-            bbox,
-            members: pins.take(NAMED).collect(),
-        }));
-    }
-
-    fn summary(&self) -> MapSummary {
-        let mut countries: Vec<(String, usize)> =
-            self.countries.iter().map(|(country, pins)| (country.clone(), *pins)).collect();
-        countries.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        MapSummary { pins: self.grid.total(), places: self.places.len(), countries }
-    }
-}
-
-/// Whether a cell's pins are shown one by one: a lone one always, and at the deepest zoom, where
-/// they share one point and zooming in would not part them.
-fn fans_out(cell: Cell, tally: &Tally) -> bool {
-    tally.count == 1 || (cell.zoom == DEEPEST && tally.points == 1 && tally.count <= FANNED_OUT)
-}
-
-fn subtract(counts: &mut HashMap<String, usize>, key: &str) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
+    /// How much memory all of them take.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.read().values().map(EventMap::memory).fold(Memory::default(), |sum, one| Memory {
+            index: sum.index + one.index,
+            texts: sum.texts + one.texts,
+        })
     }
 }
 

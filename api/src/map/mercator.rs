@@ -4,6 +4,8 @@
 //! cells of a zoom are the unions of four cells of the next one. At [`DEEPEST`] a cell is narrower
 //! than the hundredth of a degree that points are rounded to, so its pins share one point.
 
+use std::{ops::Range, sync::LazyLock};
+
 use portcall_shared::domain::place::LatLng;
 
 /// The deepest zoom.
@@ -53,7 +55,50 @@ fn index(share: f64, zoom: u8) -> u32 {
     index
 }
 
+/// The column of every longitude and the row of every latitude that points are rounded to, at the deepest
+/// zoom, each already spread to every other bit.
+static SPREAD: LazyLock<(Vec<u32>, Vec<u32>)> = LazyLock::new(|| {
+    let degrees = |hundredths: i32| f64::from(hundredths) / 100.0;
+    let columns = (-18_000..=18_000).map(|lng| spread(column(DEEPEST, degrees(lng))));
+    let rows = (-9_000..=9_000).map(|lat| spread(row(DEEPEST, degrees(lat))) << 1);
+    (columns.collect(), rows.collect())
+});
+
+/// Sixteen bits, each with a zero before it.
+fn spread(bits: u32) -> u32 {
+    [(8, 0x00FF_00FF), (4, 0x0F0F_0F0F), (2, 0x3333_3333), (1, 0x5555_5555)]
+        .into_iter()
+        .fold(bits, |bits, (shift, mask)| (bits | (bits << shift)) & mask)
+}
+
+/// How far along the curve through the cells of the deepest zoom a point lies: latitude and longitude in
+/// hundredths of a degree.
+#[must_use]
+pub(super) fn code([lat, lng]: [i16; 2]) -> u32 {
+    let (columns, rows) = &*SPREAD;
+    let of = |table: &[u32], index: i32| {
+        usize::try_from(index).ok().and_then(|index| table.get(index)).copied().unwrap_or_default()
+    };
+    of(columns, i32::from(lng) + 18_000) | of(rows, i32::from(lat) + 9_000)
+}
+
 impl Cell {
+    /// The part of the curve that runs through it.
+    #[must_use]
+    pub(super) fn codes(self) -> Range<u64> {
+        let within = 2 * u32::from(DEEPEST - self.zoom.min(DEEPEST));
+        let code = u64::from(spread(self.x) | spread(self.y) << 1);
+        code << within..(code + 1) << within
+    }
+
+    /// In which of its quarters a part of the curve lies that runs through it; none has quarters at the
+    /// deepest zoom.
+    #[must_use]
+    pub(super) fn quarter_of(self, code: u32) -> usize {
+        let below = 2 * u32::from(DEEPEST.saturating_sub(self.zoom + 1));
+        (code >> below & 3) as usize
+    }
+
     /// The cell of the deepest zoom that a point lies in.
     #[must_use]
     pub fn deepest(point: LatLng) -> Self {
@@ -65,6 +110,14 @@ impl Cell {
     pub fn at(self, zoom: u8) -> Self {
         let shift = u32::from(self.zoom.saturating_sub(zoom));
         Self { zoom: zoom.min(self.zoom), x: self.x >> shift, y: self.y >> shift }
+    }
+
+    /// The four cells of the next zoom that it consists of.
+    #[must_use]
+    pub fn quarters(self) -> [Self; 4] {
+        let quarter =
+            |right, down| Self { zoom: self.zoom + 1, x: self.x * 2 + right, y: self.y * 2 + down };
+        [quarter(0, 0), quarter(1, 0), quarter(0, 1), quarter(1, 1)]
     }
 
     /// West, south, east, north, in degrees.
@@ -110,6 +163,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_curve_runs_through_the_cells_of_every_zoom(
+            lat in -9000i16..=9000, lng in -18000i16..=18000, zoom in 0u8..=14,
+            other in (-9000i16..=9000, -18000i16..=18000),
+        ) {
+            let cell = |lat: i16, lng: i16| {
+                let degrees = |hundredths: i16| f64::from(hundredths) / 100.0;
+                Cell::deepest(LatLng::new(degrees(lat), degrees(lng)).unwrap()).at(zoom)
+            };
+            let codes = cell(lat, lng).codes();
+            prop_assert!(codes.contains(&u64::from(code([lat, lng]))));
+            let inside = codes.contains(&u64::from(code([other.0, other.1])));
+            prop_assert_eq!(inside, cell(other.0, other.1) == cell(lat, lng));
+        }
+
         #[test]
         fn a_point_lies_in_its_cell(lat in -85.0f64..=85.0, lng in -180.0f64..=180.0, zoom in 0u8..=14) {
             let point = LatLng::new(lat, lng).unwrap();

@@ -182,6 +182,7 @@ pub(super) const CODES: &[&str] = &[
     "too_many_requests",
     "too_many_streams",
     "too_many_streams_here",
+    "too_many_versions",
     "too_many_webhooks",
     "unavailable",
     "webhook_disabled",

@@ -83,6 +83,9 @@ impl ApiError {
                 "At most {UNDER_WAY} re-grades of an event are under way at once. Wait for one, or give it \
                  up."
             ),
+            Self::TooManyVersions(most) => {
+                format!("There are {most} versions, and an event has no more.")
+            }
             Self::RegradeIs(state) => format!(
                 "The re-grade is {}. It is applied when it is ready, undone when it is applied, and \
                  given up before it is applied.",

@@ -91,11 +91,10 @@ pub async fn show(
 )]
 pub async fn stats(State(app): State<AppState>) -> Result<impl IntoResponse, ApiError> {
     let slug = event(&app)?;
-    app.event(slug).await?;
-    let stats = app.stats(slug).await?;
-    let map = app.map.summary(slug);
+    app.is_event(slug).await?;
+    let (stats, map) = (app.numbers.of(slug), app.map.summary(slug));
     Ok(Reply::ok(CompetitionStatsView {
-        totals: TotalsView::of(&stats),
+        totals: TotalsView::of(&stats.states),
         participants: stats.participants,
         pins: map.pins,
         places: map.places,

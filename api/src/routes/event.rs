@@ -34,7 +34,8 @@ pub async fn show(
     Id(slug): Id<EventSlug>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (event, closing) = tokio::try_join!(app.event(&slug), app.event_closed(&slug))?;
-    let view = EventView::of(&event, closing.as_ref(), OffsetDateTime::now_utc());
+    let (event, closing) = tokio::try_join!(app.event_or_seen(&slug), app.closings_or_seen())?;
+    let closing = closing.get(slug.as_str());
+    let view = EventView::of(&event, closing, OffsetDateTime::now_utc());
     Ok(Reply::ok(view).tagged(&headers))
 }

@@ -28,7 +28,7 @@ use crate::{problem::ApiError, reply::Reply, state::AppState, views::event::Even
     )
 )]
 pub async fn list(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let (events, closings) = tokio::try_join!(app.events(), app.store.event_closings())?;
+    let (events, closings) = tokio::try_join!(app.events_or_seen(), app.closings_or_seen())?;
     let view = EventsView::of(&events, &closings, OffsetDateTime::now_utc());
     Ok(Reply::ok(view).tagged(&headers))
 }

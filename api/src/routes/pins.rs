@@ -16,7 +16,7 @@ use crate::{
     problem::ApiError,
     reply::Reply,
     state::AppState,
-    views::map::PinsView,
+    views::{map::PinsView, moment},
 };
 
 /// What is asked for.
@@ -80,11 +80,16 @@ pub async fn show(
     let zoom = query.zoom.as_deref().map_or(Ok(2), zoom)?;
     app.is_event(&slug).await?;
     // The revision is read first: should a pin come meanwhile, the client is only told too much.
-    let tag = format!("\"{}\"", app.map.revision(&slug));
+    let (revision, as_of) = (app.map.revision(&slug), app.away.since());
+    let tag = match as_of {
+        None => format!("\"{revision}\""),
+        Some(at) => format!("\"{revision}-of-{}\"", at.unix_timestamp()),
+    };
     if etag::matches(&headers, &tag) {
         return Ok(etag::unchanged(&tag));
     }
-    let view = PinsView::of(&app.map.view(&slug, &bbox, zoom));
+    let mut view = PinsView::of(&app.map.view(&slug, &bbox, zoom));
+    view.as_of = as_of.map(moment);
     Ok(etag::tagged(&tag, Reply::geo(view).into_response()))
 }
 

@@ -6,7 +6,11 @@ use portcall_shared::domain::ids::EventSlug;
 use time::OffsetDateTime;
 
 use crate::{
-    extract::Id, problem::ApiError, reply::Reply, state::AppState, views::stats::StatsView,
+    extract::Id,
+    problem::ApiError,
+    reply::Reply,
+    state::AppState,
+    views::{moment, stats::StatsView},
 };
 
 /// The numbers of an event.
@@ -17,7 +21,8 @@ use crate::{
     get,
     path = "/api/v1/events/{event}/stats",
     operation_id = "getStats",
-    description = "At most a second old; the times of this event's steps at most ten.",
+    description = "From memory, as far as this api has heard; the times of this event's steps are at \
+        most ten seconds old.",
     responses(
         (status = 200, description = "The numbers.", body = StatsView),
         (status = 304, description = "The client has them already."),
@@ -28,10 +33,11 @@ pub async fn show(
     Id(slug): Id<EventSlug>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    app.event(&slug).await?;
-    let (stats, pace, times) =
-        tokio::try_join!(app.stats(&slug), app.pace(), app.step_times(&slug))?;
+    app.is_event(&slug).await?;
+    let (pace, times) = tokio::try_join!(app.pace_or_seen(), app.step_times_or_seen(&slug))?;
+    let stats = app.numbers.of(&slug);
     let (map, now) = (app.map.summary(&slug), OffsetDateTime::now_utc());
-    let view = StatsView::of(slug.as_str(), &stats, map, &pace, &times, now);
+    let mut view = StatsView::of(slug.as_str(), &stats, map, &pace, &times, now);
+    view.as_of = app.away.since().map(moment);
     Ok(Reply::ok(view).tagged(&headers))
 }

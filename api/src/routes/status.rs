@@ -6,6 +6,7 @@ use portcall_shared::{
     domain::{ids::SubmissionId, submission::Submission},
     store::StoreError,
 };
+use time::OffsetDateTime;
 
 use crate::{
     etag,
@@ -13,7 +14,10 @@ use crate::{
     problem::ApiError,
     reply::Reply,
     state::{AppState, Shared},
-    views::submission::{QueueView, SubmissionView},
+    views::{
+        moment,
+        submission::{QueueView, SubmissionView},
+    },
     waiting,
 };
 
@@ -47,20 +51,25 @@ pub async fn show(
 ) -> Result<Response, ApiError> {
     let submission = find(&app, id).await?;
     let queue = waiting::place(&app, &submission).await?;
-    let tag = tag(&submission, queue);
+    let tag = tag(&submission, queue, app.away.since());
     if etag::matches(&headers, &tag) {
         return Ok(etag::unchanged(&tag));
     }
     Ok(etag::tagged(&tag, Reply::ok(document(&app, &submission, queue).await?)))
 }
 
-/// A submission that must be there. The trials of re-grades are nobody's.
+/// A submission that must be there; while the store is away, as it is remembered. The trials of re-grades are nobody's.
 ///
 /// # Errors
 /// When it is not, or the store cannot say.
 pub(super) async fn find(app: &Shared, id: SubmissionId) -> Result<Submission, ApiError> {
-    let found = app.store.submission(id).await?.filter(|found| found.marks.trial_of.is_none());
-    found.ok_or(ApiError::NotFound("submission"))
+    let remembered = async { app.lately.get(id).map(|kept| Some((*kept).clone())) };
+    let found = app.or_remembered(app.store.submission(id), remembered).await?;
+    let found = found.filter(|found| found.marks.trial_of.is_none());
+    let found = found.ok_or(ApiError::NotFound("submission"))?;
+    app.numbers.saw(&found);
+    app.lately.asked_for(&found);
+    Ok(found)
 }
 
 /// The document of a submission with its place in the queue.
@@ -72,14 +81,19 @@ pub(super) async fn document(
     submission: &Submission,
     queue: Option<QueueView>,
 ) -> Result<SubmissionView, StoreError> {
-    let version = app.event_version(&submission.event, submission.event_version).await?;
+    let version = app.event_version_or_seen(&submission.event, submission.event_version).await?;
     let event = version.as_ref().map(|version| &*version.event);
-    Ok(SubmissionView::of(submission, event, queue, &app.settings.public_url))
+    let mut view = SubmissionView::of(submission, event, queue, &app.settings.public_url);
+    view.as_of = app.away.since().map(moment);
+    Ok(view)
 }
 
-/// What the document depends on: the revision, and where it stands in the queue.
-fn tag(submission: &Submission, queue: Option<QueueView>) -> String {
+/// What the document depends on: the revision, where it stands in the queue, and as of when it is.
+fn tag(submission: &Submission, queue: Option<QueueView>, as_of: Option<OffsetDateTime>) -> String {
     let revision = submission.revision;
+    if let Some(at) = as_of {
+        return format!("\"{revision}-of-{}\"", at.unix_timestamp());
+    }
     match queue {
         None => format!("\"{revision}\""),
         Some(QueueView { position, eta: None, .. }) => format!("\"{revision}-{position}\""),

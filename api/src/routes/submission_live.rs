@@ -25,7 +25,11 @@ use portcall_shared::{
     store::line::Turn,
 };
 use rand::Rng as _;
-use tokio::time::{Interval, MissedTickBehavior};
+use time::OffsetDateTime;
+use tokio::{
+    sync::watch,
+    time::{Interval, MissedTickBehavior},
+};
 
 use super::status;
 use crate::{
@@ -108,6 +112,7 @@ struct Follower {
     sent: Option<Sent>,
     /// Whether the store could not say how it is now.
     behind: bool,
+    away: watch::Receiver<Option<OffsetDateTime>>,
     ended: bool,
 }
 
@@ -117,6 +122,7 @@ struct Sent {
     revision: i64,
     queue: Option<QueueView>,
     at: Instant,
+    as_of: Option<OffsetDateTime>,
 }
 
 impl Follower {
@@ -126,7 +132,8 @@ impl Follower {
         let mut look = tokio::time::interval_at(tokio::time::Instant::now() + first, LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let submission = Arc::new(submission);
-        Self { app, news, submission, look, sent: None, behind: false, ended: false }
+        let away = app.away.changes();
+        Self { app, news, submission, look, sent: None, behind: false, away, ended: false }
     }
 
     /// The next event; the farewell when the process closes, whatever is being waited for; nothing
@@ -165,10 +172,10 @@ impl Follower {
             self.behind = true;
             return None;
         };
-        let revision = self.submission.revision;
-        let told = |sent: &Sent| {
-            sent.revision == revision && !waiting::is_news(sent.queue, queue, sent.at.elapsed())
-        };
+        let (revision, as_of) = (self.submission.revision, *self.away.borrow_and_update());
+        let same = |sent: &Sent| sent.revision == revision && sent.as_of == as_of;
+        let told =
+            |sent: &Sent| same(sent) && !waiting::is_news(sent.queue, queue, sent.at.elapsed());
         if self.sent.as_ref().is_some_and(told) {
             return None;
         }
@@ -181,7 +188,7 @@ impl Follower {
             event = event.retry(live::come_back());
         }
         event = event.event("submission").id(revision.to_string());
-        self.sent = Some(Sent { revision, queue, at: Instant::now() });
+        self.sent = Some(Sent { revision, queue, at: Instant::now(), as_of });
         self.ended = self.submission.life.state.is_final();
         event.json_data(document).ok()
     }
@@ -201,6 +208,8 @@ impl Follower {
                     }
                     News::Nothing | News::Changed(_) | News::Revision(_) => {}
                 },
+                // It is gone when the process ends, which is told otherwise.
+                Ok(()) = self.away.changed() => return Some(Look::Here),
                 _ = self.look.tick(), if looks => {
                     return Some(if self.behind { Look::Again } else { Look::Here });
                 }

@@ -1,13 +1,10 @@
 //! The map as GeoJSON (RFC 7946): cells with counts, and single pins.
 
-use std::sync::Arc;
-
-use portcall_shared::store::pins::Pin;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::moment;
-use crate::map::index::{Found, Spot, View};
+use crate::map::index::{Found, Shown, Spot, View};
 
 /// What a viewport shows.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -20,6 +17,9 @@ pub struct PinsView {
     pub total: usize,
     /// Counts the changes of the event's map.
     pub revision: u64,
+    /// There while the store is away: as of when this is.
+    #[schema(format = DateTime)]
+    pub as_of: Option<String>,
 }
 
 /// The newest pins.
@@ -102,6 +102,7 @@ impl PinsView {
             features: view.found.iter().map(Feature::of).collect(),
             total: view.total,
             revision: view.revision,
+            as_of: None,
         }
     }
 }
@@ -109,8 +110,8 @@ impl PinsView {
 impl RecentView {
     /// Of these pins.
     #[must_use]
-    pub fn of(pins: &[Arc<Pin>]) -> Self {
-        Self { items: pins.iter().map(|pin| Feature::pin(pin)).collect() }
+    pub fn of(pins: &[Shown]) -> Self {
+        Self { items: pins.iter().map(Feature::pin).collect() }
     }
 }
 
@@ -123,10 +124,8 @@ impl Feature {
     }
 
     fn cell(spot: &Spot) -> Self {
-        let member = |pin: &Arc<Pin>| Member {
-            name: pin.name.clone(),
-            submission: pin.submission.to_string(),
-        };
+        let member =
+            |pin: &Shown| Member { name: pin.name.clone(), submission: pin.submission.to_string() };
         Self {
             r#type: "Feature",
             id: spot.id.clone(),
@@ -141,7 +140,7 @@ impl Feature {
 
     /// A single pin.
     #[must_use]
-    pub fn pin(pin: &Pin) -> Self {
+    pub fn pin(pin: &Shown) -> Self {
         Self {
             r#type: "Feature",
             id: pin.submission.to_string(),
@@ -150,7 +149,7 @@ impl Feature {
                 count: 1,
                 name: pin.name.clone(),
                 handle: pin.handle.clone(),
-                place: pin.place.clone(),
+                place: pin.place.to_string(),
                 submission: pin.submission.to_string(),
                 at: moment(pin.at),
             },

@@ -1,5 +1,7 @@
 //! The numbers of an event.
 
+use std::collections::BTreeMap;
+
 use portcall_shared::store::stats::{Pace, Stats, StepTimes};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -35,6 +37,9 @@ pub struct StatsView {
     pub steps: Vec<StepStats>,
     /// How long every step took in this event's last gradings.
     pub step_times: Vec<StepTimesView>,
+    /// There while the store is away: as of when this is.
+    #[schema(format = DateTime)]
+    pub as_of: Option<String>,
 }
 
 /// Submissions by state.
@@ -102,6 +107,8 @@ pub struct PassedCount {
 pub struct QueueStats {
     /// For how long the oldest one waits.
     pub oldest_s: Option<u64>,
+    /// How many of those that wait are delayed: they wait for a time, and not for their turn.
+    pub delayed: u64,
     /// How many can be graded at once.
     pub slots: u64,
     /// By how many workers.
@@ -135,19 +142,22 @@ pub struct StepTimesView {
 }
 
 /// What the live stream of an event says about its numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LiveStatsView {
     /// Submissions by state.
     pub totals: TotalsView,
     /// Pins on the map.
     pub pins: usize,
+    /// There while the store is away: as of when this is.
+    #[schema(format = DateTime)]
+    pub as_of: Option<String>,
 }
 
 impl TotalsView {
-    /// Of an event's numbers.
+    /// Of the numbers of an event in each state.
     #[must_use]
-    pub fn of(stats: &Stats) -> Self {
-        let count = |state: &str| stats.states.get(state).copied().unwrap_or_default();
+    pub fn of(states: &BTreeMap<String, u64>) -> Self {
+        let count = |state: &str| states.get(state).copied().unwrap_or_default();
         Self {
             queued: count("queued"),
             grading: count("grading"),
@@ -155,7 +165,7 @@ impl TotalsView {
             failed: count("failed"),
             undetermined: count("undetermined"),
             cancelled: count("cancelled"),
-            submissions: stats.states.values().sum(),
+            submissions: states.values().sum(),
         }
     }
 }
@@ -181,7 +191,7 @@ impl StatsView {
         let waited = |since: OffsetDateTime| (now - since).whole_seconds().max(0).unsigned_abs();
         Self {
             event: event.to_owned(),
-            totals: TotalsView::of(stats),
+            totals: TotalsView::of(&stats.states),
             pins: map.pins,
             places: map.places,
             participants: stats.participants,
@@ -199,6 +209,7 @@ impl StatsView {
                 .collect(),
             queue: QueueStats {
                 oldest_s: stats.oldest.map(waited),
+                delayed: stats.delayed,
                 slots: pace.slots,
                 workers: pace.workers,
             },
@@ -208,6 +219,7 @@ impl StatsView {
                 .map(|(step, q)| StepStats { step: step.as_str(), p50_ms: q.p50, p90_ms: q.p90 })
                 .collect(),
             step_times: times.iter().map(StepTimesView::of).collect(),
+            as_of: None,
         }
     }
 }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use portcall_shared::domain::{
-    event::Event,
-    evidence::Evidence,
-    place::Place,
-    state::State,
-    submission::{Attempt, Participant, StepTime, Submission, SubmittedImage},
-    verdict::{Outcome, Reason, Verdict},
+use portcall_shared::{
+    domain::{
+        event::Event,
+        evidence::Evidence,
+        place::Place,
+        state::State,
+        submission::{Attempt, Participant, StepTime, Submission, SubmittedImage},
+        verdict::{Outcome, Reason, Verdict},
+    },
+    store::pins::Pin,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -43,6 +46,16 @@ pub struct SubmissionView {
     /// When something happens at the latest.
     #[schema(format = DateTime)]
     pub deadline: Option<String>,
+    /// Whether it has a pin; a later one of the same participant takes its place on the map.
+    pub on_map: bool,
+    /// Whether organisers keep it off the map.
+    pub hidden: bool,
+    /// When what is personal in it was erased.
+    #[schema(format = DateTime)]
+    pub erased_at: Option<String>,
+    /// When a re-grade was applied to it, or undone, last.
+    #[schema(format = DateTime)]
+    pub regraded_at: Option<String>,
     /// While it waits for its turn.
     pub queue: Option<QueueView>,
     /// While it waits for something else.
@@ -61,6 +74,9 @@ pub struct SubmissionView {
     pub attempts: Vec<AttemptView>,
     /// Where to find it.
     pub links: LinksView,
+    /// There while the store is away: as of when this is.
+    #[schema(format = DateTime)]
+    pub as_of: Option<String>,
 }
 
 /// A place in the queue.
@@ -251,6 +267,10 @@ impl SubmissionView {
             created_at: moment(submission.created_at),
             updated_at: moment(submission.updated_at),
             deadline: submission.life.deadline.map(moment),
+            on_map: Pin::of(submission).is_some(),
+            hidden: submission.marks.hidden,
+            erased_at: submission.marks.erased_at.map(moment),
+            regraded_at: submission.marks.regraded_at.map(moment),
             queue,
             delayed,
             participant: ParticipantView::of(&submission.participant),
@@ -264,6 +284,7 @@ impl SubmissionView {
                 live: format!("/api/v1/submissions/{}/live", submission.id),
                 page: format!("{public_url}/submissions/{}", submission.id),
             },
+            as_of: None,
         }
     }
 }

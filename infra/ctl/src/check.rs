@@ -94,7 +94,11 @@ pub(crate) async fn run(args: CheckArgs, reader: Reader) -> Result<(), Failure> 
     }
 }
 
-fn answers(event: &Event, given: &[String]) -> Result<BTreeMap<String, Answer>, Failure> {
+/// The answers that were given, and the first choice or a word for all others.
+pub(crate) fn answers(
+    event: &Event,
+    given: &[String],
+) -> Result<BTreeMap<String, Answer>, Failure> {
     let mut answers = BTreeMap::new();
     for pair in given {
         let Some((question, answer)) = pair.split_once('=') else {

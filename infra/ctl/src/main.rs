@@ -7,8 +7,10 @@ mod deploy;
 mod deploy_store;
 mod event;
 mod failure;
+mod images;
 mod nodes;
 mod orders;
+mod rehearse;
 mod scale;
 mod scaler;
 mod status;
@@ -54,6 +56,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Lists the machines that containers run on, and says of each whether it takes work.
     Nodes(nodes::NodesArgs),
+    /// Lists images that machines went down under, and says what is to be done with one.
+    Images(images::ImagesArgs),
     /// Shows how many slots there are on each machine, or says how many there are to be, or how many
     /// workers.
     Scale(scale::ScaleArgs),
@@ -62,6 +66,8 @@ enum Command {
     /// Says how many grader nodes there should be, and has an operator's command make and remove
     /// them.
     Scaler(scaler::ScalerArgs),
+    /// Tries an event under load and attack before its doors open, and says what it would take.
+    Rehearse(Box<rehearse::RehearseArgs>),
     /// Puts a version onto a swarm without anybody noticing, or goes back to the one before.
     Deploy(deploy::DeployArgs),
     /// Writes all that the database holds, as it is at one moment, into a folder.
@@ -108,9 +114,13 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Nodes(args) => {
             with(reader, For::Use, async |store| nodes::run(args, store).await).await
         }
+        Command::Images(args) => {
+            with(reader, For::Use, async |store| images::run(args, store).await).await
+        }
         Command::Scale(args) => scale::run(args, reader).await,
         Command::Status => with(reader, For::Use, status::run).await,
         Command::Scaler(args) => scaler::run(args, reader).await,
+        Command::Rehearse(args) => rehearse::run(*args, reader).await,
         Command::Deploy(args) => deploy::run(args, reader).await,
         Command::Backup(args) => {
             with(reader, For::Care, async |store| backup::back_up(args, store).await).await

@@ -10,6 +10,7 @@ pub mod place;
 pub mod regrade;
 pub mod state;
 pub mod submission;
+pub mod suspicion;
 pub mod template;
 pub mod text;
 pub mod verdict;

@@ -8,7 +8,8 @@
 //!                          ├──┼─────────────┘ │
 //!                          │  │ lease expired │
 //!                          ├──┼───────────────┤
-//!                          │  │               └── attempts or age used up ──►  undetermined ■
+//!                          │  │               ├── attempts or age used up ──►  undetermined ■
+//!                          │  │               └── given up ─────────────────►  undetermined ■
 //!                          │  └── overdue ──────────────────────────────────►  undetermined ■
 //!                          │  └── cancel (also while grading) ──────────────►  cancelled ■
 //!                          └───── requeue (operator) ── from undetermined
@@ -184,6 +185,12 @@ pub enum Event {
         /// The generation that it holds.
         generation: Generation,
     },
+    /// The holder found what makes that nobody is to try it again ([`Loss::Final`]), and it is not
+    /// the participant's to mend.
+    GiveUp {
+        /// The generation that it holds.
+        generation: Generation,
+    },
     /// An observer saw no beat of this generation for as long as a lease lasts.
     LeaseExpired {
         /// The generation that it observed.
@@ -253,6 +260,8 @@ pub enum Loss {
     Counted,
     /// It does not: nothing went wrong, it only has to wait.
     Waived,
+    /// It is the last: nobody is to try it again.
+    Final,
 }
 
 /// The two verdicts that a grading can come to.
@@ -341,6 +350,10 @@ impl Lifecycle {
             Event::HandBack { generation } => {
                 self.held(generation)?;
                 Ok(self.waiting())
+            }
+            Event::GiveUp { generation } => {
+                self.held(generation)?;
+                Ok(self.ended(State::Undetermined))
             }
             Event::Overdue => match self.state {
                 State::Queued if now - self.since > MAX_AGE => Ok(self.ended(State::Undetermined)),
@@ -481,6 +494,17 @@ mod tests {
     }
 
     #[test]
+    fn whoever_holds_it_may_give_it_up() {
+        let (life, _) = claimed();
+        let generation = life.generation;
+        let after = life.apply(Event::GiveUp { generation }, START).unwrap();
+        assert_eq!((after.state, after.lost, after.deadline), (State::Undetermined, 0, None));
+        assert_eq!(after.apply(Event::Requeue, START).unwrap().state, State::Queued);
+        let other = Event::GiveUp { generation: generation.next() };
+        assert!(matches!(life.apply(other, START), Err(Refusal::Stale { .. })));
+    }
+
+    #[test]
     fn age_is_exact() {
         let life = Lifecycle::submitted(START);
         assert_eq!(life.apply(Event::Overdue, START + MAX_AGE), Err(Refusal::NotOverdue));
@@ -504,6 +528,7 @@ mod tests {
             }),
             generation.clone().prop_map(|generation| Event::Release { generation }),
             generation.clone().prop_map(|generation| Event::HandBack { generation }),
+            generation.clone().prop_map(|generation| Event::GiveUp { generation }),
             generation.prop_map(|generation| Event::LeaseExpired { generation }),
             Just(Event::Overdue),
             Just(Event::Cancel),

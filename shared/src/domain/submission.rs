@@ -31,9 +31,15 @@ impl Participant {
     /// folded (NFKC, lower case, white space and a leading `@` aside).
     #[must_use]
     pub fn key(&self) -> String {
-        let (kind, text) = match &self.handle {
-            Some(handle) => ("handle", handle.as_str().trim_start_matches('@')),
-            None => ("name", self.name.as_str()),
+        Self::key_of(self.name.as_str(), self.handle.as_ref().map(Handle::as_str))
+    }
+
+    /// The same of a name and a handle.
+    #[must_use]
+    pub fn key_of(name: &str, handle: Option<&str>) -> String {
+        let (kind, text) = match handle {
+            Some(handle) => ("handle", handle.trim_start_matches('@')),
+            None => ("name", name),
         };
         let folded: String =
             text.nfkc().flat_map(char::to_lowercase).filter(|c| !c.is_whitespace()).collect();

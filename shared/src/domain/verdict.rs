@@ -128,10 +128,25 @@ codes!(
         NodeTooSmall => "node_too_small",
         /// The machine, its engine or the worker went away.
         NodeLost => "node_lost",
+        /// Machines went down under the image again and again ([`super::suspicion`]): it is not graded.
+        QuarantinedImage => "quarantined_image",
         /// Anything else of ours.
         PlatformError => "platform_error",
     }
 );
+
+impl PlatformCode {
+    /// What to try next, where there is anything to try but to wait.
+    fn hint(self) -> Option<&'static str> {
+        match self {
+            Self::QuarantinedImage => Some(
+                "Build the image anew and submit that. If it was the machines' fault, ask the \
+                 organisers: the operators can have this image tried again.",
+            ),
+            Self::NoCapacity | Self::NodeTooSmall | Self::NodeLost | Self::PlatformError => None,
+        }
+    }
+}
 
 /// A limit that was hit, with its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,6 +283,10 @@ impl Fault {
                 PlatformCode::NoCapacity => {
                     Disposition::Release { after: NO_ROOM_DELAY, loss: Loss::Waived }
                 }
+                // Each try may take a machine down: an operator can have it tried again.
+                PlatformCode::QuarantinedImage => {
+                    Disposition::Release { after: Duration::ZERO, loss: Loss::Final }
+                }
                 PlatformCode::NodeTooSmall
                 | PlatformCode::NodeLost
                 | PlatformCode::PlatformError => {
@@ -293,7 +312,10 @@ impl Fault {
                 limit: f.limit.clone(),
             },
             Self::Registry(f) => Reason::of(f.code.as_str(), Owner::Registry, &f.message),
-            Self::Platform(f) => Reason::of(f.code.as_str(), Owner::Platform, &f.message),
+            Self::Platform(f) => Reason {
+                hint: f.code.hint().map(str::to_owned),
+                ..Reason::of(f.code.as_str(), Owner::Platform, &f.message)
+            },
         }
     }
 }
@@ -426,6 +448,7 @@ mod tests {
                 panic!("released")
             };
             let waived = *code == PlatformCode::NoCapacity;
+            assert_eq!(loss == Loss::Final, *code == PlatformCode::QuarantinedImage, "{code:?}");
             assert_eq!(loss == Loss::Waived, waived, "{code:?}");
             // It may go on for as long as a submission may wait.
             assert!(!waived || MAX_AGE.unsigned_abs().as_secs() / after.as_secs() <= 240);

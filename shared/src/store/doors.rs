@@ -26,6 +26,15 @@ pub struct Closing {
     pub by: String,
 }
 
+/// What stands at an event's door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// The number of the current version of its rules.
+    pub version: i32,
+    /// That it is closed by its organisers, if it is.
+    pub closing: Option<Closing>,
+}
+
 /// What is done to a door.
 #[derive(Clone, Copy)]
 enum Turn {
@@ -71,6 +80,32 @@ impl Store {
             Err(error) if error.is_duplicate() => Ok(()),
             turned => turned,
         }
+    }
+
+    /// What stands at an event's door, in one question; none if there is no such event.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn door(&self, event: &EventSlug) -> Result<Option<Door>, StoreError> {
+        let closed = doc! { "$match": { "_id": event.as_str(), "closed": true } };
+        // The first part is answered from an index alone.
+        let asked = [
+            doc! { "$match": { "slug": event.as_str() } },
+            doc! { "$sort": { "version": -1 } },
+            doc! { "$limit": 1 },
+            doc! { "$project": { "_id": 0, "version": 1 } },
+            doc! { "$unionWith": { "coll": self.doors.name(), "pipeline": [closed] } },
+        ];
+        let events = self.events.clone();
+        let found: Vec<Document> = self
+            .persist(retry::INTERACTIVE, "read what stands at an event's door", move || {
+                let (events, asked) = (events.clone(), asked.clone());
+                async move { events.aggregate(asked).await?.try_collect().await }
+            })
+            .await?;
+        let version = found.iter().find_map(|one| one.get_i32("version").ok());
+        let closing = found.iter().find_map(closing);
+        Ok(version.map(|version| Door { version, closing }))
     }
 
     /// Whether an event is closed by its organisers.

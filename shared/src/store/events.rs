@@ -31,6 +31,8 @@ pub struct EventVersion {
     pub source: String,
     /// The lowest version of documents that it can be read with.
     pub schema: i32,
+    /// The event that it is a rehearsal of, if it is one ([`super::rehearsals`]).
+    pub shadow_of: Option<EventSlug>,
 }
 
 /// What is told of a version in a list of them.
@@ -49,6 +51,19 @@ pub const MAX_VERSIONS: i32 = 500;
 
 /// The lowest version that can read an event: it grows with the first key that older ones refuse.
 const LOWEST: i32 = 1;
+
+/// The field of a rehearsal's versions that names the event they rehearse. Versions of Portcall that
+/// do not know it take the shadow for an event like any other.
+const SHADOW_OF: &str = "shadow_of";
+
+/// Whether a version was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inserted {
+    /// It was.
+    Now,
+    /// There is one of that number.
+    Before,
+}
 
 /// What applying an event file did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,34 +85,50 @@ impl Store {
         source: &str,
     ) -> Result<AppliedEvent, StoreError> {
         loop {
-            let next = match self.event(&event.slug).await {
+            let (next, shadow_of) = match self.event(&event.slug).await {
                 Ok(Some(current)) if current.source == source => {
                     return Ok(AppliedEvent::Unchanged(current.version));
                 }
-                Ok(Some(EventVersion { version, .. })) | Err(StoreError::Event { version, .. }) => {
-                    version + 1
-                }
-                Ok(None) => 1,
+                Ok(Some(current)) => (current.version + 1, current.shadow_of),
+                Err(StoreError::Event { version, .. }) => (version + 1, None),
+                Ok(None) => (1, None),
                 Err(error) => return Err(error),
             };
-            let questions: Vec<&str> = event.answers.iter().map(|a| a.name.as_str()).collect();
-            let document = doc! {
-                "slug": event.slug.as_str(),
-                "version": next,
-                "title": &event.title,
-                "source": source,
-                "questions": questions,
-                "schema": LOWEST,
-                "applied_at": stored(OffsetDateTime::now_utc()),
-            };
-            let events = self.events.clone();
-            let inserted =
-                self.call("apply an event", async move { events.insert_one(document).await }).await;
-            match inserted {
-                Ok(_) => return Ok(AppliedEvent::Version(next)),
-                Err(error) if error.is_duplicate() => {}
-                Err(error) => return Err(error),
+            if self.insert_version(event, source, next, shadow_of.as_ref()).await? == Inserted::Now
+            {
+                return Ok(AppliedEvent::Version(next));
             }
+        }
+    }
+
+    /// Stores a version, if there is none of that number.
+    pub(super) async fn insert_version(
+        &self,
+        event: &Event,
+        source: &str,
+        version: i32,
+        shadow_of: Option<&EventSlug>,
+    ) -> Result<Inserted, StoreError> {
+        let questions: Vec<&str> = event.answers.iter().map(|a| a.name.as_str()).collect();
+        let mut document = doc! {
+            "slug": event.slug.as_str(),
+            "version": version,
+            "title": &event.title,
+            "source": source,
+            "questions": questions,
+            "schema": LOWEST,
+            "applied_at": stored(OffsetDateTime::now_utc()),
+        };
+        if let Some(of) = shadow_of {
+            document.insert(SHADOW_OF, of.as_str());
+        }
+        let events = self.events.clone();
+        let inserted =
+            self.call("apply an event", async move { events.insert_one(document).await }).await;
+        match inserted {
+            Ok(_) => Ok(Inserted::Now),
+            Err(error) if error.is_duplicate() => Ok(Inserted::Before),
+            Err(error) => Err(error),
         }
     }
 
@@ -107,6 +138,23 @@ impl Store {
     /// When the store cannot, or what it holds is not valid to this version.
     pub async fn event(&self, slug: &EventSlug) -> Result<Option<EventVersion>, StoreError> {
         self.find_event(doc! { "slug": slug.as_str() }).await
+    }
+
+    /// The number of an event's current version; answered from an index alone.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn current_version(&self, slug: &EventSlug) -> Result<Option<i32>, StoreError> {
+        let (events, filter) = (self.events.clone(), doc! { "slug": slug.as_str() });
+        let found =
+            self.persist(retry::INTERACTIVE, "read which version an event has", move || {
+                let (events, filter) = (events.clone(), filter.clone());
+                async move {
+                    let head = doc! { "_id": 0, "version": 1 };
+                    events.find_one(filter).projection(head).sort(doc! { "version": -1 }).await
+                }
+            });
+        Ok(found.await?.and_then(|head| head.get_i32("version").ok()))
     }
 
     /// A given version of an event.
@@ -247,5 +295,6 @@ fn version_from(document: &Document) -> Result<EventVersion, StoreError> {
     })?;
     let applied_at = document.get_datetime("applied_at").map_err(|_| corrupt("applied_at"))?;
     let (applied_at, event) = (restored(*applied_at), Arc::new(event));
-    Ok(EventVersion { version, applied_at, event, source, schema })
+    let shadow_of = document.get_str(SHADOW_OF).ok().and_then(|of| of.parse().ok());
+    Ok(EventVersion { version, applied_at, event, source, schema, shadow_of })
 }

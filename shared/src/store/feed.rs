@@ -4,18 +4,20 @@
 //! [`Feed::Gap`] and reads the store again. Losing the stream loses nothing.
 
 use bson::{Document, doc};
-use futures::StreamExt;
 use mongodb::{
-    change_stream::event::ChangeStreamEvent,
+    change_stream::{ChangeStream, event::ChangeStreamEvent},
+    error::Error as DriverError,
     options::{ChangeStreamOptions, FullDocumentType},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Store, StoreError, decode, documents::SubmissionDoc};
+use super::{CALL, Store, StoreError, decode, documents::SubmissionDoc};
 use crate::{domain::submission::Submission, retry};
 
 const DOING: &str = "follow the change stream";
+
+type Change = ChangeStreamEvent<Document>;
 
 /// What a follower is told.
 #[derive(Clone, Debug)]
@@ -87,21 +89,27 @@ impl Store {
         let open = async move {
             submissions.watch().pipeline(pipeline).with_options(options.build()).await
         };
-        let mut stream = self.call(DOING, open).await?;
+        let stream = self.call(DOING, open).await?;
         pauses.reset();
         if to.send(Feed::Gap).await.is_err() {
             return Ok(());
         }
+        // In a task of its own: a call that nobody waits for any more is still not dropped half-way.
+        let (answers, mut heard) = mpsc::channel(1);
+        tokio::spawn(listen(stream, answers, stop.clone()));
         loop {
-            let event = tokio::select! {
-                event = stream.next() => event,
-                () = stop.cancelled() => return Ok(()),
+            // The server answers every second, if only that there is nothing new: one that says nothing
+            // at all for as long as any call may take is at the end of a line that is broken.
+            let answer = tokio::time::timeout(CALL, heard.recv()).await;
+            let answer = answer.map_err(|_| StoreError::Timeout { doing: DOING })?;
+            let Some(answer) = answer else {
+                return match stop.is_cancelled() {
+                    true => Ok(()),
+                    false => Err(StoreError::Task { doing: DOING }),
+                };
             };
-            let Some(event) = event else {
-                return Err(StoreError::Task { doing: DOING });
-            };
-            let event = event.map_err(|source| StoreError::Driver { doing: DOING, source })?;
-            let Some(submission) = read(event) else { continue };
+            let event = answer.map_err(|source| StoreError::Driver { doing: DOING, source })?;
+            let Some(submission) = event.and_then(read) else { continue };
             if to.send(Feed::Changed(Box::new(submission))).await.is_err() {
                 return Ok(());
             }
@@ -109,7 +117,25 @@ impl Store {
     }
 }
 
-fn read(event: ChangeStreamEvent<Document>) -> Option<Submission> {
+/// What the server answers, of which most is nothing, as long as the stream lasts and anybody listens.
+async fn listen(
+    mut stream: ChangeStream<Change>,
+    answers: mpsc::Sender<Result<Option<Change>, DriverError>>,
+    stop: CancellationToken,
+) {
+    while stream.is_alive() {
+        let answer = tokio::select! {
+            answer = stream.next_if_any() => answer,
+            () = stop.cancelled() => return,
+        };
+        let failed = answer.is_err();
+        if answers.send(answer).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+fn read(event: Change) -> Option<Submission> {
     let document = event.full_document?;
     match decode::<SubmissionDoc>(document).and_then(SubmissionDoc::into_domain) {
         Ok(submission) => Some(submission),

@@ -171,6 +171,11 @@ impl Queue for MemoryQueue {
         at: OffsetDateTime,
     ) -> Result<Write, StoreError> {
         let event = Event::Advance { generation: lease.generation, step };
+        let life = self.get(lease.submission).map(|submission| submission.life);
+        if life.is_some_and(|life| life.apply(event, at) == Ok(life)) {
+            // It is there already: by an earlier try.
+            return Ok(Write::Applied);
+        }
         Ok(self.change(lease, Some(event), None, |submission, _| {
             if let Some(attempt) = attempt_of(submission, lease) {
                 attempt.steps.push(StepTime { step, at, ms: None });

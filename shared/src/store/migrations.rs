@@ -24,7 +24,7 @@ use crate::retry;
 pub const TAKE_OVER: Duration = Duration::from_secs(60);
 
 /// The version that this build needs: the number of the last migration.
-pub const VERSION: i32 = 4;
+pub const VERSION: i32 = 5;
 
 /// What whoever prepares may do in every collection.
 const RIGHTS: [&str; 3] = ["createIndex", "insert", "update"];
@@ -178,7 +178,8 @@ async fn apply(database: Database, number: i32) -> Result<(), DriverError> {
         1 => indexes_of_submissions(database).await,
         2 => indexes_of_events(database).await,
         3 => indexes_of_quarantine(database).await,
-        _ => indexes_of_edge(database).await,
+        4 => indexes_of_edge(database).await,
+        _ => indexes_of_suspects(database).await,
     }
 }
 
@@ -234,6 +235,15 @@ async fn indexes_of_submissions(database: Database) -> Result<(), DriverError> {
 async fn indexes_of_quarantine(database: Database) -> Result<(), DriverError> {
     let indexes = [index("used", doc! { "kind": 1, "used_at": 1 })];
     database.collection::<Document>("quarantine").create_indexes(indexes).await.map(drop)
+}
+
+/// What is refused, and what else a machine lost.
+async fn indexes_of_suspects(database: Database) -> Result<(), DriverError> {
+    let indexes = [
+        index("standing", doc! { "standing": 1, "changed_at": -1 }),
+        index("machine", doc! { "losses.machine": 1 }),
+    ];
+    database.collection::<Document>("suspects").create_indexes(indexes).await.map(drop)
 }
 
 /// For what organisers ask, what is delivered to them, and what a participant sent before.

@@ -28,6 +28,8 @@
 //!   Every call runs in a task of its own and the time limit is on the task's handle: [`Store::call`].
 //! - The driver retries a write once; that does not cover an election. Every operation here is
 //!   idempotent and is tried again by the policies of [`crate::retry`].
+//! - What an earlier try may have done is looked for with read concern linearizable: a majority may not
+//!   have it yet, and who reads what a majority has would take it for not done.
 
 pub mod access;
 pub mod ages;
@@ -38,10 +40,12 @@ pub mod contract;
 pub mod deliveries;
 mod documents;
 pub mod doors;
+pub mod entries;
 pub mod erasure;
 pub mod events;
 pub mod feed;
 pub mod fleet;
+pub mod glances;
 pub mod history;
 mod label_key;
 mod life;
@@ -59,16 +63,19 @@ pub mod processes;
 pub mod quarantine;
 pub mod queue;
 pub mod regrades;
+pub mod rehearsals;
 pub mod replica_set;
 pub mod search;
 pub mod stats;
 pub mod submissions;
+pub mod suspects;
+pub mod tally;
 pub mod tokens;
 pub mod webhooks;
 mod withheld;
 pub mod workers;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bson::Document;
 use mongodb::{
@@ -80,14 +87,26 @@ use mongodb::{
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 pub use self::documents::SCHEMA;
-use crate::retry::{Again, Policy};
+use crate::{
+    domain::suspicion::QUARANTINE_AFTER,
+    retry::{self, Again, Policy},
+};
 
 /// How long one call may take before it is given up (it goes on in its task; a repetition is
 /// harmless).
 const CALL: Duration = Duration::from_secs(10);
+/// Connections for [`Store::ping`], whatever the others wait for.
+const PULSE: u32 = 2;
+/// Most calls that are under way at a time, waiting for a connection among them: whoever comes when there are so
+/// many is told so at once.
+const CALLS: usize = 1000;
+/// How long a connection that nobody needs is kept: each process has a pool for each member, and what a
+/// crowd opened on a member that led then is of no use.
+const IDLE: Duration = Duration::from_secs(60);
 /// How long calls may take to end when whoever made them has ended.
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -110,6 +129,12 @@ pub enum StoreError {
     #[error("no answer within {} s while trying to {doing}", CALL.as_secs())]
     Timeout {
         /// What was being done.
+        doing: &'static str,
+    },
+    /// As many calls are under way as may be.
+    #[error("too many wait for the database already to {doing}")]
+    Busy {
+        /// What was to be done.
         doing: &'static str,
     },
     /// The task of a call ended in a panic.
@@ -184,10 +209,16 @@ impl StoreError {
     #[must_use]
     pub fn again(&self) -> Again {
         match self {
-            Self::Timeout { .. } | Self::Unprepared { .. } => Again::Yes,
+            Self::Timeout { .. } | Self::Busy { .. } | Self::Unprepared { .. } => Again::Yes,
             Self::Driver { source, .. } if transient(source) => Again::Yes,
             _ => Again::No,
         }
+    }
+
+    /// What a call comes to whose connection broke: nobody knows whether it was carried out.
+    #[must_use]
+    pub fn broken(doing: &'static str, source: std::io::Error) -> Self {
+        Self::Driver { doing, source: source.into() }
     }
 
     /// What a process waits for that met this while it started, for operators.
@@ -266,6 +297,8 @@ pub fn check_address(uri: &str) -> Result<(), StoreError> {
 #[derive(Clone, Debug)]
 pub struct Store {
     database: Database,
+    /// The same, by connections of its own.
+    pulse: Database,
     submissions: Collection<Document>,
     events: Collection<Document>,
     workers: Collection<Document>,
@@ -283,8 +316,11 @@ pub struct Store {
     webhooks: Collection<Document>,
     deliveries: Collection<Document>,
     certificates: Collection<Document>,
+    suspects: Collection<Document>,
     schema: i32,
+    quarantine_after: u32,
     calls: TaskTracker,
+    room: Arc<Semaphore>,
 }
 
 impl Store {
@@ -300,14 +336,18 @@ impl Store {
         options.server_selection_timeout.get_or_insert(Duration::from_secs(4));
         options.heartbeat_freq.get_or_insert(Duration::from_secs(2));
         options.max_pool_size.get_or_insert(50);
+        options.max_idle_time.get_or_insert(IDLE);
         options.cmap_event_handler = Some(pool::handler());
         options.write_concern =
             Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
         options.read_concern = Some(ReadConcern::majority());
         options.selection_criteria =
             Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+        let mut own = options.clone();
+        (own.max_pool_size, own.cmap_event_handler) = (Some(PULSE), None);
         let client = Client::with_options(options).map_err(StoreError::Address)?;
-        Ok(Self::of(client.database(database)))
+        let pulse = Client::with_options(own).map_err(StoreError::Address)?.database(database);
+        Ok(Self { pulse, ..Self::of(client.database(database)) })
     }
 
     fn of(database: Database) -> Self {
@@ -329,8 +369,12 @@ impl Store {
             webhooks: database.collection("webhooks"),
             deliveries: database.collection("deliveries"),
             certificates: database.collection("certificates"),
+            suspects: database.collection("suspects"),
             schema: SCHEMA,
+            quarantine_after: QUARANTINE_AFTER,
             calls: TaskTracker::new(),
+            pulse: database.clone(),
+            room: Arc::new(Semaphore::new(CALLS)),
             database,
         }
     }
@@ -341,12 +385,12 @@ impl Store {
         Self { schema, ..self }
     }
 
-    /// Whether a primary answers.
+    /// Whether a primary answers. It does not wait behind other calls.
     ///
     /// # Errors
     /// When none does.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let database = self.database.clone();
+        let database = self.pulse.clone();
         self.call(
             "ping",
             async move { database.run_command(bson::doc! { "ping": 1 }).await.map(drop) },
@@ -367,10 +411,11 @@ impl Store {
     /// process ends: a driver task that is caught by the end of the runtime panics.
     pub async fn close(&self, within: Duration) {
         self.calls.close();
-        let client = self.database.client().clone();
+        let (client, pulse) = (self.database.client().clone(), self.pulse.client().clone());
         let ended = async {
             self.calls.wait().await;
             client.shutdown().await;
+            pulse.shutdown().await;
         };
         if tokio::time::timeout(within, ended).await.is_err() {
             tracing::warn!(calls = self.calls.len(), "calls of the store are still under way");
@@ -390,6 +435,16 @@ impl Store {
         doing: &'static str,
         call: impl Future<Output = Result<T, DriverError>> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+            metrics::counter!("portcall_store_refused_calls_total").increment(1);
+            return Err(StoreError::Busy { doing });
+        };
+        // The room is given back when the call has ended, which is later than who waits for it gives up.
+        let call = async move {
+            let done = call.await;
+            drop(room);
+            done
+        };
         match tokio::time::timeout(CALL, self.calls.spawn(call)).await {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(source))) => Err(StoreError::Driver { doing, source }),
@@ -410,16 +465,21 @@ impl Store {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, DriverError>> + Send + 'static,
     {
-        let again = |error: &StoreError| {
-            let again = error.again();
-            if again == Again::Yes {
-                metrics::counter!("portcall_store_failed_tries_total", "doing" => doing)
-                    .increment(1);
-            }
-            again
-        };
-        policy.run(again, || self.call(doing, call())).await
+        entries::persist(policy, doing, || self.call(doing, call())).await
     }
+}
+
+/// Whether the same call may go better soon; if so, a try more has failed.
+fn counted(policy: Policy, doing: &'static str, error: &StoreError) -> Again {
+    let again = match error {
+        // Who waits for an answer is told at once, so that they do not wait in a line of their own.
+        StoreError::Busy { .. } if policy == retry::INTERACTIVE => Again::No,
+        _ => error.again(),
+    };
+    if again == Again::Yes {
+        metrics::counter!("portcall_store_failed_tries_total", "doing" => doing).increment(1);
+    }
+    again
 }
 
 fn decode<T: DeserializeOwned>(document: Document) -> Result<T, StoreError> {
@@ -432,4 +492,57 @@ fn encode<T: serde::Serialize>(value: &T) -> Result<Document, StoreError> {
 
 fn encode_value<T: serde::Serialize>(value: &T) -> Result<bson::Bson, StoreError> {
     bson::serialize_to_bson(value).map_err(StoreError::Decode)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// As many as there is room for wait, the next is refused at once, and where one ended there is room
+    /// again, whether or not anybody still waited for it.
+    #[tokio::test]
+    async fn so_many_calls_and_no_more_are_under_way() {
+        // Nothing listens there, and nothing here asks it.
+        let uri = "mongodb://127.0.0.1:1/?replicaSet=rs";
+        let mut store = Store::open(uri, "test", "test").await.unwrap();
+        store.room = Arc::new(Semaphore::new(3));
+        let end = Arc::new(Notify::new());
+        let waits = || {
+            let (store, end) = (store.clone(), Arc::clone(&end));
+            async move {
+                let call = async move {
+                    end.notified().await;
+                    Ok(())
+                };
+                store.call("wait", call).await
+            }
+        };
+        let given_up = tokio::spawn(waits());
+        let others = [tokio::spawn(waits()), tokio::spawn(waits())];
+        while store.room.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        given_up.abort();
+        assert!(given_up.await.is_err());
+        let refused = waits().await;
+        assert!(matches!(refused, Err(StoreError::Busy { doing: "wait" })), "{refused:?}");
+        let mut tries = 0;
+        let asked = store.persist(retry::INTERACTIVE, "ask", || {
+            tries += 1;
+            async { Ok(()) }
+        });
+        assert!(matches!(asked.await, Err(StoreError::Busy { .. })));
+        assert_eq!(tries, 1, "nobody waits in a line of their own");
+
+        end.notify_waiters();
+        for other in others {
+            other.await.unwrap().unwrap();
+        }
+        while store.room.available_permits() < 3 {
+            tokio::task::yield_now().await;
+        }
+        store.call("go on", async { Ok(()) }).await.unwrap();
+    }
 }

@@ -1,52 +1,68 @@
 //! The queue in MongoDB.
 //!
 //! The submission document is the queue entry: there is no second place that could disagree. A
-//! claim is one `findOneAndUpdate` along the partial index (`ready`, `order`); every other write
-//! reads the document, lets [`Lifecycle::apply`] decide, and updates under a filter that names the
-//! state and the generation it read. What matches nothing is looked at again: the same write done
-//! by an earlier try counts as applied, anything else is [`Write::Stale`].
+//! claim is one `findOneAndUpdate` along the partial index (`ready`, `order`). What a grading waits
+//! for as it goes on is one conditional update: its filter names the generation, and of a step those
+//! that [`Lifecycle::apply`] lets it come after. Every other write reads the document, lets
+//! [`Lifecycle::apply`] decide, and updates under a filter that names the state and the generation
+//! it read. What matches nothing is looked at: the same write done by an earlier try counts as
+//! applied, anything else is [`Write::Stale`].
+//!
+//! All of that stands on [`Entries`], and is the same whoever keeps them.
 
 mod outside;
 mod transition;
 
 use bson::{Bson, Document, Uuid, doc};
-use mongodb::options::ReturnDocument;
 use time::OffsetDateTime;
 
-use self::transition::{Ending, now, transition, unreadable_reason};
+pub use self::outside::{cancel, requeue};
+use self::transition::{Ending, transition, unreadable_reason};
 pub(super) use self::transition::{lost_reason, undetermined, waited_reason};
 use super::{
-    Store, StoreError, decode,
+    StoreError, decode,
     documents::{SubmissionDoc, set_pinned, step_doc, stored, uuid},
     encode_value,
+    entries::{Entries, Find, persist},
     life::{self, LifeDoc},
     queue::{Claimant, Expiry, InFlight, Lease, Queue, Release, Settlement, Swept, Write},
 };
 use crate::{
     domain::{
-        ids::{Generation, SubmissionId},
-        state::{Event, Pass, Refusal, State, Step},
+        ids::{Generation, SubmissionId, WorkerId},
+        state::{Event, Lifecycle, Pass, Refusal, State, Step},
         submission::{AttemptOutcome, StepTime, Submission, SubmittedImage},
     },
-    retry,
+    retry::{self, Policy},
 };
 
 /// Until what cannot be read is looked at again.
 const UNREADABLE: time::Duration = time::Duration::seconds(30);
 
-impl Store {
+/// The protocol, on whatever holds the entries.
+struct On<'a, E>(&'a E);
+
+impl<E: Entries> On<'_, E> {
+    async fn read(
+        &self,
+        policy: Policy,
+        doing: &'static str,
+        find: Find,
+    ) -> Result<Vec<Document>, StoreError> {
+        persist(policy, doing, || self.0.read(doing, find.clone())).await
+    }
+
     async fn document(&self, id: SubmissionId) -> Result<Option<LifeDoc>, StoreError> {
-        let submissions = self.submissions.clone();
-        let found = self
-            .persist(retry::LEASED, "read a submission", move || {
-                let submissions = submissions.clone();
-                async move {
-                    let found = submissions.find_one(doc! { "_id": uuid(id) });
-                    found.projection(life::fields()).await
-                }
-            })
-            .await?;
-        found.map(decode).transpose()
+        let found = self.read(retry::LEASED, "read a submission", life_of(id)).await?;
+        found.into_iter().next().map(decode).transpose()
+    }
+
+    /// With what an earlier try of a write may have done to it.
+    async fn document_after(&self, id: SubmissionId) -> Result<Option<LifeDoc>, StoreError> {
+        let (doing, find) = ("read a submission", life_of(id));
+        let found =
+            persist(retry::LEASED, doing, || self.0.read_after(doing, find.clone())).await?;
+        found.into_iter().next().map(decode).transpose()
     }
 
     async fn update(
@@ -55,15 +71,14 @@ impl Store {
         filter: Document,
         update: Document,
     ) -> Result<bool, StoreError> {
-        let submissions = self.submissions.clone();
-        let result = self
-            .persist(retry::LEASED, doing, move || {
-                let (submissions, filter, update) =
-                    (submissions.clone(), filter.clone(), update.clone());
-                async move { submissions.update_one(filter, update).await }
-            })
-            .await?;
-        Ok(result.matched_count == 1)
+        let updated = || self.0.change(doing, filter.clone(), update.clone());
+        Ok(persist(retry::LEASED, doing, updated).await? == 1)
+    }
+
+    /// Why a write of a holder's matched nothing.
+    async fn stale_or_missing(&self, lease: Lease) -> Result<Write, StoreError> {
+        let there = self.document(lease.submission).await?;
+        Ok(there.map_or(Write::Missing, |_| Write::Stale))
     }
 
     /// Gives back what was claimed and cannot be read, as a fault of ours: others are graded
@@ -75,11 +90,12 @@ impl Store {
         let Some(document) = self.document(id).await? else { return Ok(()) };
         let generation = Generation(document.generation);
         let lease = Lease { submission: id, worker: by.id, generation };
+        let now = self.0.now();
         let ending = Ending {
-            at: now(),
+            at: now,
             reason: Some(unreadable_reason()),
             record: None,
-            not_before: Some(now() + UNREADABLE),
+            not_before: Some(now + UNREADABLE),
         };
         let ended = Some((AttemptOutcome::Released, &ending));
         self.happen(lease, Event::Release { generation }, ended).await.map(drop)
@@ -95,12 +111,13 @@ impl Store {
         let Some(document) = self.document(lease.submission).await? else {
             return Ok(Write::Missing);
         };
-        let life = match document.life()?.apply(event, now()) {
+        let now = self.0.now();
+        let life = match document.life()?.apply(event, now) {
             Ok(life) => life,
             Err(refusal) => return Ok(already(&document, lease, ended.map(|e| e.0), refusal)),
         };
         let attempt = attempt_index(&document, lease.generation);
-        let update = transition(&document, life, attempt, ended)?;
+        let update = transition(&document, life, now, attempt, ended)?;
         let filter = doc! {
             "_id": uuid(lease.submission),
             "state": "grading",
@@ -109,11 +126,15 @@ impl Store {
         if self.update("write what became of a submission", filter, update).await? {
             return Ok(Write::Applied);
         }
-        match self.document(lease.submission).await? {
+        match self.document_after(lease.submission).await? {
             Some(d) => Ok(already(&d, lease, ended.map(|e| e.0), Refusal::NotGrading)),
             None => Ok(Write::Missing),
         }
     }
+}
+
+fn life_of(id: SubmissionId) -> Find {
+    Find { filter: doc! { "_id": uuid(id) }, fields: Some(life::fields()), limit: Some(1) }
 }
 
 /// Whether a refused write is our own earlier success, seen again.
@@ -136,20 +157,35 @@ fn already(
     }
 }
 
+/// The words of the steps that a holder does not go on from to this one, because they come after it
+/// or are it.
+fn not_before(step: Step) -> Vec<&'static str> {
+    let (generation, worker, at) = (Generation(1), WorkerId::new(), OffsetDateTime::UNIX_EPOCH);
+    let goes = |from: &Step| {
+        let state = State::Grading { worker, step: *from };
+        let life = Lifecycle { state, generation, ..Lifecycle::submitted(at) };
+        life.apply(Event::Advance { generation, step }, at).is_ok_and(|after| after != life)
+    };
+    Step::ALL.into_iter().filter(|from| !goes(from)).map(Step::as_str).collect()
+}
+
 fn attempt_index(document: &LifeDoc, generation: Generation) -> Option<usize> {
     document.attempts.iter().position(|a| a.generation == generation.0)
 }
 
-impl Queue for Store {
+impl<E: Entries> Queue for E {
+    fn now(&self) -> OffsetDateTime {
+        Entries::now(self)
+    }
+
     async fn claim(&self, by: &Claimant) -> Result<Option<Submission>, StoreError> {
         let token = Uuid::new();
-        let at = now();
-        let submissions = self.submissions.clone();
+        let at = Entries::now(self);
         let worker = uuid(by.id);
         let deadline = at + crate::domain::state::GRADING_LIMIT;
         // What only a newer version can grade is left to it.
         let claimable =
-            doc! { "ready": true, "state": "queued", "schema": { "$lte": self.schema } };
+            doc! { "ready": true, "state": "queued", "schema": { "$lte": self.schema() } };
         let first_step =
             doc! { "step": Step::Resolving.as_str(), "at": stored(at), "ms": Bson::Null };
         let attempt = doc! {
@@ -181,31 +217,35 @@ impl Queue for Store {
             } },
             doc! { "$unset": "ready" },
         ];
-        let claimed = self
-            .persist(retry::LEASED, "claim a submission", move || {
-                let (submissions, update) = (submissions.clone(), update.clone());
-                let claimable = claimable.clone();
-                async move {
-                    // An earlier try whose answer was lost may have claimed one already.
-                    let ours = doc! { "worker": worker, "state": "grading", "claim": token };
-                    if let Some(found) = submissions.find_one(ours).await? {
-                        return Ok(Some(found));
-                    }
-                    submissions
-                        .find_one_and_update(claimable, update)
-                        .sort(doc! { "order": 1, "_id": 1 })
-                        .return_document(ReturnDocument::After)
-                        .await
+        let doing = "claim a submission";
+        // By its deadline it is found in an index, however many are being graded. It is looked for by
+        // a write: a read of what a majority has may miss what was written a moment ago.
+        let ours = doc! {
+            "state": "grading", "deadline": stored(deadline), "worker": worker, "claim": token,
+        };
+        let same = vec![doc! { "$set": { "claim": token } }];
+        let mut tries = 0;
+        let claimed = persist(retry::LEASED, doing, || {
+            tries += 1;
+            let again = tries > 1;
+            let look = self.take_next(doing, ours.clone(), same.clone());
+            let take = self.take_next(doing, claimable.clone(), update.clone());
+            async move {
+                // An earlier try whose answer was lost may have claimed one already.
+                match if again { look.await? } else { None } {
+                    Some(found) => Ok(Some(found)),
+                    None => take.await,
                 }
-            })
-            .await?;
+            }
+        });
+        let claimed = claimed.await?;
         let Some(document) = claimed else { return Ok(None) };
         let id = document.get("_id").cloned();
         let read = decode::<SubmissionDoc>(document).and_then(SubmissionDoc::into_domain);
         let submission = match (read, id) {
             (Ok(submission), _) => submission,
             (Err(error), id) => {
-                self.put_off_unreadable(id, by).await?;
+                On(self).put_off_unreadable(id, by).await?;
                 return Err(error);
             }
         };
@@ -223,11 +263,9 @@ impl Queue for Store {
             "generation": lease.generation.0,
         };
         let update = doc! { "$inc": { "beat": 1_i64 } };
-        match self.update("renew a lease", filter, update).await? {
+        match On(self).update("renew a lease", filter, update).await? {
             true => Ok(Write::Applied),
-            false => {
-                Ok(self.document(lease.submission).await?.map_or(Write::Missing, |_| Write::Stale))
-            }
+            false => On(self).stale_or_missing(lease).await,
         }
     }
 
@@ -237,35 +275,31 @@ impl Queue for Store {
         step: Step,
         at: OffsetDateTime,
     ) -> Result<Write, StoreError> {
-        let Some(document) = self.document(lease.submission).await? else {
-            return Ok(Write::Missing);
-        };
-        let event = Event::Advance { generation: lease.generation, step };
-        if document.life()?.apply(event, at).is_err() {
-            return Ok(Write::Stale);
-        }
-        let Some(index) = attempt_index(&document, lease.generation) else {
-            return Ok(Write::Stale);
-        };
         let entry = step_doc(&StepTime { step, at, ms: None });
         let filter = doc! {
             "_id": uuid(lease.submission),
             "state": "grading",
             "generation": lease.generation.0,
-            "step": document.step.clone(),
+            "step": { "$nin": not_before(step) },
+            "attempts": { "$elemMatch": { "generation": lease.generation.0 } },
         };
         let update = doc! {
             "$set": { "step": step.as_str(), "updated_at": stored(at) },
-            "$push": { format!("attempts.{index}.steps"): encode_value(&entry)? },
+            "$push": { "attempts.$.steps": encode_value(&entry)? },
             "$inc": { "revision": 1_i64 },
         };
-        match self.update("note a step", filter, update).await? {
+        if On(self).update("note a step", filter, update).await? {
+            return Ok(Write::Applied);
+        }
+        let Some(document) = On(self).document(lease.submission).await? else {
+            return Ok(Write::Missing);
+        };
+        let event = Event::Advance { generation: lease.generation, step };
+        let stands = document.life()?.apply(event, at).is_ok();
+        match stands && attempt_index(&document, lease.generation).is_some() {
+            // It is there already: by our own earlier try.
             true => Ok(Write::Applied),
-            // Our own earlier try, or the lease is gone.
-            false => match self.holds(lease).await? {
-                true => Ok(Write::Applied),
-                false => Ok(Write::Stale),
-            },
+            false => Ok(Write::Stale),
         }
     }
 
@@ -277,14 +311,14 @@ impl Queue for Store {
             "generation": lease.generation.0,
             "images": { "$size": count },
         };
-        let mut set = doc! { "updated_at": stored(now()) };
+        let mut set = doc! { "updated_at": stored(Entries::now(self)) };
         for (index, image) in images.iter().enumerate() {
             set.extend(set_pinned(index, image));
         }
         let update = doc! { "$set": set, "$inc": { "revision": 1_i64 } };
-        match self.update("note what the images are", filter, update).await? {
+        match On(self).update("note what the images are", filter, update).await? {
             true => Ok(Write::Applied),
-            false => Ok(Write::Stale),
+            false => On(self).stale_or_missing(lease).await,
         }
     }
 
@@ -300,7 +334,7 @@ impl Queue for Store {
             record: Some(settlement.record.clone()),
             not_before: None,
         };
-        self.happen(lease, Event::Settle { generation, pass }, Some((outcome, &ending))).await
+        On(self).happen(lease, Event::Settle { generation, pass }, Some((outcome, &ending))).await
     }
 
     async fn release(&self, lease: Lease, back: &Release) -> Result<Write, StoreError> {
@@ -309,35 +343,32 @@ impl Queue for Store {
             at: back.record.at,
             reason: back.fault.clone(),
             record: Some(back.record.clone()),
-            not_before: back.fault.as_ref().map(|_| now() + back.after),
+            not_before: back.fault.as_ref().map(|_| Entries::now(self) + back.after),
         };
-        self.happen(lease, event, Some((outcome, &ending))).await
+        On(self).happen(lease, event, Some((outcome, &ending))).await
     }
 
     async fn cleaned(&self, lease: Lease, step: &StepTime) -> Result<Write, StoreError> {
-        let Some(document) = self.document(lease.submission).await? else {
-            return Ok(Write::Missing);
-        };
-        let Some(index) = attempt_index(&document, lease.generation) else {
-            return Ok(Write::Stale);
+        let attempt = doc! {
+            "generation": lease.generation.0,
+            "steps.step": { "$ne": step.step.as_str() },
         };
         let filter = doc! {
             "_id": uuid(lease.submission),
-            format!("attempts.{index}.generation"): lease.generation.0,
-            format!("attempts.{index}.steps.step"): { "$ne": step.step.as_str() },
+            "attempts": { "$elemMatch": attempt },
         };
         let update = doc! {
-            "$push": { format!("attempts.{index}.steps"): encode_value(&step_doc(step))? },
+            "$push": { "attempts.$.steps": encode_value(&step_doc(step))? },
             "$inc": { "revision": 1_i64 },
         };
-        match self.update("note the cleaning", filter, update).await? {
+        match On(self).update("note the cleaning", filter, update).await? {
             true => Ok(Write::Applied),
-            false => Ok(Write::Stale),
+            false => On(self).stale_or_missing(lease).await,
         }
     }
 
     async fn holds(&self, lease: Lease) -> Result<bool, StoreError> {
-        let document = self.document(lease.submission).await?;
+        let document = On(self).document(lease.submission).await?;
         Ok(document.is_some_and(|d| {
             d.state == "grading"
                 && d.generation == lease.generation.0
@@ -346,14 +377,15 @@ impl Queue for Store {
     }
 
     async fn in_flight(&self) -> Result<Vec<InFlight>, StoreError> {
-        self.list_in_flight().await
+        On(self).list_in_flight().await
     }
 
     async fn expire(&self, seen: InFlight, scope: Expiry) -> Result<Write, StoreError> {
-        self.end_lease(seen, scope).await
+        On(self).end_lease(seen, scope).await
     }
 
     async fn sweep(&self, now: OffsetDateTime) -> Result<Swept, StoreError> {
-        Ok(Swept { woken: self.wake_delayed(now).await?, overdue: self.end_overdue(now).await? })
+        let on = On(self);
+        Ok(Swept { woken: on.wake_delayed(now).await?, overdue: on.end_overdue(now).await? })
     }
 }

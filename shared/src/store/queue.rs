@@ -41,7 +41,7 @@ pub struct Claimant {
 
 /// The right to grade one submission, until somebody else has observed that it is no longer
 /// renewed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lease {
     /// Of which submission.
     pub submission: SubmissionId,
@@ -105,6 +105,7 @@ impl Release {
         match (&self.fault, self.loss) {
             (Some(_), Loss::Counted) => (Event::Release { generation }, AttemptOutcome::Released),
             (Some(_), Loss::Waived) => (Event::HandBack { generation }, AttemptOutcome::Released),
+            (Some(_), Loss::Final) => (Event::GiveUp { generation }, AttemptOutcome::Released),
             (None, _) => (Event::HandBack { generation }, AttemptOutcome::HandedBack),
         }
     }
@@ -121,6 +122,11 @@ pub struct Swept {
 
 /// The queue as a worker sees it.
 pub trait Queue: Clone + Send + Sync + 'static {
+    /// What time it is, by the clock of the process that asks.
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+
     /// Takes the next submission in fair order, if there is one.
     fn claim(
         &self,

@@ -1,14 +1,17 @@
-//! Numbers of an event, as one aggregation each.
+//! Numbers of events and of the machinery, and how long its steps take.
 
 use std::collections::BTreeMap;
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, DateTime, Document, doc};
 use futures::TryStreamExt;
+use mongodb::options::Hint;
 use time::OffsetDateTime;
 
 use super::{
     Store, StoreError,
     documents::{restored, stored},
+    glances::Glance,
+    tally::Tally,
     workers::SHOWN,
 };
 use crate::{
@@ -27,6 +30,8 @@ const OVERDUE_GRACE: time::Duration = time::Duration::seconds(90);
 pub struct Stats {
     /// How many submissions are in each state.
     pub states: BTreeMap<String, u64>,
+    /// How many wait for something else than their turn.
+    pub delayed: u64,
     /// How many ended with each reason.
     pub reasons: Vec<(String, u64)>,
     /// Hours with how many were submitted and how many of these passed.
@@ -124,7 +129,7 @@ impl Store {
         Ok(waiting)
     }
 
-    async fn aggregate(
+    pub(super) async fn aggregate(
         &self,
         doing: &'static str,
         pipeline: Vec<Document>,
@@ -137,49 +142,20 @@ impl Store {
         .await
     }
 
-    /// The numbers of an event.
+    /// The numbers of an event as the store has them, counted one by one: that takes as long as there are
+    /// many. An api has them in memory.
     ///
     /// # Errors
     /// When the store cannot.
     pub async fn stats(&self, event: &EventSlug) -> Result<Stats, StoreError> {
-        let count = doc! { "$sum": 1_i64 };
-        let passed = doc! { "$sum": { "$cond": [{ "$eq": ["$state", "passed"] }, 1_i64, 0_i64] } };
-        let hour = doc! { "$dateTrunc": { "date": "$created_at", "unit": "hour" } };
-        let pipeline = vec![
-            doc! { "$match": { "event": event.as_str(), "trial_of": { "$exists": false } } },
-            doc! { "$facet": {
-                "states": [{ "$group": { "_id": "$state", "n": count.clone() } }],
-                "reasons": [
-                    { "$match": { "verdict.reason.code": { "$exists": true } } },
-                    { "$group": { "_id": "$verdict.reason.code", "n": count.clone() } },
-                    { "$sort": { "n": -1, "_id": 1 } },
-                    { "$limit": 50 },
-                ],
-                "hours": [
-                    { "$group": { "_id": hour, "n": count, "passed": passed } },
-                    { "$sort": { "_id": -1 } },
-                    { "$limit": 168 },
-                ],
-                "countries": [
-                    { "$match": { "state": "passed", "place.country": { "$type": "string" } } },
-                    { "$group": { "_id": "$place.country", "n": { "$sum": 1_i64 } } },
-                    { "$sort": { "n": -1, "_id": 1 } },
-                    { "$limit": 300 },
-                ],
-                "participants": [
-                    { "$group": { "_id": "$participant.key" } },
-                    { "$count": "n" },
-                ],
-                "oldest": [
-                    { "$match": { "state": "queued" } },
-                    { "$sort": { "created_at": 1 } },
-                    { "$limit": 1 },
-                    { "$project": { "created_at": 1 } },
-                ],
-            } },
-        ];
-        let found = self.aggregate("count an event's submissions", pipeline).await?;
-        Ok(found.first().map(read_stats).unwrap_or_default())
+        let mut tally = Tally::default();
+        let count = |page: Vec<Glance>| {
+            for glance in &page {
+                tally.put(glance);
+            }
+        };
+        self.glances(Some(event), count).await?;
+        Ok(tally.stats())
     }
 
     /// How long each step took in the last gradings of an event: of every attempt, whatever came of
@@ -188,17 +164,13 @@ impl Store {
     /// # Errors
     /// When the store cannot.
     pub async fn step_times(&self, event: &EventSlug) -> Result<Vec<StepTimes>, StoreError> {
-        let pipeline = vec![
-            doc! { "$match": {
-                "event": event.as_str(),
-                "state": { "$in": ["passed", "failed", "undetermined"] },
-                "trial_of": { "$exists": false },
-            } },
-            doc! { "$sort": { "updated_at": -1 } },
-            doc! { "$limit": SAMPLE },
-            doc! { "$project": { "attempts.steps": 1 } },
-        ];
-        let found = self.aggregate("measure an event's steps", pipeline).await?;
+        let of_it = doc! {
+            "state": { "$in": ["passed", "failed", "undetermined"] },
+            "trial_of": { "$exists": false },
+        };
+        let ever = OffsetDateTime::UNIX_EPOCH;
+        let found =
+            self.last_judged("measure an event's steps", event.as_str(), ever, of_it).await?;
         let mut times: BTreeMap<Step, Vec<u64>> = BTreeMap::new();
         for document in &found {
             let attempts = document.get_array("attempts").map(Vec::as_slice).unwrap_or_default();
@@ -213,6 +185,42 @@ impl Store {
             StepTimes { step, measured: times.len() as u64, took: Quantiles::of(times) }
         };
         Ok(Step::ALL.into_iter().map(of).collect())
+    }
+
+    /// The last submissions of an event that were judged since then, and are of these: read in the order
+    /// of an index, and no more of it than that, however many there are.
+    async fn last_judged(
+        &self,
+        doing: &'static str,
+        event: &str,
+        since: OffsetDateTime,
+        of_these: Document,
+    ) -> Result<Vec<Document>, StoreError> {
+        let pipeline = vec![
+            doc! { "$match": { "event": event, "verdict.at": { "$gt": stored(since) } } },
+            doc! { "$sort": { "verdict.at": -1 } },
+            doc! { "$limit": 2 * SAMPLE },
+            doc! { "$match": of_these },
+            doc! { "$limit": SAMPLE },
+            doc! { "$project": { "attempts.steps": 1, "verdict.at": 1 } },
+        ];
+        let submissions = self.submissions.clone();
+        self.persist(retry::INTERACTIVE, doing, move || {
+            let (submissions, pipeline) = (submissions.clone(), pipeline.clone());
+            let judged = Hint::Name("judged".to_owned());
+            async move { submissions.aggregate(pipeline).hint(judged).await?.try_collect().await }
+        })
+        .await
+    }
+
+    async fn event_slugs(&self) -> Result<Vec<String>, StoreError> {
+        let events = self.events.clone();
+        let slugs = self.persist(retry::INTERACTIVE, "read which events there are", move || {
+            let events = events.clone();
+            async move { events.distinct("slug", doc! {}).await }
+        });
+        let slugs = slugs.await?;
+        Ok(slugs.iter().filter_map(Bson::as_str).map(str::to_owned).collect())
     }
 
     /// How many submissions are past their deadline. It should be none: whatever is overdue is
@@ -242,17 +250,14 @@ impl Store {
         let now = OffsetDateTime::now_utc();
         let live = self.workers().await?;
         let live: Vec<_> = live.iter().filter(|w| w.seen_at > now - SHOWN).collect();
-        let pipeline = vec![
-            doc! { "$match": {
-                "state": { "$in": ["passed", "failed"] },
-                "deadline": Bson::Null,
-                "updated_at": { "$gt": stored(now - time::Duration::hours(6)) },
-            } },
-            doc! { "$sort": { "updated_at": -1 } },
-            doc! { "$limit": SAMPLE },
-            doc! { "$project": { "attempts.steps": 1 } },
-        ];
-        let found = self.aggregate("measure the steps", pipeline).await?;
+        let of_these = doc! { "state": { "$in": ["passed", "failed"] }, "deadline": Bson::Null };
+        let (mut found, since) = (Vec::new(), now - time::Duration::hours(6));
+        for event in self.event_slugs().await? {
+            let doing = "measure the steps";
+            found.extend(self.last_judged(doing, &event, since, of_these.clone()).await?);
+        }
+        found.sort_by_key(|judged| std::cmp::Reverse(judged_at(judged)));
+        found.truncate(SAMPLE as usize);
         let mut times: BTreeMap<Step, Vec<u64>> = BTreeMap::new();
         let mut whole = Vec::new();
         for document in &found {
@@ -273,39 +278,8 @@ impl Store {
     }
 }
 
-fn read_stats(document: &Document) -> Stats {
-    let rows = |key: &str| -> Vec<&Document> {
-        let all = document.get_array(key).map(Vec::as_slice).unwrap_or_default();
-        all.iter().filter_map(Bson::as_document).collect()
-    };
-    let number = |row: &Document, key: &str| match row.get(key) {
-        Some(Bson::Int64(n)) => n.unsigned_abs(),
-        Some(Bson::Int32(n)) => u64::from(n.unsigned_abs()),
-        _ => 0,
-    };
-    let named = |key: &str| -> Vec<(String, u64)> {
-        let name = |row: &&Document| row.get_str("_id").ok().map(str::to_owned);
-        rows(key).iter().filter_map(|r| Some((name(r)?, number(r, "n")))).collect()
-    };
-    let mut hours: Vec<_> = rows("hours")
-        .iter()
-        .filter_map(|row| {
-            let hour = row.get_datetime("_id").ok()?;
-            Some((restored(*hour), number(row, "n"), number(row, "passed")))
-        })
-        .collect();
-    hours.reverse();
-    Stats {
-        states: named("states").into_iter().collect(),
-        reasons: named("reasons"),
-        hours,
-        participants: rows("participants").first().map_or(0, |row| number(row, "n")),
-        oldest: rows("oldest")
-            .first()
-            .and_then(|row| row.get_datetime("created_at").ok())
-            .map(|at| restored(*at)),
-        countries: named("countries"),
-    }
+fn judged_at(document: &Document) -> Option<DateTime> {
+    document.get_document("verdict").ok()?.get_datetime("at").ok().copied()
 }
 
 /// The step times of a document's last attempt.

@@ -37,7 +37,8 @@ pub const LOOKED_BACK: i64 = 50;
 /// A submission with what is kept beside it.
 #[derive(Clone, Debug)]
 pub struct NewSubmission {
-    /// The submission; its `order` is set here.
+    /// The submission; its `order` is when its turn would be if its participant had nothing else that
+    /// is pending, and is moved here if they have.
     pub submission: Submission,
     /// What the participant keeps to prove that it is theirs; only its hash is stored.
     pub secret: String,
@@ -137,6 +138,15 @@ impl Earlier {
     }
 }
 
+/// What a participant sent before, as far as it decides about what comes.
+#[derive(Clone, Debug, Default)]
+pub struct Before {
+    /// Of which of it this is a repetition.
+    same: Option<SubmissionId>,
+    /// The lanes that are held; none if not all that they sent was looked at.
+    lanes: Option<Vec<u32>>,
+}
+
 /// SHA-256 in hex.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -147,25 +157,48 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     })
 }
 
+fn lane(document: &Document) -> Option<u32> {
+    document.get_i32("lane").ok().and_then(|lane| u32::try_from(lane).ok())
+}
+
 impl Store {
     /// Stores a submission once, in its place of the fair order.
     ///
     /// # Errors
     /// When the store cannot.
     pub async fn take(&self, new: NewSubmission) -> Result<Taken, StoreError> {
+        self.take_after(new, Before::default()).await
+    }
+
+    /// The same for whoever has just looked at what its participant sent before. The indexes decide
+    /// about lanes and keys: what was seen says which lane to try first.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn take_after(
+        &self,
+        new: NewSubmission,
+        before: Before,
+    ) -> Result<Taken, StoreError> {
         let mut submission = new.submission;
-        let key = submission.participant.key();
+        let (key, turn) = (submission.participant.key(), submission.order);
+        let event = submission.event.clone();
+        let replayed = async || match &new.idempotency {
+            Some(idempotency) => self.replay(&event, &key, idempotency).await,
+            None => Ok(None),
+        };
+        let mut seen = before.lanes;
         loop {
-            if let Some(idempotency) = &new.idempotency
-                && let Some(taken) = self.replay(&submission.event, &key, idempotency).await?
-            {
-                return Ok(taken);
-            }
-            let lanes = self.lanes(&submission.event, &key).await?;
+            let lanes = match seen.take() {
+                Some(lanes) => lanes,
+                None => self.lanes(&event, &key).await?,
+            };
             let free = (1..=MAX_PENDING).find(|lane| !lanes.contains(lane));
-            let Some(lane) = free else { return Ok(Taken::TooManyPending) };
+            let Some(lane) = free else {
+                return Ok(replayed().await?.unwrap_or(Taken::TooManyPending));
+            };
             let ahead = i32::try_from(lanes.len()).unwrap_or(i32::MAX);
-            submission.order = submission.created_at + FAIR_STEP * ahead;
+            submission.order = turn + FAIR_STEP * ahead;
             let secret = sha256_hex(new.secret.as_bytes());
             let mut document = SubmissionDoc::from_domain(&submission, new.schema, secret);
             document.lane = i32::try_from(lane).ok();
@@ -176,10 +209,14 @@ impl Store {
             match self.insert(encode(&document)?).await {
                 Ok(()) => return Ok(Taken::Stored(Box::new(document.into_domain()?))),
                 Err(error) if error.is_duplicate() => {
-                    // An earlier try of this very insert, whose answer was lost; or somebody was
-                    // faster with that lane or key: then all is looked at again.
+                    // An earlier try of this very insert, whose answer was lost; or what came before
+                    // under the same key; or somebody was faster with that lane: then that is looked
+                    // at again.
                     if let Some(stored) = self.submission(submission.id).await? {
                         return Ok(Taken::Stored(Box::new(stored)));
+                    }
+                    if let Some(taken) = replayed().await? {
+                        return Ok(taken);
                     }
                 }
                 Err(error) => return Err(error),
@@ -219,18 +256,16 @@ impl Store {
         }
     }
 
-    /// What this participant sent before of which this is a repetition, if there is such a thing: with the
-    /// same name, place and answers, the same images in the same order, all of them pinned, under the
-    /// same rules; and with an outcome, or one to come, that is worth showing. Their last
-    /// [`LOOKED_BACK`] are looked at. Two at once may each find nothing.
+    /// What this participant sent before: one look, for [`Store::same_as`] and [`Store::take_after`].
+    /// Their last [`LOOKED_BACK`] are looked at. Nothing is where it is not known yet what would be run.
     ///
     /// # Errors
     /// When the store cannot.
-    pub async fn same_before(&self, new: &Submission) -> Result<Option<Submission>, StoreError> {
-        let Some(wanted) = Sent::of(new) else { return Ok(None) };
+    pub async fn before(&self, new: &Submission) -> Result<Before, StoreError> {
+        let Some(wanted) = Sent::of(new) else { return Ok(Before::default()) };
         let filter = doc! { "event": new.event.as_str(), "participant.key": new.participant.key() };
         let shown = doc! {
-            "event_version": 1, "participant.name": 1, "place": 1, "answers": 1,
+            "event_version": 1, "participant.name": 1, "place": 1, "answers": 1, "lane": 1,
             "images.digest": 1, "state": 1, "erased_at": 1, "trial_of": 1,
         };
         let submissions = self.submissions.clone();
@@ -245,15 +280,29 @@ impl Store {
                 }
             })
             .await?;
-        for document in found {
+        let all = i64::try_from(found.len()).is_ok_and(|found| found < LOOKED_BACK);
+        let lanes = all.then(|| found.iter().filter_map(lane).collect());
+        let same = found.into_iter().find_map(|document| {
             // What a newer version wrote in another shape is not the same.
-            let Ok(earlier) = decode::<Earlier>(document) else { continue };
+            let earlier = decode::<Earlier>(document).ok()?;
             let id = submission_id(earlier.id);
-            if earlier.counts() && earlier.sent().as_ref() == Some(&wanted) {
-                return self.submission(id).await;
-            }
+            (earlier.counts() && earlier.sent().as_ref() == Some(&wanted)).then_some(id)
+        });
+        Ok(Before { same, lanes })
+    }
+
+    /// What was sent before of which this is a repetition, if there is such a thing: with the same
+    /// name, place and answers, the same images in the same order, all of them pinned, under the
+    /// same rules; and with an outcome, or one to come, that is worth showing. Two at once may each
+    /// find nothing.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn same_as(&self, before: &Before) -> Result<Option<Submission>, StoreError> {
+        match before.same {
+            Some(id) => self.submission(id).await,
+            None => Ok(None),
         }
-        Ok(None)
     }
 
     async fn lanes(&self, event: &EventSlug, participant: &str) -> Result<Vec<u32>, StoreError> {
@@ -272,7 +321,6 @@ impl Store {
                 }
             })
             .await?;
-        let lane = |d: &Document| d.get_i32("lane").ok().and_then(|l| u32::try_from(l).ok());
         Ok(found.iter().filter_map(lane).collect())
     }
 

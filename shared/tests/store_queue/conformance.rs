@@ -6,7 +6,7 @@ use portcall_shared::{
     domain::{
         evidence::{CheckEvidence, Evidence},
         ids::{Generation, SubmissionId, WorkerId},
-        state::{Loss, MAX_AGE, MAX_LOST, Pass, State, Step},
+        state::{Event, Loss, MAX_AGE, MAX_LOST, Pass, State, Step},
         submission::{AttemptOutcome, StepTime, Submission},
         verdict::{Fault, Outcome, ParticipantCode, ParticipantFault, PlatformCode, PlatformFault},
     },
@@ -260,6 +260,38 @@ pub(crate) async fn steps_go_forward_only(subject: &impl Subject) {
     assert_eq!(steps, [Step::Resolving, Step::Starting]);
 }
 
+/// From every step to every other, by whoever holds the lease, held it, or will: what is written is
+/// what the lifecycle says.
+pub(crate) async fn a_step_is_noted_where_the_lifecycle_lets_it_be(subject: &impl Subject) {
+    let queue = subject.queue();
+    let mut at = now();
+    for (from, to) in Step::ALL.iter().flat_map(|from| Step::ALL.map(|to| (*from, to))) {
+        at += time::Duration::MILLISECOND;
+        subject.put(submission(&format!("{from:?} {to:?}"), at)).await;
+        let lease = lease(&claim(subject).await);
+        assert_eq!(queue.advance(lease, from, at).await.unwrap(), Write::Applied);
+        for (generation, twice) in [(0, false), (2, false), (1, false), (1, true)] {
+            let case = format!("from {from:?} to {to:?} by {generation}, again: {twice}");
+            let before = subject.get(lease.submission).await;
+            let by = Lease { generation: Generation(generation), ..lease };
+            let event = Event::Advance { generation: by.generation, step: to };
+            let (life, write) = match before.life.apply(event, at) {
+                Ok(life) => (life, Write::Applied),
+                Err(_) => (before.life, Write::Stale),
+            };
+            assert_eq!(queue.advance(by, to, at).await.unwrap(), write, "{case}");
+            let after = subject.get(lease.submission).await;
+            assert_eq!(after.life, life, "{case}");
+            let steps = |of: &Submission| of.attempts[0].steps.len();
+            assert_eq!(steps(&after) - steps(&before), usize::from(life != before.life), "{case}");
+        }
+        queue.settle(lease, &passed()).await.unwrap();
+        let settled = subject.get(lease.submission).await;
+        assert_eq!(queue.advance(lease, Step::Cleaning, at).await.unwrap(), Write::Stale);
+        assert_eq!(subject.get(lease.submission).await, settled);
+    }
+}
+
 pub(crate) async fn what_waited_too_long_is_ended(subject: &impl Subject) {
     let old = subject.put(submission("a", now() - MAX_AGE - time::Duration::SECOND)).await;
     let fresh = subject.put(submission("b", now())).await;
@@ -291,6 +323,10 @@ pub(crate) async fn a_stranger_to_the_queue_is_missing(subject: &impl Subject) {
     };
     let queue = subject.queue();
     assert_eq!(queue.renew(lease).await.unwrap(), Write::Missing);
+    assert_eq!(queue.advance(lease, Step::Probing, now()).await.unwrap(), Write::Missing);
+    assert_eq!(queue.pin(lease, &[]).await.unwrap(), Write::Missing);
+    let step = StepTime { step: Step::Cleaning, at: now(), ms: None };
+    assert_eq!(queue.cleaned(lease, &step).await.unwrap(), Write::Missing);
     assert_eq!(queue.settle(lease, &passed()).await.unwrap(), Write::Missing);
     let seen = InFlight { lease, beat: 0 };
     assert_eq!(queue.expire(seen, Expiry::Silent).await.unwrap(), Write::Missing);

@@ -1,21 +1,14 @@
 //! A MongoDB of a test's own with access control, and the users of a deployment.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    net::{SocketAddr, TcpListener},
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use mongodb::Database;
 use portcall_shared::store::{
     Store,
     access::{Members, Others, Role, User},
 };
-use tempfile::TempDir;
+
+use crate::server::Server;
 
 pub(crate) const API: &str = "portcall-api";
 pub(crate) const WORKER: &str = "portcall-worker";
@@ -27,9 +20,7 @@ const KEY: &str = "QUJDREVGR0hJSktMTU5PUA==";
 const REFUSAL: &str = "not authorized on portcall";
 
 pub(crate) struct Guarded {
-    mongod: Child,
-    address: SocketAddr,
-    dir: TempDir,
+    server: Server,
 }
 
 impl Guarded {
@@ -51,37 +42,19 @@ impl Guarded {
     }
 
     async fn start() -> Self {
-        portcall_shared::tls::install_provider();
-        #[expect(clippy::disallowed_methods, reason = "a test is told so where its server is")]
-        let program = std::env::var("PORTCALL_TEST_MONGOD");
-        let program = program.expect("PORTCALL_TEST_MONGOD names the program mongod");
-        let dir = tempfile::Builder::new().prefix("portcall-guarded-").tempdir().unwrap();
-        let key = dir.path().join("key");
-        fs::write(&key, KEY).unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::create_dir(dir.path().join("data")).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let log = File::create(dir.path().join("log")).unwrap();
-        let mongod = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", &program])
-            .args(["--replSet=rs", "--bind_ip=127.0.0.1", "--nounixsocket"])
-            .args(["--wiredTigerCacheSizeGB=0.25", "--oplogSize=64"])
-            .arg("--setParameter=diagnosticDataCollectionEnabled=false")
-            .arg(format!("--port={}", address.port()))
-            .arg(format!("--keyFile={}", key.display()))
-            .arg(format!("--dbpath={}", dir.path().join("data").display()))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let guarded = Self { mongod, address, dir };
+        let server = Server::start(|dir| {
+            let key = dir.join("key");
+            fs::write(&key, KEY).unwrap();
+            fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+            vec![format!("--keyFile={}", key.display())]
+        });
+        let guarded = Self { server };
         guarded.members().initiate(Duration::from_secs(60)).await.unwrap();
         guarded
     }
 
     fn members(&self) -> Members {
-        Members::new(vec![self.address.to_string()], KEY, None)
+        Members::new(vec![self.server.address.to_string()], KEY, None)
     }
 
     /// Brings the database to this version; for which version it is then, and later ones.
@@ -101,7 +74,7 @@ impl Guarded {
     }
 
     fn uri(&self, user: &str) -> String {
-        format!("mongodb://{user}:secret@{}/?replicaSet=rs&authSource=admin", self.address)
+        format!("mongodb://{user}:secret@{}/?replicaSet=rs&authSource=admin", self.server.address)
     }
 
     /// The store as a user has it.
@@ -115,8 +88,7 @@ impl Guarded {
     }
 
     pub(crate) fn log(&self) -> String {
-        let log: PathBuf = self.dir.path().join("log");
-        String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned()
+        self.server.log()
     }
 
     /// How often the server has refused something.
@@ -129,13 +101,5 @@ impl Guarded {
         let log = self.log();
         let told: Vec<&str> = log.lines().filter(|line| line.contains(REFUSAL)).collect();
         assert!(told.is_empty(), "{told:#?}");
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        // It may have ended by itself, and then that is why the test failed.
-        let _ = self.mongod.kill();
-        let _ = self.mongod.wait();
     }
 }

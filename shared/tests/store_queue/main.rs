@@ -22,11 +22,17 @@ mod moderation;
 mod nodes;
 mod orders;
 mod regrades;
+mod rehearsals;
 mod rights;
 mod search;
+mod server;
 mod subject;
+mod suspects;
 mod tokens;
 mod trials;
+mod trips;
+mod troubled;
+mod troubles;
 mod versions;
 mod webhooks;
 
@@ -69,6 +75,7 @@ conformance!(
     three_lost_attempts_are_undetermined,
     a_beat_saves_a_lease_and_overdue_ends_it_all_the_same,
     steps_go_forward_only,
+    a_step_is_noted_where_the_lifecycle_lets_it_be,
     what_waited_too_long_is_ended,
     cleaning_is_noted_once,
     a_stranger_to_the_queue_is_missing,

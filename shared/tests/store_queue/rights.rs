@@ -21,6 +21,7 @@ use portcall_shared::{
         image::Digest,
         state::{Loss, Pass, Step},
         submission::StepTime,
+        suspicion::Standing,
     },
     store::{
         SCHEMA, Store, StoreError,
@@ -35,6 +36,7 @@ use portcall_shared::{
         queue::{Claimant, Expiry, InFlight, Lease, Queue, Record, Release, Settlement, Write},
         search::{Detail, Search},
         submissions::{Idempotency, NewSubmission, Taken},
+        suspects::Turned,
         tokens::Role,
         workers::WorkerObserver,
     },
@@ -49,7 +51,7 @@ use crate::{
     nodes::node,
     regrades,
     subject::{now, submission},
-    webhooks,
+    suspects, webhooks,
 };
 
 /// The names of the calls that were made.
@@ -64,9 +66,9 @@ macro_rules! call {
 }
 
 /// Calls of the store whose names others have too: they count where a store or a queue is asked.
-const NAMES_OF_OTHERS: [&str; 13] = [
-    "advance", "cancel", "close", "event", "fleet", "follow", "line", "nodes", "ping", "renew",
-    "settle", "stats", "sweep",
+const NAMES_OF_OTHERS: [&str; 14] = [
+    "advance", "cancel", "close", "event", "fleet", "follow", "holds", "line", "nodes", "ping",
+    "renew", "settle", "stats", "sweep",
 ];
 
 fn sources(folder: &Path, found: &mut Vec<String>) {
@@ -101,8 +103,8 @@ static CALLS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
             .chain(of_queues.captures_iter(trait_of_queues.unwrap_or("")));
         names.extend(all.map(|found| found[1].to_owned()));
     }
-    // Of what a listed process has, and of who has the members' key.
-    for of_others in ["leave", "initiate", "grant", "prepare", "open"] {
+    // Of what a listed process has, of who has the members' key, and of a clock.
+    for of_others in ["leave", "initiate", "grant", "prepare", "open", "now"] {
         names.remove(of_others);
     }
     names
@@ -265,6 +267,21 @@ async fn quarantine(made: &mut Made, store: &Store) {
     assert!(call!(made: store.forget_blob(&strays[0])).unwrap());
 }
 
+/// What a worker notes of images that machines went down under.
+async fn suspect(made: &mut Made, api: &Store, store: &Store) {
+    suspects::put(api, &[1]).await;
+    let lease = suspects::claim(store, "w1", Step::Probing).await;
+    let all = [suspects::digest(1)];
+    call!(made: store.note_place(lease, "n1")).unwrap();
+    assert_eq!(call!(made: store.lost_with_node(lease, "n1")).unwrap(), None);
+    assert_eq!(call!(made: store.suspects_among(&all)).unwrap().len(), 1);
+    assert_eq!(call!(made: store.turn_alone(&all[0], lease)).unwrap(), Turned::Ours);
+    call!(made: store.turn_over(&all, lease)).unwrap();
+    call!(made: store.graded(&all, lease)).unwrap();
+    assert_eq!(call!(made: store.count_suspects()).unwrap().map(|it| it.1).iter().sum::<u64>(), 1);
+    api.cancel(lease.submission).await.unwrap();
+}
+
 /// What a worker tells of itself and its nodes, and reads of others and of orders.
 async fn belong(made: &mut Made, operator: &Store, store: &Store, by: &Claimant) {
     call!(made: store.beat(by, 2)).unwrap();
@@ -306,6 +323,7 @@ async fn every_call_of_the_worker_is_within_its_access() {
     belong(all, &operator, &store, &by).await;
     grade(all, &api, &store, &by).await;
     quarantine(all, &store).await;
+    suspect(all, &api, &store).await;
     all.insert("follow");
     feed_begins(&store, Interest::Claimable).await;
     listed.leave().await;
@@ -357,6 +375,10 @@ async fn organise(made: &mut Made, operator: &Store, store: &Store, slug: &Event
     assert_eq!(call!(made: store.event_versions(&event.slug)).unwrap().len(), 1);
     assert!(call!(made: store.event_questions(&event.slug)).unwrap().is_empty());
     store.cancel(id).await.unwrap();
+    let image = suspects::digest(7);
+    call!(made: store.order_standing(&image, Standing::Poison, "ann", None)).unwrap();
+    assert_eq!(call!(made: store.poison()).unwrap().len(), 1);
+    assert_eq!(call!(made: store.suspects()).unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -384,9 +406,24 @@ async fn every_call_of_the_api_is_within_its_access() {
     call!(made: store.stats(&slug)).unwrap();
     call!(made: store.pace()).unwrap();
     call!(made: store.pins()).unwrap();
+    let (mut all, mut lately) = (0, 0);
+    call!(made: store.glances(None, |page| all += page.len())).unwrap();
+    call!(made: store.glances_since(&slug, taken.created_at, |page| lately += page.len())).unwrap();
+    assert_eq!((all, lately), (1, 1));
+    assert_eq!(call!(made: store.came_before(&slug, now())).unwrap(), 1);
+    assert_eq!(call!(made: store.current_version(&slug)).unwrap(), Some(1));
+    let door = call!(made: store.door(&slug)).unwrap();
+    assert_eq!(door.map(|door| door.version), Some(1));
     made.extend(certificates::as_the_api(&store).await);
     made.extend(webhooks::as_the_api(&store).await);
-    assert_eq!(call!(made: store.same_before(&taken)).unwrap(), None);
+    let before = call!(made: store.before(&taken)).unwrap();
+    assert_eq!(call!(made: store.same_as(&before)).unwrap(), None);
+    let (submission, secret) = (submission("another", now()), "s".to_owned());
+    let (id, idempotency) = (submission.id, None);
+    let new = NewSubmission { submission, secret, idempotency, schema: 1 };
+    let another = call!(made: store.take_after(new, before)).unwrap();
+    assert!(matches!(another, Taken::Stored(_)), "{another:?}");
+    store.cancel(id).await.unwrap();
     call!(made: store.step_times(&slug)).unwrap();
     assert_eq!(call!(made: store.history(&slug, Span::until(now(), 60, 3))).unwrap().len(), 3);
     call!(made: store.fleet()).unwrap();

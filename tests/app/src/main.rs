@@ -13,6 +13,7 @@
 //! | `slow` | answers after `APP_DELAY_MS` (8000) |
 //! | `late-listen` | listens only after `APP_DELAY_MS` |
 //! | `flip` | every second answer carries another vote |
+//! | `turn` | another vote until the second `APP_TURN_AT` of the clock (since 1970), then `ok` |
 //! | `port-8080`, `localhost` | listens where nobody asks |
 //! | `silent` | never listens |
 //! | `exit` | three log lines, then exit code `APP_EXIT` (1) |
@@ -20,7 +21,7 @@
 //! | `log-flood` | `ok`, while it logs without end |
 //! | `peer` | asks `APP_PEER` by alias and counts in the Redis at `APP_REDIS` |
 //! | `redis` | a Redis of four commands |
-//! | `chosen` | logs `/answers/log`; any path: the bytes of the file of that name in `/answers` |
+//! | `chosen` | logs `/answers/log`; any path: the bytes of the file of that name in `/answers` (`index` for `/`) |
 
 mod http;
 mod redis;
@@ -36,7 +37,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use http::Answer;
@@ -60,6 +61,7 @@ struct App {
     vote: String,
     exit: u8,
     delay: Duration,
+    turn_at: u64,
     fill_mib: u32,
     peer: String,
     redis: String,
@@ -75,6 +77,7 @@ impl App {
             vote: setting("APP_VOTE", "Cats"),
             exit: setting("APP_EXIT", "1").parse().unwrap_or(1),
             delay: Duration::from_millis(setting("APP_DELAY_MS", "8000").parse().unwrap_or(8000)),
+            turn_at: setting("APP_TURN_AT", "0").parse().unwrap_or(0),
             fill_mib: setting("APP_FILL_MIB", "1").parse().unwrap_or(1),
             peer: setting("APP_PEER", "app"),
             redis: setting("APP_REDIS", "redis"),
@@ -104,11 +107,12 @@ impl App {
                 self.listen(everywhere)
             }
             "ok" | "wrong-json" | "not-json" | "status-500" | "redirect" | "slow" | "flip"
-            | "peer" => self.listen(everywhere),
+            | "turn" | "peer" => self.listen(everywhere),
             "chosen" => {
                 say(&fs::read_to_string("/answers/log").unwrap_or_default());
                 http::serve_bytes(&TcpListener::bind(everywhere)?, |path| {
                     let name = path.trim_start_matches('/').replace(['/', '.'], "_");
+                    let name = if name.is_empty() { "index" } else { &name };
                     fs::read(Path::new("/answers").join(name))
                 })
             }
@@ -142,6 +146,7 @@ impl App {
                 Answer::json(config(&self.name, &self.vote))
             }
             "flip" if nth % 2 == 1 => Answer::json(config(&self.name, other(&self.vote))),
+            "turn" if now_s() < self.turn_at => Answer::json(config(&self.name, other(&self.vote))),
             "peer" => self.ask_around().unwrap_or_else(|error| {
                 complain(&format!("app: {error}"));
                 Answer::json(format!("{{\"error\":{}}}", quoted(&error.to_string()))).status(502)
@@ -173,6 +178,11 @@ impl App {
         }
         ExitCode::from(self.exit)
     }
+}
+
+/// The clock, in seconds since 1970.
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn config(name: &str, vote: &str) -> String {

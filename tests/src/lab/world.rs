@@ -46,7 +46,7 @@ const API: u16 = 8080;
 const API_OPS: u16 = 9080;
 const WORKER_OPS: u16 = 9081;
 /// The lab is this test's own, and so is its database.
-const DATABASE: &str = "portcall";
+pub const DATABASE: &str = "portcall";
 
 /// Portcall on a lab.
 #[derive(Debug)]

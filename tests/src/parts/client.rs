@@ -7,13 +7,15 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt;
-use reqwest::{Method, StatusCode, header::HeaderMap};
+use reqwest::{Certificate, Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{registry::Image, wait};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a live stream is read at the most.
+const STREAM: Duration = Duration::from_mins(60);
 
 /// The states that nothing follows.
 const FINAL: [&str; 4] = ["passed", "failed", "undetermined", "cancelled"];
@@ -25,6 +27,7 @@ pub struct Client {
     base: String,
     event: String,
     quiet: bool,
+    roots: Vec<Certificate>,
 }
 
 /// What a participant sends.
@@ -144,12 +147,37 @@ impl Client {
     /// # Errors
     /// When no HTTP client can be made.
     pub fn new(base: &str, event: &str) -> Result<Self> {
-        let http = reqwest::Client::builder()
+        Self::with_roots(base, event, Vec::new())
+    }
+
+    /// The same over TLS, believing these certificates (PEM) and no others.
+    ///
+    /// # Errors
+    /// When one of them is none.
+    pub fn believing(base: &str, event: &str, roots: &[&str]) -> Result<Self> {
+        let read = |root: &&str| Ok(Certificate::from_pem(root.as_bytes())?);
+        Self::with_roots(base, event, roots.iter().map(read).collect::<Result<_>>()?)
+    }
+
+    fn with_roots(base: &str, event: &str, roots: Vec<Certificate>) -> Result<Self> {
+        let mut builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(PATIENCE)
-            .build()?;
-        Ok(Self { http, base: base.to_owned(), event: event.to_owned(), quiet: false })
+            .timeout(PATIENCE);
+        if !roots.is_empty() {
+            builder = builder.tls_certs_only(roots.iter().cloned());
+        }
+        let (base, event) = (base.to_owned(), event.to_owned());
+        Ok(Self { http: builder.build()?, base, event, quiet: false, roots })
+    }
+
+    /// The same with connections of its own, and none yet.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn fresh(&self) -> Result<Self> {
+        let fresh = Self::with_roots(&self.base, &self.event, self.roots.clone())?;
+        Ok(Self { quiet: self.quiet, ..fresh })
     }
 
     /// The same without a word about what it waits for: where hundreds wait.
@@ -227,6 +255,28 @@ impl Client {
             }
         }
         Ok(text)
+    }
+
+    /// Opens a live stream after the last that was seen, and leaves the reading to the caller.
+    ///
+    /// # Errors
+    /// When nothing answers, or there is no stream.
+    pub async fn stream(&self, path: &str, last: Option<&str>) -> Result<reqwest::Response> {
+        let request = self.http.get(format!("{}{path}", self.base)).timeout(STREAM);
+        let request = request.header("accept", "text/event-stream");
+        let request = match last {
+            Some(last) => request.header("last-event-id", last),
+            None => request,
+        };
+        let answer = request.send().await?;
+        ensure!(answer.status().is_success(), "{path}: {}", answer.status());
+        Ok(answer)
+    }
+
+    /// A path below the event.
+    #[must_use]
+    pub fn event_path(&self, rest: &str) -> String {
+        format!("/api/v1/events/{}{rest}", self.event)
     }
 
     /// Posts a submission that is to be graded even if the same was before, whatever comes back.
@@ -346,6 +396,13 @@ impl Client {
 #[must_use]
 pub fn is_final(document: &Value) -> bool {
     document["state"].as_str().is_some_and(|state| FINAL.contains(&state))
+}
+
+/// The generations of a document's attempts, in order.
+#[must_use]
+pub fn generations(document: &Value) -> Vec<u64> {
+    let attempts = document["attempts"].as_array();
+    attempts.into_iter().flatten().filter_map(|a| a["generation"].as_u64()).collect()
 }
 
 /// The code of the verdict's reason, or nothing.

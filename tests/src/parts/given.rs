@@ -14,7 +14,11 @@
 //! | `PORTCALL_TEST_LAB` | optional, for `tests/lab`: the folder of a lab; otherwise `target/lab` |
 //! | `PORTCALL_TEST_CORPUS` | optional: which rows of the corpus run: `third` (as it is without), `all`, or ids |
 //! | `PORTCALL_TEST_SEED` | optional: which third; otherwise a new one each time, which is printed |
+//! | `PORTCALL_TEST_FAULTS_SEED` | optional: which eight rows of the fault table run, and what is random in them; otherwise a new one each time, which is printed |
+//! | `PORTCALL_TEST_SOAK_MIN` | optional, with `--full`: how many minutes the soak of the fault table takes; otherwise 2 |
 //! | `PORTCALL_TEST_FUZZ_S` | optional, for the suite `fuzz`: seconds for each target; otherwise 10, with `--full` 60 |
+//! | `PORTCALL_TEST_SIM_SEEDS` | optional, for the suite `simulation`: how many seeds; otherwise 1,000 |
+//! | `PORTCALL_TEST_SIM_SEED` | optional, for the suite `simulation`: the one seed to run, and to show |
 //! | `PORTCALL_TEST_FUZZ_SEED` | optional, for the suite `fuzz`: its seed; otherwise a new one each time, which is printed |
 //! | `PORTCALL_TEST_BEFORE` | with `--full`: folder of `portcall-api`, `portcall-worker`, the static `prober` and `canary`, and `infra/env.sample`, of an earlier version |
 //! | `PORTCALL_TEST_BEFORE_REV` | optional, for `./infra/test`: the revision that it builds them from; otherwise `HEAD^` |
@@ -37,6 +41,7 @@
 //! | `PORTCALL_TEST_TELL_API` | a command that ends and starts the api: `kill`, `stop`, `start` |
 //! | `PORTCALL_TEST_PROFILE` | `full` for the long ones |
 //! | `PORTCALL_TEST_BROWSER_RUNS` | optional: how often they run, one after the other; otherwise once |
+//! | `PORTCALL_TEST_BROWSER_PINS` | optional: how many pins are put on a map; otherwise 20,000, with full a million |
 //! | `PORTCALL_TEST_BROWSER_SHOTS` | optional: `1` takes pictures of every view at the end |
 //! | `PORTCALL_TEST_API` | optional, for Vite's own server while developing: the api beside it |
 
@@ -130,6 +135,18 @@ pub fn corpus() -> String {
 #[must_use]
 pub fn seed() -> Option<u64> {
     optional("PORTCALL_TEST_SEED").and_then(|text| text.parse().ok())
+}
+
+/// The seed that chooses rows of the fault table, if one is given.
+#[must_use]
+pub fn faults_seed() -> Option<u64> {
+    optional("PORTCALL_TEST_FAULTS_SEED").and_then(|text| text.parse().ok())
+}
+
+/// How many minutes the soak takes, if that is given.
+#[must_use]
+pub fn soak_min() -> Option<u64> {
+    optional("PORTCALL_TEST_SOAK_MIN").and_then(|text| text.parse().ok())
 }
 
 /// The folder of an earlier version's programs.

@@ -14,12 +14,18 @@ use mongodb::{Client, options::ClientOptions};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use super::{given, net, process::Process};
+use super::{
+    cut::Party,
+    given, net,
+    process::{Group, Process},
+};
 use crate::wait;
 
 const NAME: &str = "rs";
 const ELECTION_TIMEOUT_MS: i32 = 2000;
 const PATIENCE: Duration = Duration::from_secs(40);
+/// The group of the first member of a set whose members can be cut off from each other.
+const FIRST_GROUP: u32 = 54_000;
 
 /// A replica set of one or three members.
 #[derive(Debug)]
@@ -31,8 +37,16 @@ pub struct ReplicaSet {
 #[derive(Debug)]
 struct Member {
     address: SocketAddr,
+    group: Group,
     /// None while it is killed.
     process: Option<Process>,
+}
+
+/// Whether the members of a set can be told apart by a packet filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Apart {
+    Yes,
+    No,
 }
 
 /// The address of a set that tests share when they break none: the one given, or one member
@@ -49,7 +63,8 @@ pub async fn shared() -> Result<String> {
     let set = SET
         .get_or_try_init(|| async {
             let name = format!("{SHARED_PREFIX}{}-", std::process::id());
-            ReplicaSet::start_in(1, tempfile::Builder::new().prefix(&name).tempdir()?).await
+            let dir = tempfile::Builder::new().prefix(&name).tempdir()?;
+            ReplicaSet::start_in(1, Apart::No, dir).await
         })
         .await?;
     Ok(set.uri())
@@ -61,13 +76,24 @@ impl ReplicaSet {
     /// # Errors
     /// When a member does not start or the set does not come about.
     pub async fn start(members: usize) -> Result<Self> {
-        Self::start_in(members, tempfile::Builder::new().prefix("portcall-set-").tempdir()?).await
+        Self::start_in(members, Apart::No, tempdir()?).await
     }
 
-    async fn start_in(count: usize, dir: TempDir) -> Result<Self> {
+    /// The same with members that can be [cut off](super::cut) from each other. It takes root.
+    ///
+    /// # Errors
+    /// When a member does not start or the set does not come about.
+    pub async fn start_apart(members: usize) -> Result<Self> {
+        Self::start_in(members, Apart::Yes, tempdir()?).await
+    }
+
+    async fn start_in(count: usize, apart: Apart, dir: TempDir) -> Result<Self> {
         let mut set = Self { members: Vec::new(), dir };
         for _ in 0..count {
-            set.add_member()?;
+            let member = set.add_member()?;
+            if apart == Apart::Yes {
+                set.members[member].group = Group::Own(FIRST_GROUP + u32::try_from(member)?);
+            }
         }
         for n in 0..count {
             set.launch(n)?;
@@ -88,6 +114,22 @@ impl ReplicaSet {
     #[must_use]
     pub fn address(&self, member: usize) -> SocketAddr {
         self.members[member].address
+    }
+
+    /// One member, for whoever cuts ways to it or from it.
+    ///
+    /// # Errors
+    /// When the set was not started with members [apart](Self::start_apart).
+    pub fn party(&self, member: usize) -> Result<Party> {
+        let Member { address, group, .. } = &self.members[member];
+        let Group::Own(group) = *group else { bail!("it is in the group of the test") };
+        Ok(Party { group, port: Some(address.port()) })
+    }
+
+    /// The other members.
+    #[must_use]
+    pub fn others(&self, member: usize) -> Vec<usize> {
+        (0..self.members.len()).filter(|n| *n != member).collect()
     }
 
     /// Which member is primary; waits for one.
@@ -201,7 +243,7 @@ impl ReplicaSet {
         while self.members.iter().any(|member| member.address == address) {
             address = net::free_address()?;
         }
-        self.members.push(Member { address, process: None });
+        self.members.push(Member { address, group: Group::Same, process: None });
         Ok(self.members.len() - 1)
     }
 
@@ -217,7 +259,22 @@ impl ReplicaSet {
         Ok(())
     }
 
+    /// The same by another program than the `mongod` that is given, such as one with a clock of its own.
+    ///
+    /// # Errors
+    /// When it runs, or cannot be started.
+    pub fn restart_by(&mut self, member: usize, program: &Path) -> Result<()> {
+        if self.members[member].process.is_some() {
+            bail!("member {member} runs");
+        }
+        self.launch_by(member, program)
+    }
+
     fn launch(&mut self, n: usize) -> Result<()> {
+        self.launch_by(n, &given::mongod()?)
+    }
+
+    fn launch_by(&mut self, n: usize, program: &Path) -> Result<()> {
         let data = self.dir.path().join(n.to_string());
         fs::create_dir_all(&data)?;
         let port = self.members[n].address.port().to_string();
@@ -239,9 +296,11 @@ impl ReplicaSet {
             "shutdownTimeoutMillisForSignaledShutdown=0",
             "--setParameter",
             "diagnosticDataCollectionEnabled=false",
+            "--setParameter",
+            "enableTestCommands=1",
         ];
-        let name = format!("mongod-{n}");
-        let process = Process::start(&name, &given::mongod()?, &arguments, &[], self.dir.path())?;
+        let (name, group, dir) = (format!("mongod-{n}"), self.members[n].group, self.dir.path());
+        let process = Process::start_in_group(&name, group, program, &arguments, &[], dir)?;
         self.members[n].process = Some(process);
         Ok(())
     }
@@ -262,6 +321,10 @@ impl ReplicaSet {
         ask(self.members[0].address, doc! { "replSetInitiate": config }).await?;
         Ok(())
     }
+}
+
+fn tempdir() -> Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("portcall-set-").tempdir()?)
 }
 
 /// One admin command over a direct connection.

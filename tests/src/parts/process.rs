@@ -32,6 +32,15 @@ pub struct Process {
     output: Option<PathBuf>,
 }
 
+/// Which group of users a child runs under: packet filters can tell processes apart by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// That of the test.
+    Same,
+    /// One of its own, and no other. It takes root.
+    Own(u32),
+}
+
 /// Where a child's standard output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Output {
@@ -74,7 +83,22 @@ impl Process {
         environment: &[(String, String)],
         dir: &Path,
     ) -> Result<Self> {
-        Self::start_with(name, program, arguments, environment, dir, Output::Log)
+        Self::start_with(name, program, arguments, environment, dir, (Output::Log, Group::Same))
+    }
+
+    /// The same, under this group.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_in_group(
+        name: &str,
+        group: Group,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(String, String)],
+        dir: &Path,
+    ) -> Result<Self> {
+        Self::start_with(name, program, arguments, environment, dir, (Output::Log, group))
     }
 
     /// The same, with what it writes to its standard output in `<name>.out` instead.
@@ -88,7 +112,7 @@ impl Process {
         environment: &[(String, String)],
         dir: &Path,
     ) -> Result<Self> {
-        Self::start_with(name, program, arguments, environment, dir, Output::Apart)
+        Self::start_with(name, program, arguments, environment, dir, (Output::Apart, Group::Same))
     }
 
     fn start_with(
@@ -97,7 +121,7 @@ impl Process {
         arguments: &[&str],
         environment: &[(String, String)],
         dir: &Path,
-        output: Output,
+        (output, group): (Output, Group),
     ) -> Result<Self> {
         let log = dir.join(format!("{name}.log"));
         let from = fs::metadata(&log).map_or(0, |found| found.len() as usize);
@@ -110,6 +134,9 @@ impl Process {
             }
         };
         let mut command = Command::new("setpriv");
+        if let Group::Own(number) = group {
+            command.args(["--regid", &number.to_string(), "--clear-groups"]);
+        }
         command
             .args(["--pdeathsig", "KILL", "--"])
             .arg(program)

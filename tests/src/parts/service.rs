@@ -62,6 +62,12 @@ fn known_to(sample: &str, settings: &[(String, String)]) -> Vec<(String, String)
     settings.iter().filter(known).cloned().collect()
 }
 
+/// Whether that is because somebody else has the port by now.
+#[must_use]
+pub fn is_taken(error: &anyhow::Error) -> bool {
+    format!("{error:#}").to_lowercase().contains("in use")
+}
+
 impl Service {
     /// A client of an api.
     ///

@@ -14,9 +14,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
 use tempfile::TempDir;
 
+pub use super::client::generations;
 use super::{
     client::Client,
     engine::{Engine, Found, Whose},
@@ -269,6 +269,14 @@ impl World {
     /// # Errors
     /// When it does not become ready.
     pub async fn start_api(&mut self) -> Result<usize> {
+        self.start_api_with(&[]).await
+    }
+
+    /// The same, with settings of its own.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn start_api_with(&mut self, own: &[(&str, &str)]) -> Result<usize> {
         let web = self.dir.path().join("web");
         fs::create_dir_all(web.join("assets"))?;
         fs::write(web.join("index.html"), "<!doctype html><title>Portcall</title>")?;
@@ -288,6 +296,7 @@ impl World {
             settings.push(setting("PORTCALL_API_DRAIN_MS", 0));
             settings.extend(service::unlimited());
             settings.extend(self.plan.api_settings.iter().cloned());
+            settings.extend(own.iter().map(|(name, value)| setting(name, value)));
             let process = self.launch("portcall-api", &name, &settings)?;
             let service = Service { process, address: Some(address), ops, worker: None };
             match service.ready().await {
@@ -298,7 +307,7 @@ impl World {
                     self.apis.push(service);
                     break;
                 }
-                Err(error) if start == STARTS || !is_taken(&error) => return Err(error),
+                Err(error) if start == STARTS || !service::is_taken(&error) => return Err(error),
                 Err(_) => {}
             }
         }
@@ -337,7 +346,7 @@ impl World {
                     self.workers.push(service);
                     break;
                 }
-                Err(error) if start == STARTS || !is_taken(&error) => return Err(error),
+                Err(error) if start == STARTS || !service::is_taken(&error) => return Err(error),
                 Err(_) => {}
             }
         }
@@ -478,19 +487,8 @@ impl Drop for World {
     }
 }
 
-/// The generations of a document's attempts, in order.
-#[must_use]
-pub fn generations(document: &Value) -> Vec<u64> {
-    let attempts = document["attempts"].as_array();
-    attempts.into_iter().flatten().filter_map(|a| a["generation"].as_u64()).collect()
-}
-
 fn setting(name: &str, value: impl ToString) -> (String, String) {
     (name.to_owned(), value.to_string())
-}
-
-fn is_taken(error: &anyhow::Error) -> bool {
-    format!("{error:#}").to_lowercase().contains("in use")
 }
 
 fn fresh_name() -> String {

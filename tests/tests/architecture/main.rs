@@ -73,6 +73,13 @@ fn manifests_point_inwards() {
             ("shared/Cargo.toml", "axum"),
             ("shared/Cargo.toml", "bollard"),
             ("infra/ctl/Cargo.toml", "mongodb"),
+            // Tests have the programs as operators do; what links them all is measured with them.
+            ("tests/Cargo.toml", "portcall-api"),
+            ("tests/Cargo.toml", "portcall-shared"),
+            ("tests/Cargo.toml", "portcall-worker"),
+            ("tests/Cargo.toml", "portcall-bench"),
+            // A static index is what the map is measured against, and nothing that it uses.
+            ("api/Cargo.toml", "rstar"),
         ];
         let mut complaints = Vec::new();
         for (path, library) in wrong {

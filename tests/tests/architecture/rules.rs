@@ -10,7 +10,7 @@ pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("bollard", &["worker/src/fleet"]),
     ("axum", &["api/"]),
     ("backoff", &["shared/src/retry.rs"]),
-    ("reqwest", &["shared/src/registry", "shared/src/outbound"]),
+    ("reqwest", &["shared/src/registry", "shared/src/outbound", "infra/ctl/src/rehearse/post.rs"]),
 ];
 
 /// What a folder must not know.

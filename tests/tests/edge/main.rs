@@ -4,6 +4,7 @@
 
 mod addresses;
 mod admin;
+mod away;
 mod bodies;
 mod certificates;
 mod erasure;

@@ -170,6 +170,7 @@ async fn the_versions_of_rules_have_an_end() -> Result<()> {
     let last = put("Last").await?.good(200)?;
     ensure!(last.json["version"] == 500, "{}", last.json);
     let refused = put("One more").await?;
+    ensure!(refused.status == 409, "{} {}", refused.status, refused.json);
     ensure!(refused.code() == "too_many_versions", "{} {}", refused.status, refused.json);
     ensure!(put("Last").await?.good(200)?.json["outcome"] == "unchanged");
     let shown = all.ask(Some(&all.own), "GET", &path, None).await?.good(200)?;

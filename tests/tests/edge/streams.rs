@@ -2,7 +2,7 @@
 //! goes on, and that what they say of the queue is true.
 
 mod load;
-mod reader;
+pub(crate) mod reader;
 mod written;
 
 use std::{

@@ -4,6 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use portcall_tests::{
+    parts::mongo::{self, Said},
+    wait,
+};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -13,6 +17,10 @@ use super::stage::{From, POSTS, Stage};
 const AT_ONCE: usize = 100;
 /// So many are asked where they stand.
 const LOOKED_AT: usize = 20;
+/// Until the line was read twice.
+const LINE_READ: Duration = Duration::from_secs(30);
+/// Until all that passed are on the map.
+const ON_THE_MAP: Duration = Duration::from_secs(120);
 /// Most of one participant that wait.
 const MOST_PENDING: usize = 5;
 
@@ -69,7 +77,122 @@ async fn surge(people: usize) -> Result<()> {
         before = place;
     }
     ensure!(before > 1, "all stand at the same place");
+    drain(&stage, people).await?;
     stage.end().await
+}
+
+/// All of them pass, as fast as somebody who grades nothing can say so: the map and the numbers keep up, and
+/// nothing is lost on the way.
+#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
+async fn drain(stage: &Stage, people: usize) -> Result<()> {
+    let (uri, database) = stage.apis.database();
+    let client = stage.client()?;
+    let began = Instant::now();
+    ensure!(mongo::settle(uri, database, |_| Said::Passed).await? == people);
+    let settled = began.elapsed();
+    let all = wait::until("all are on the map and counted", ON_THE_MAP, || async {
+        let pins = client.get("/api/v1/events/birthday-3/pins?zoom=0").await?;
+        let stats = client.get("/api/v1/events/birthday-3/stats").await?;
+        let whole = pins.json["total"] == people && stats.json["totals"]["passed"] == people;
+        Ok(whole.then(|| began.elapsed()))
+    });
+    let all = all.await?;
+    println!(
+        "{people} settled in {settled:.1?}, {:.0} a second; on the map and counted {:.1?} later",
+        people as f64 / settled.as_secs_f64(),
+        all.saturating_sub(settled)
+    );
+    Ok(())
+}
+
+/// So many people come in one crowd.
+const CROWD: usize = 60;
+/// So often somebody else posts for each of them.
+const FLOOD: usize = 4;
+
+/// Who floods a crowd.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Flood {
+    Nobody,
+    /// One participant, again and again.
+    One,
+    /// As many participants as there are posts.
+    Many,
+}
+
+/// A flood by one moves the others by less than a tenth, counted in places and not in time: the crowd comes
+/// alone, then with the flood, and, as the control, with as many posts of different people.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_by_one_delays_nobody_else() -> Result<()> {
+    three_crowds().await
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
+async fn three_crowds() -> Result<()> {
+    let stage = Stage::set(&[("PORTCALL_RATE_PER_ADDRESS", "0")]).await?;
+    let mut waited = Vec::new();
+    for flood in [Flood::Nobody, Flood::One, Flood::Many] {
+        waited.push(crowd(&stage, flood).await?);
+    }
+    let [alone, flooded, crowded] = waited[..] else { anyhow::bail!("three crowds") };
+    println!(
+        "{CROWD} people wait for {alone:.1} places alone, for {flooded:.1} with {} posts of one \
+         participant, for {crowded:.1} with as many of others",
+        CROWD * FLOOD
+    );
+    ensure!(flooded < alone * 1.1, "{flooded} against {alone}");
+    ensure!(crowded > alone * 2.0, "the control: {crowded} against {alone}");
+    stage.end().await
+}
+
+/// How many stand before somebody of a crowd in the middle, of those that came with it.
+async fn crowd(stage: &Stage, flood: Flood) -> Result<f64> {
+    let client = stage.client()?;
+    let before = stage.stored().await?;
+    let floods = |n: usize| (0..FLOOD).map(move |m| (n, m)).filter(move |_| flood != Flood::Nobody);
+    let people = stream::iter(0..CROWD).map(|n| {
+        let client = &client;
+        async move {
+            for (n, m) in floods(n) {
+                let name = match flood {
+                    Flood::Many => format!("Stranger {n} {m}"),
+                    _ => "Mallory".to_owned(),
+                };
+                let answer = client.post_to("?again=true", &stage.submission(&name)).await?;
+                let accepted = answer.status == 202;
+                ensure!(accepted || answer.status == 429, "{} {}", answer.status, answer.text);
+                ensure!(accepted || flood == Flood::One, "{name} was refused: {}", answer.text);
+            }
+            let person = stage.submission(&format!("Person {n} of {flood:?}"));
+            let answer = client.post(&person).await?;
+            ensure!(answer.status == 202, "{n}: {} {}", answer.status, answer.text);
+            Ok(answer.json["id"].as_str().context("an id")?.to_owned())
+        }
+    });
+    let ids: Vec<String> = people.buffer_unordered(4).try_collect().await?;
+    line_is_read(stage, &ids[0]).await?;
+    let mut places = 0;
+    for id in &ids {
+        places += place(stage, id).await?;
+    }
+    Ok(places as f64 / CROWD as f64 - before as f64)
+}
+
+async fn place(stage: &Stage, id: &str) -> Result<u64> {
+    let document = stage.client()?.get(&format!("/api/v1/submissions/{id}")).await?;
+    let place = document.json["queue"]["position"].as_u64();
+    place.with_context(|| format!("no position in {}", document.text))
+}
+
+/// The line is read once more as a whole, and that began after this was called.
+async fn line_is_read(stage: &Stage, id: &str) -> Result<()> {
+    let reads = || stage.apis.all[0].metric("portcall_queue_reads_total");
+    let before = reads().await?;
+    wait::until("the line is read", LINE_READ, || async {
+        place(stage, id).await?;
+        Ok((reads().await? >= before + 2.0).then_some(()))
+    })
+    .await
 }
 
 /// Whoever comes from many addresses is still one participant.

@@ -9,6 +9,8 @@ import { given } from "./stack.mjs";
 const GAZETTEER = new URL("../../../shared/data/places.tsv.gz", import.meta.url);
 const BATCH = 5_000;
 const AT_ONCE = 3;
+/** So often it is said how far it is. */
+const TELL_EVERY = 100_000;
 /** How long the event went on. */
 const HOURS = 30;
 const FIRST = [
@@ -128,23 +130,35 @@ export async function openDatabase() {
   return { submissions, close: () => client.close() };
 }
 
-/** Adds so many to an event, each shaped as the one of it that passed before. */
-export async function seed({ submissions }, event, count) {
+/** Adds so many to an event, each shaped as the one of it that passed before, and tells how far it is. */
+export async function seed({ submissions }, event, count, tell) {
   const template = await submissions.findOne({ event, state: "passed" });
   assert.ok(template, `nobody passed in ${event} yet`);
   delete template.idempotency;
   delete template.lane;
   let batch = [];
   const running = new Set();
+  let sent = 0;
+  let failure = null;
   const flush = async () => {
+    sent += batch.length;
+    if (sent % TELL_EVERY === 0 && sent < count) tell(sent);
     const write = submissions.insertMany(batch, {
       ordered: false,
       writeConcern: { w: 1, j: false },
     });
-    const done = write.finally(() => running.delete(done));
+    const done = write
+      .then(
+        () => undefined,
+        (error) => {
+          failure ??= error;
+        },
+      )
+      .finally(() => running.delete(done));
     running.add(done);
     batch = [];
     if (running.size >= AT_ONCE) await Promise.race(running);
+    if (failure !== null) throw failure;
   };
   for (const document of documents(template, count)) {
     batch.push(document);
@@ -152,6 +166,7 @@ export async function seed({ submissions }, event, count) {
   }
   if (batch.length > 0) await flush();
   await Promise.all(running);
+  if (failure !== null) throw failure;
 }
 
 export async function unseed({ submissions }, event) {

@@ -86,14 +86,6 @@ export async function shows(page, texts, what) {
   assert.deepEqual(missing, [], `${what}: not shown as text`);
 }
 
-/** Goes to another view without a new document, as a link does. */
-export async function visit(page, path) {
-  await page.evaluate((to) => {
-    history.pushState(null, "", to);
-    dispatchEvent(new PopStateEvent("popstate"));
-  }, path);
-}
-
 /** Opens a page, waits, and looks. */
 export async function lookAt(context, path, ready, texts = []) {
   const page = await openPage(context, path);

@@ -1,13 +1,15 @@
 // A page in the browser, and what people do on it.
 import assert from "node:assert/strict";
 import { startBrowser, watchPage } from "./browser.mjs";
-import { BASE, GRADED_MS, given, ORIGIN, SHOWN_MS } from "./stack.mjs";
+import { alsoPictured } from "./pictures.mjs";
+import { BASE, GRADED_MS, given, ORIGIN, SHOWN_MS, until } from "./stack.mjs";
 
 export const one = (id) => `[data-testid="${id}"]`;
 
 /** A browser with one window's settings; `close` ends it. */
 export async function openBrowser(settings = {}) {
   const browser = await startBrowser();
+  alsoPictured(browser);
   /** Another one who has never been here. */
   const stranger = async () => {
     const context = await browser.newContext({
@@ -23,12 +25,45 @@ export async function openBrowser(settings = {}) {
 export async function openPage(context, path) {
   const page = await context.newPage();
   page.wrongs = watchPage(page, ORIGIN);
+  page.asked = watchRequests(page);
   await page.goto(BASE + path);
   // A reload would lose this.
   await page.evaluate(() => {
     globalThis.stayed = true;
   });
   return page;
+}
+
+/** What a page waits for right now; streams do not count, they never end. */
+function watchRequests(page) {
+  const asked = new Set();
+  page.on("request", (request) => {
+    if (!new URL(request.url()).pathname.endsWith("/live")) asked.add(request);
+  });
+  for (const end of ["requestfinished", "requestfailed"]) {
+    page.on(end, (request) => asked.delete(request));
+  }
+  return asked;
+}
+
+/** Nothing is loading any more, twice in a row, so that what an answer leads to is there, too. */
+export async function settled(page) {
+  let before = false;
+  await until(`${page.url()} has settled`, async () => {
+    const loading = await page.locator(one("loading")).count();
+    const now = loading === 0 && page.asked.size === 0;
+    const twice = now && before;
+    before = now;
+    return twice;
+  });
+}
+
+/** Goes to another view without a new document, as a link does. */
+export async function visit(page, path) {
+  await page.evaluate((to) => {
+    history.pushState(null, "", to);
+    dispatchEvent(new PopStateEvent("popstate"));
+  }, path);
 }
 
 export async function closePage(page) {
@@ -91,6 +126,17 @@ export async function zoomOutTo(page, goal) {
       before,
     );
   }
+}
+
+/** The number that something shows. */
+export async function seeNumber(page, id, wanted) {
+  await page.waitForFunction(
+    ([selector, number]) => {
+      const text = document.querySelector(selector)?.textContent.replace(/[^0-9]/g, "");
+      return text !== undefined && text !== "" && Number(text) === number;
+    },
+    [one(id), wanted],
+  );
 }
 
 /** The map stands, with its land and the answer to its first question. */

@@ -9,6 +9,7 @@
 // PORTCALL_TEST_STATIC_BIN   the folder of the program `app` that they are made of
 // PORTCALL_TEST_CHROMIUM     the browser (Debian's own)
 // PORTCALL_TEST_PROFILE      full: with the tests that take long
+// PORTCALL_TEST_BROWSER_PINS how many pins million.mjs puts on a map (20000, and a million with full)
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -31,6 +32,9 @@ export const GRADED_MS = 120_000;
 /** What the page shows at once is there within this time, also on a busy machine. */
 export const SHOWN_MS = 20_000;
 const LOOK_EVERY_MS = 100;
+/** A request that is not answered within this time is asked again, or has failed. */
+const ANSWERED_MS = 60_000;
+const TOLD_MS = 45_000;
 
 export function given(name) {
   const value = process.env[name];
@@ -50,6 +54,7 @@ export async function ask(path, { method = "GET", body, token } = {}) {
     method,
     headers,
     body: body === undefined ? null : JSON.stringify(body),
+    signal: AbortSignal.timeout(ANSWERED_MS),
   });
   const text = await response.text();
   const json = /json/.test(response.headers.get("content-type") ?? "");
@@ -101,11 +106,12 @@ export async function portcall(...words) {
 
 /** Kills, stops or starts the api. */
 export async function tellApi(word) {
-  await run(given("PORTCALL_TEST_TELL_API"), [word]);
+  // Where nobody keeps the api any more, nobody listens.
+  await run(given("PORTCALL_TEST_TELL_API"), [word], { timeout: TOLD_MS });
 }
 
 export async function apiAnswers(ms = 60_000) {
-  await until("the api answers", async () => (await fetch(`${BASE}/api/v1/events`)).ok, ms);
+  await until("the api answers", async () => (await ask("/api/v1/events")).status === 200, ms);
 }
 
 /** TOML's basic strings are those of JSON, but for DEL. */

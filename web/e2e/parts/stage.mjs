@@ -33,6 +33,20 @@ async function takeBack(id, secret) {
   assert.ok(status < 300 || status === 409, text);
 }
 
+async function regradeIs(id, state) {
+  await until(`the re-grade is ${state}`, async () => {
+    const now = await organise(`/regrades/${id}`);
+    return now.state === state;
+  });
+}
+
+/** A re-grade of these, graded but not applied. */
+async function preview(slug, set) {
+  const { id } = await organise(`/events/${slug}/regrades`, set);
+  await regradeIs(id, "ready");
+  return id;
+}
+
 /** Everything at once; answers with the addresses' parts, and with how to strike it. */
 export async function makeStage() {
   const [slow, event, empty, closed, soon] = await Promise.all([
@@ -71,14 +85,14 @@ export async function makeStage() {
   await organise(`/submissions/${cancelled.id}/cancel`, { note: "Sent twice" });
   await reach(cancelled.id, "cancelled");
   await organise(`/submissions/${passed[7].id}/hide`, { note: "At their own wish" });
-  const regrade = await organise(`/events/${slug}/regrades`, {
+  await organise(`/submissions/${passed[6].id}/erase`, { note: "Asked for by letter" });
+  const regrade = await preview(slug, {
     where: { states: ["failed"] },
     note: "The check was wrong",
   });
-  await until("the preview is ready", async () => {
-    const now = await organise(`/regrades/${regrade.id}`);
-    return now.state === "ready";
-  });
+  const applied = await preview(slug, { submissions: [passed[5].id] });
+  await organise(`/regrades/${applied}/apply`, undefined, "POST");
+  await regradeIs(applied, "applied");
   const grading = await send(slug, { images: [slow], answers });
   await reach(grading.id, "grading");
   return {
@@ -93,7 +107,9 @@ export async function makeStage() {
     cancelled: cancelled.id,
     grading: grading.id,
     hidden: passed[7].id,
-    regrade: regrade.id,
+    erased: passed[6].id,
+    regrade,
+    applied,
     // What has not ended would keep the worker busy.
     strike: () => Promise.all([waiting, grading].map(({ id, secret }) => takeBack(id, secret))),
   };

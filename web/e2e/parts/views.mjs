@@ -1,13 +1,10 @@
 // Every view of the page in every state that it has, each with what makes it complete.
-import { mapReady, one } from "./page.mjs";
+import { fillForm, mapReady, one, openPage, settled, visit } from "./page.mjs";
+import { BASE } from "./stack.mjs";
 
 const see = (selector) => (page) => page.waitForSelector(selector);
 const seeId = (id) => see(one(id));
 const STATE = seeId("submission-state");
-
-async function settled(page) {
-  await page.waitForFunction(() => document.querySelector('[data-testid="loading"]') === null);
-}
 
 async function openPin(page) {
   await mapReady(page);
@@ -95,89 +92,273 @@ async function wrongRules(page) {
   await page.waitForSelector(one("rules-problem"));
 }
 
+async function goodRules(page) {
+  const editor = page.locator(one("rules-editor"));
+  await editor.fill(`# Changed\n${await editor.inputValue()}`);
+  await page.waitForSelector(`${one("rules-state")}[data-state="good"]`);
+  await asks("rules-apply", "confirm")(page);
+}
+
+/** A form that is begun, left and found again. */
+async function draft(page) {
+  await page.waitForSelector(one("submit-form"));
+  await page.fill('[name="participant.name"]', "Grace");
+  const { pathname } = new URL(page.url());
+  await visit(page, NOWHERE);
+  await page.waitForSelector(one("notice"));
+  await visit(page, pathname);
+  await page.waitForSelector(one("draft-restored"));
+}
+
+/** Another try, while the form is begun: whoever asked for one is asked which. */
+const draftBeside = (path) => async (page) => {
+  await draft(page);
+  await visit(page, NOWHERE);
+  await page.waitForSelector(one("notice"));
+  await visit(page, path);
+  await page.waitForSelector(one("draft-beside"));
+};
+
+/** Fills in what is needed, and sends it; the answer is another's (`answering`). */
+async function sent(page) {
+  await fillForm(page, { name: "Gordon", image: "docker/app:1" });
+  await page.fill('[name="answers.greeting"]', "Hello");
+  await page.click(one("submit-button"));
+}
+
+async function fresh(page) {
+  await sent(page);
+  await page.waitForSelector(one("secret-once"));
+}
+
+async function twice(page) {
+  await sent(page);
+  await page.waitForSelector(one("duplicate"));
+}
+
+/** The POST of a submission is answered with one that is there, changed a little. */
+const answering = (slug, id, status, changes) => (page) =>
+  page.route(`**/api/v1/events/${slug}/submissions*`, async (route) => {
+    const response = await page.request.get(`${BASE}/api/v1/submissions/${id}`);
+    await route.fulfill({ status, json: { ...(await response.json()), ...changes } });
+  });
+
+/** A submission in a state that real ones seldom reach. */
+const showing = (id, changes) => async (page) => {
+  await page.route(`**/api/v1/submissions/${id}`, async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), ...changes } });
+  });
+};
+
+const UNDETERMINED = {
+  state: "undetermined",
+  verdict: {
+    outcome: "undetermined",
+    reason: {
+      code: "registry_unreachable",
+      owner: "registry",
+      message: "docker.io was not to be reached in 5 attempts",
+      hint: "Submit again later.",
+      limit: null,
+    },
+    at: "2026-11-20T12:00:00.000Z",
+    attempt: 1,
+    grading_ms: 4200,
+  },
+};
+
+/** Nobody answers these addresses. */
+const lost = (pattern) => (page) => page.route(pattern, (route) => route.abort());
+
+/** The server answers these with a problem. */
+const refusing = (pattern, status, code, detail) => (page) =>
+  page.route(pattern, (route) =>
+    route.fulfill({
+      status,
+      contentType: "application/problem+json",
+      json: { type: `urn:portcall:problem:${code}`, title: "No", status, code, detail, errors: [] },
+    }),
+  );
+
+/** These are never answered. */
+const silent = (pattern) => (page) => page.route(pattern, () => undefined);
+
+async function webhookMade(page) {
+  await page.fill('form [name="url"]', "https://hooks.example/portcall");
+  await page.click(`${one("webhook-form")} button[type="submit"]`);
+  await page.waitForSelector(one("webhook-secret"));
+}
+
+const WEBHOOK = {
+  id: "0190a6f0-0000-7000-8000-000000000001",
+  url: "https://hooks.example/portcall",
+  on: ["verdict", "regrade"],
+  created_at: "2026-11-20T12:00:00.000Z",
+  created_by: "Ann",
+  disabled_at: null,
+};
+const DELIVERIES = ["pending", "delivered"].map((state, index) => ({
+  id: `0190a6f0-0000-7000-8000-00000000000${index + 2}`,
+  type: "submission.passed",
+  submission: "0190a6f0-0000-7000-8000-000000000004",
+  created_at: "2026-11-20T12:00:00.000Z",
+  state,
+  tries: 2 - index,
+  next_try: index === 0 ? "2099-11-20T12:00:00.000Z" : null,
+  last: { code: index === 0 ? 503 : 200, detail: null, excerpt: "<h1>Hello</h1>", ms: 212 },
+}));
+
+/** An event with a webhook and what was sent to it: tests have nobody who would listen to one. */
+const withWebhook = (slug) => async (page) => {
+  await page.route("**/api/v1/admin/webhooks/*/deliveries*", (route) =>
+    route.fulfill({ json: { deliveries: DELIVERIES, next: null } }),
+  );
+  await page.route(`**/api/v1/admin/events/${slug}/webhooks`, (route) => {
+    const webhook = { ...WEBHOOK, event: slug };
+    if (route.request().method() !== "POST")
+      return route.fulfill({ json: { webhooks: [webhook] } });
+    const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    return route.fulfill({ status: 201, json: { ...webhook, secret } });
+  });
+};
+
 async function wrongToken(page) {
   await page.fill(one("console-token"), "portcall_not_one");
   await page.click(one("console-signin-button"));
   await page.waitForSelector('[id$="-error"], [data-testid^="error-"]');
 }
 
-/**
- * `[name, path, ready, options]`: with `signedIn`, a token is kept before the page loads.
- * What `makeStage` answered says where they are.
- */
-export function views(stage) {
-  const { slug, empty, closed, soon } = stage;
+/** An address that is none of the page's, and asks nothing of the api. */
+const NOWHERE = "/there/is/no/such/page";
+const NOBODY = "/submissions/00000000-0000-7000-8000-000000000000";
+
+/** What anybody may see. */
+function openViews(stage) {
+  const { slug, empty, closed, soon, waiting, failed } = stage;
   const event = `/events/${slug}`;
-  const desk = `/console/${slug}`;
-  const signedIn = { signedIn: true };
+  const form = `${event}/submit`;
+  const again = `${form}?from=${failed}`;
+  const own = `**/api/v1/submissions/${failed}`;
+  const all = `**/api/v1${event}{,/**}`;
   return [
+    ["home", "/", mapReady],
     ["map", event, mapReady],
     ["map-pin", event, openPin],
     ["map-spot", `${event}#2.35,48.86,11`, openSpot],
     ["map-europe", `${event}#9,48,4.6`, mapReady],
     ["map-pacific", `${event}#178,-15,3.5`, see(".land")],
     ["map-empty", `/events/${empty}`, mapReady],
+    ["map-lost", event, seeId("notice"), { given: lost("**/api/v1/events") }],
+    ["map-late", event, seeId("offline"), { given: lost("**/pins?*") }],
     ["board", `${event}/board`, seeId("board-recent")],
     ["board-replay", `${event}/board`, replay],
     ["board-empty", `/events/${empty}/board`, seeId("board")],
-    ["submit", `${event}/submit`, seeId("submit-form")],
-    ["submit-places", `${event}/submit`, suggestions],
-    ["submit-hints", `${event}/submit`, hints],
-    ["submit-errors", `${event}/submit`, wrongForm],
-    ["submit-again", `${event}/submit?from=${stage.failed}`, seeId("submit-form")],
+    ["board-lost", `${event}/board`, see(".board-state:not(:empty)"), { given: lost(all) }],
+    ["submit", form, seeId("submit-form")],
+    ["submit-places", form, suggestions],
+    ["submit-hints", form, hints],
+    ["submit-errors", form, wrongForm],
+    ["submit-again", again, see(`${one("image-hint-0")}[data-state="good"]`)],
+    ["submit-draft", form, draft],
+    ["submit-draft-beside", form, draftBeside(again)],
+    ["submit-twice", form, twice, { given: answering(slug, failed, 200, TWICE) }],
+    ["submit-lost", form, seeId("notice"), { given: lost(`**/api/v1${event}`) }],
     ["submit-closed", `/events/${closed}/submit`, seeId("submit-form")],
     ["submit-soon", `/events/${soon}/submit`, seeId("submit-form")],
     ["status-passed", `/submissions/${stage.passed}`, STATE],
-    ["status-failed", `/submissions/${stage.failed}`, failedProof],
-    ["status-waiting", `/submissions/${stage.waiting}`, STATE],
+    ["status-failed", `/submissions/${failed}`, failedProof],
+    ["status-waiting", `/submissions/${waiting}`, STATE],
     ["status-grading", `/submissions/${stage.grading}`, STATE],
     ["status-cancelled", `/submissions/${stage.cancelled}`, STATE],
+    [
+      "status-undetermined",
+      `/submissions/${failed}`,
+      STATE,
+      { given: showing(failed, UNDETERMINED) },
+    ],
+    ["status-erased", `/submissions/${stage.erased}`, STATE],
+    ["status-fresh", form, fresh, { given: answering(slug, waiting, 202, { secret: "a-secret" }) }],
     ["status-withdraw", `/submissions/${stage.passed}`, withdraw],
-    ["missing-submission", "/submissions/00000000-0000-7000-8000-000000000000", seeId("notice")],
+    ["status-lost", `/submissions/${failed}`, seeId("notice"), { given: lost(own) }],
+    [
+      "status-loading",
+      `/submissions/${failed}`,
+      seeId("loading"),
+      { given: silent(own), rests: false },
+    ],
+    ["missing-submission", NOBODY, seeId("notice")],
     ["missing-event", "/events/there-is-none", seeId("notice")],
-    ["missing-page", "/events/there-is-none/such/page", seeId("notice"), { served: false }],
+    ["missing-page", NOWHERE, seeId("notice")],
     ["console-signin", "/console", seeId("console-signin")],
     ["console-refused", "/console", wrongToken],
-    ["console-events", "/console", seeId("console-event"), signedIn],
-    ["console-overview", desk, seeId("chart-reasons"), signedIn],
-    ["console-overview-empty", `/console/${empty}`, seeId("console-overview"), signedIn],
-    ["console-search", `${desk}/submissions`, see(`${one("console-results")} tbody tr`), signedIn],
-    ["console-chosen", `${desk}/submissions`, chosen, signedIn],
-    [
-      "console-nothing",
-      `${desk}/submissions?q=nobody-is-called-so`,
-      seeId("console-search"),
-      signedIn,
-    ],
-    ["console-submission", `${desk}/submissions/${stage.failed}`, see("h1, h2"), signedIn],
-    ["console-hidden", `${desk}/submissions/${stage.hidden}`, seeId("act-unhide"), signedIn],
-    ["console-asks", `${desk}/submissions/${stage.passed}`, asks("act-hide", "confirm"), signedIn],
-    ["console-stranger", "/console/there-is-none", settled, signedIn],
-    [
-      "console-missing",
-      `${desk}/submissions/00000000-0000-7000-8000-000000000000`,
-      settled,
-      signedIn,
-    ],
-    ["console-regrades", `${desk}/regrades`, seeId("regrade-list"), signedIn],
-    ["console-regrade-new", `${desk}/regrades`, newRegrade, signedIn],
-    [
-      "console-regrade",
-      `${desk}/regrades/${stage.regrade}`,
-      see(`${one("regrade-preview")}[data-state="ready"]`),
-      signedIn,
-    ],
-    ["console-rules", `${desk}/rules`, seeId("rules-editor"), signedIn],
-    ["console-rules-wrong", `${desk}/rules`, wrongRules, signedIn],
-    ["console-rules-earlier", `${desk}/rules?version=1`, seeId("rules-versions"), signedIn],
-    ["console-audit", `${desk}/audit`, seeId("audit-list"), signedIn],
-    ["console-webhooks", `${desk}/webhooks`, settled, signedIn],
-  ].map(([name, path, ready, options = {}]) => ({
+  ];
+}
+
+const TWICE = { secret: null, note: "It is the same as an earlier one." };
+
+/** What an operator sees who is signed in. */
+function consoleViews(stage) {
+  const { slug, empty } = stage;
+  const desk = `/console/${slug}`;
+  const found = `${desk}/submissions`;
+  const hooks = { given: withWebhook(slug) };
+  const preview = (state) => see(`${one("regrade-preview")}[data-state="${state}"]`);
+  const busy = refusing(
+    "**/audit*",
+    503,
+    "unavailable",
+    "Portcall cannot reach its store right now.",
+  );
+  const unknown = refusing("**/admin/me", 401, "token_needed", "Send a token that is good.");
+  return [
+    ["console-events", "/console", seeId("console-event")],
+    ["console-overview", desk, see('[data-testid="chart-reasons"][data-drawn="yes"]')],
+    ["console-overview-empty", `/console/${empty}`, seeId("console-overview")],
+    ["console-door", desk, asks("door-close", "confirm")],
+    ["console-search", found, see(`${one("console-results")} tbody tr`)],
+    ["console-chosen", found, chosen],
+    ["console-nothing", `${found}?q=nobody-is-called-so`, seeId("console-results")],
+    ["console-submission", `${found}/${stage.failed}`, seeId("submission-state")],
+    ["console-erased", `${found}/${stage.erased}`, seeId("submission-state")],
+    ["console-hidden", `${found}/${stage.hidden}`, seeId("act-unhide")],
+    ["console-asks", `${found}/${stage.passed}`, asks("act-hide", "confirm")],
+    ["console-stranger", "/console/there-is-none", seeId("trouble")],
+    ["console-missing", `${desk}${NOBODY}`, seeId("trouble")],
+    ["console-regrades", `${desk}/regrades`, seeId("regrade-list")],
+    ["console-regrades-empty", `/console/${empty}/regrades`, see(".empty")],
+    ["console-regrade-new", `${desk}/regrades`, newRegrade],
+    ["console-regrade", `${desk}/regrades/${stage.regrade}`, preview("ready")],
+    ["console-regrade-applied", `${desk}/regrades/${stage.applied}`, preview("applied")],
+    ["console-rules", `${desk}/rules`, seeId("rules-editor")],
+    ["console-rules-wrong", `${desk}/rules`, wrongRules],
+    ["console-rules-apply", `${desk}/rules`, goodRules],
+    ["console-rules-earlier", `${desk}/rules?version=1`, seeId("rules-versions")],
+    ["console-audit", `${desk}/audit`, see(`${one("audit-list")} [data-what]`)],
+    ["console-audit-empty", `/console/${stage.soon}/audit`, see(".empty")],
+    ["console-audit-busy", `${desk}/audit`, seeId("trouble"), { given: busy }],
+    ["console-webhooks", `${desk}/webhooks?show=${WEBHOOK.id}`, seeId("delivery-list"), hooks],
+    ["console-webhooks-empty", `/console/${empty}/webhooks`, see(".empty")],
+    ["console-webhook-made", `${desk}/webhooks`, webhookMade, hooks],
+    // It ends the session, so it comes last.
+    ["console-ended", "/console", seeId("console-ended"), { given: unknown, spends: true }],
+  ].map(([name, path, ready, options]) => [name, path, ready, { ...options, signedIn: true }]);
+}
+
+/**
+ * All of them. `given` changes beforehand what the page is answered; one that `rests: false` is complete
+ * while it still waits, and one that `spends` its page leaves it of no use to others. What `makeStage`
+ * answered says where they are.
+ */
+export function views(stage) {
+  const all = [...openViews(stage), ...consoleViews(stage)];
+  return all.map(([name, path, ready, { given, rests, ...options } = {}]) => ({
     name,
     path,
+    given: given ?? (() => undefined),
     ready: async (page) => {
       await ready(page);
-      await settled(page);
+      if (rests !== false) await settled(page);
     },
     ...options,
   }));
@@ -191,4 +372,31 @@ export async function keepToken(context, token) {
     ([key, value]) => globalThis.sessionStorage?.setItem(key, value),
     [TOKEN_KEY, token],
   );
+}
+
+/** A page on which one view after the other can be looked at. */
+export async function openViewer(context) {
+  const page = await openPage(context, NOBODY);
+  page.shared = true;
+  await page.waitForSelector(one("notice"));
+  return page;
+}
+
+/** Shows a view as to somebody who has never been here, or has just signed in. */
+export async function show(page, { path, given, ready }) {
+  await page.unrouteAll({ behavior: "ignoreErrors" });
+  await visit(page, NOWHERE);
+  // Nothing of the last view is there any more that this one's could be mistaken for.
+  await page.waitForFunction(
+    (others) =>
+      document.querySelector(others) === null && /no such page/i.test(document.body.textContent),
+    `dialog, ${one("loading")}, main.page > :not(.notice)`,
+  );
+  await page.evaluate((kept) => {
+    localStorage.clear();
+    for (const key of Object.keys(sessionStorage)) if (key !== kept) sessionStorage.removeItem(key);
+  }, TOKEN_KEY);
+  await given(page);
+  await visit(page, path);
+  await ready(page);
 }

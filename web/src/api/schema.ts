@@ -53,17 +53,9 @@ export type WholeView = SubmissionView & {
    */
   contact?: string | null;
   /**
-   * When the participant had what is personal in it erased.
-   */
-  erased_at?: string | null;
-  /**
    * The version of the rules that it is graded by.
    */
   event_version: number;
-  /**
-   * Whether an organiser took its pin off the map.
-   */
-  hidden: boolean;
   /**
    * Counts its changes.
    */
@@ -250,6 +242,10 @@ export interface SubmissionView {
     [k: string]: string;
   };
   /**
+   * There while the store is away: as of when this is.
+   */
+  as_of?: string | null;
+  /**
    * Every try.
    */
   attempts: AttemptView[];
@@ -263,6 +259,10 @@ export interface SubmissionView {
   deadline?: string | null;
   delayed?: DelayedView | null;
   /**
+   * When what is personal in it was erased.
+   */
+  erased_at?: string | null;
+  /**
    * The event's slug.
    */
   event: string;
@@ -270,6 +270,10 @@ export interface SubmissionView {
    * The event's name for people.
    */
   event_title: string;
+  /**
+   * Whether organisers keep it off the map.
+   */
+  hidden: boolean;
   /**
    * Its id.
    */
@@ -279,9 +283,17 @@ export interface SubmissionView {
    */
   images: ImageView[];
   links: LinksView;
+  /**
+   * Whether it has a pin; a later one of the same participant takes its place on the map.
+   */
+  on_map: boolean;
   participant: ParticipantView;
   place: PlaceView;
   queue?: QueueView | null;
+  /**
+   * When a re-grade was applied to it, or undone, last.
+   */
+  regraded_at?: string | null;
   state: State;
   step?: Step | null;
   /**
@@ -1457,6 +1469,60 @@ export interface ImageProblemView {
   hint?: string | null;
 }
 /**
+ * A machine that went down under images.
+ */
+export interface LosingMachineView {
+  /**
+   * How many of these were cleared since: they were graded well elsewhere, or later.
+   */
+  cleared: number;
+  /**
+   * Under how many images.
+   */
+  images: number;
+  /**
+   * What went down: `worker NAME` or `node NAME`.
+   */
+  machine: string;
+}
+/**
+ * An attempt under which a machine went down.
+ */
+export interface LossView {
+  /**
+   * Whether nothing else was graded beside it.
+   */
+  alone: boolean;
+  /**
+   * When that was found.
+   */
+  at: string;
+  /**
+   * Whether it counts.
+   */
+  counts: boolean;
+  /**
+   * What went down: `worker NAME` or `node NAME`.
+   */
+  machine: string;
+  /**
+   * The node, as far as it is known.
+   */
+  node?: string | null;
+  /**
+   * The submission; operators alone see it.
+   */
+  submission?: string | null;
+  /**
+   * How many other images the submission had.
+   */
+  with: number;
+  /**
+   * The worker.
+   */
+  worker: string;
+}
+/**
  * Whose a token is and what it allows.
  */
 export interface MeView {
@@ -1621,6 +1687,10 @@ export interface PingView {
  */
 export interface PinsView {
   /**
+   * There while the store is away: as of when this is.
+   */
+  as_of?: string | null;
+  /**
    * Cells and pins.
    */
   features: Feature[];
@@ -1650,7 +1720,7 @@ export interface PlacesView {
  */
 export interface Problem {
   /**
-   * The stable code; programs decide by it. Of a request with one kind of fault in its fields it is that fault's. One of `already_final`, `body_incomplete`, `body_too_large`, `body_too_slow`, `event_closed`, `event_not_open`, `head_too_large`, `https_required`, `idempotency_key_invalid`, `idempotency_key_reused`, `internal`, `invalid_request`, `malformed_request`, `media_type_unsupported`, `method_not_allowed`, `not_found`, `not_http`, `not_undetermined`, `not_yours`, `path_too_long`, `regrade_state`, `seal_key_missing`, `secret_needed`, `secret_wrong`, `token_in_query`, `token_needed`, `too_many_pending`, `too_many_regrades`, `too_many_requests`, `too_many_streams`, `too_many_streams_here`, `too_many_webhooks`, `unavailable`, `webhook_disabled`; of a field also one of those of a reason (`image_name_invalid`, `image_host_denied`, `image_not_found`, `image_private`, `image_too_large`, `image_too_many_layers`, `image_manifest_invalid`, `image_bomb`, `image_foreign_layer`, `image_wrong_platform`, `image_config_refused`, `start_failed`, `exited`, `oom_killed`, `disk_limit`, `not_listening`, `answer_timeout`, `answer_too_large`, `answer_headers_too_large`, `answer_not_http`, `answer_status`, `answer_redirect`, `answer_encoding`, `answer_truncated`, `json_invalid`, `json_too_deep`, `json_duplicate_key`, `rule_failed`, `unstable_answer`) or of what is wrong with a value (`required`, `empty`, `too_long`, `wrong_type`, …).
+   * The stable code; programs decide by it. Of a request with one kind of fault in its fields it is that fault's. One of `already_final`, `body_incomplete`, `body_too_large`, `body_too_slow`, `event_closed`, `event_not_open`, `head_too_large`, `https_required`, `idempotency_key_invalid`, `idempotency_key_reused`, `internal`, `invalid_request`, `malformed_request`, `media_type_unsupported`, `method_not_allowed`, `not_found`, `not_http`, `not_undetermined`, `not_yours`, `path_too_long`, `regrade_state`, `seal_key_missing`, `secret_needed`, `secret_wrong`, `token_in_query`, `token_needed`, `too_many_pending`, `too_many_regrades`, `too_many_requests`, `too_many_streams`, `too_many_streams_here`, `too_many_versions`, `too_many_webhooks`, `unavailable`, `webhook_disabled`; of a field also one of those of a reason (`image_name_invalid`, `image_host_denied`, `image_not_found`, `image_private`, `image_too_large`, `image_too_many_layers`, `image_manifest_invalid`, `image_bomb`, `image_foreign_layer`, `image_wrong_platform`, `image_config_refused`, `start_failed`, `exited`, `oom_killed`, `disk_limit`, `not_listening`, `answer_timeout`, `answer_too_large`, `answer_headers_too_large`, `answer_not_http`, `answer_status`, `answer_redirect`, `answer_encoding`, `answer_truncated`, `json_invalid`, `json_too_deep`, `json_duplicate_key`, `rule_failed`, `unstable_answer`) or of what is wrong with a value (`required`, `empty`, `too_long`, `wrong_type`, …).
    */
   code: string;
   /**
@@ -1682,6 +1752,10 @@ export interface Problem {
  * What the machinery is at.
  */
 export interface QueueStats {
+  /**
+   * How many of those that wait are delayed: they wait for a time, and not for their turn.
+   */
+  delayed: number;
   /**
    * For how long the oldest one waits.
    */
@@ -1918,6 +1992,10 @@ export interface RulesView {
  */
 export interface StatsView {
   /**
+   * There while the store is away: as of when this is.
+   */
+  as_of?: string | null;
+  /**
    * Countries by pins, the most first.
    */
   countries: CountryCount[];
@@ -2012,6 +2090,92 @@ export interface StreamEvent {
    * In how many milliseconds to come back after the stream has ended.
    */
   retry?: number | null;
+}
+/**
+ * What an operator says of an image.
+ */
+export interface SuspectOrderBody {
+  /**
+   * The event in whose audit log this is noted.
+   */
+  event: string;
+  /**
+   * Why, for the audit log; at most 500 characters.
+   */
+  note?: string | null;
+  /**
+   * `cleared`, `quarantined` or `poison`.
+   */
+  standing: string;
+}
+/**
+ * What an operator said of an image.
+ */
+export interface SuspectOrderView {
+  /**
+   * When.
+   */
+  at: string;
+  /**
+   * Who said so.
+   */
+  by: string;
+  /**
+   * Why.
+   */
+  note?: string | null;
+  /**
+   * What it is to be.
+   */
+  standing: string;
+}
+/**
+ * An image that machines went down under.
+ */
+export interface SuspectView {
+  /**
+   * When anything of this changed last.
+   */
+  changed_at: string;
+  /**
+   * How many of the losses count.
+   */
+  counted: number;
+  /**
+   * Its digest.
+   */
+  digest: string;
+  /**
+   * Whether it is being graded alone now.
+   */
+  graded_alone_now: boolean;
+  /**
+   * What was lost under it, the newest last.
+   */
+  losses: LossView[];
+  /**
+   * What operators said of it, the newest last.
+   */
+  orders: SuspectOrderView[];
+  /**
+   * What is done with it: `suspected` and `cleared` are graded like any other, `quarantined` is
+   * graded once more, alone, `poison` is not graded.
+   */
+  standing: string;
+}
+/**
+ * Every image of which something is known, and the machines.
+ */
+export interface SuspectsView {
+  /**
+   * The images, what changed last first; at most 500.
+   */
+  images: SuspectView[];
+  /**
+   * The machines that went down under them, by name. One that lost several images is perhaps at
+   * fault itself.
+   */
+  machines: LosingMachineView[];
 }
 /**
  * One version, in short.

@@ -40,7 +40,7 @@ export type Limits = Api.LimitsView;
 export type Totals = Api.TotalsView;
 export type Stats = Sent<Api.StatsView>;
 /** What the live stream of an event says of its numbers. */
-export type LiveStats = Pick<Stats, "totals" | "pins">;
+export type LiveStats = Pick<Stats, "totals" | "pins" | "as_of">;
 
 export type Reason = Sent<Api.Reason>;
 export type Transcript = But<Sent<Api.Transcript>, { headers: [name: string, value: string][] }>;

@@ -7,7 +7,7 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { getEvent } from "../api/client";
 import { Credits } from "../parts/Credits";
 import { Header } from "../parts/Header";
-import { Notice } from "../parts/Notice";
+import { awayWords, Notice } from "../parts/Notice";
 import { BoardMap } from "./BoardMap";
 import { Figures } from "./Figures";
 import { Icon } from "./icons";
@@ -61,6 +61,7 @@ function Board({ slug, title }: { slug: string; title: string }): VNode {
     <div ref={whole} class={classes.join(" ")} data-testid="board" data-live={news.status}>
       <Top
         {...{ slug, title, screen, replaying, status: news.status }}
+        as_of={news.stats?.as_of ?? null}
         onReplay={() => setReplaying(true)}
       />
       <main class="board-main" id="main" tabIndex={-1}>
@@ -94,16 +95,22 @@ function Now({ slug, news }: { slug: string; news: BoardNews }): VNode {
   );
 }
 
+function stateWords(status: BoardNews["status"], as_of: string | null): string {
+  if (status !== "open" && status !== "connecting") return "Connection lost. Trying again …";
+  return as_of === null ? "" : awayWords(as_of);
+}
+
 interface TopProps {
   slug: string;
   title: string;
   screen: Screen;
   replaying: boolean;
   status: BoardNews["status"];
+  as_of: string | null;
   onReplay: () => void;
 }
 
-function Top({ slug, title, screen, replaying, status, onReplay }: TopProps): VNode {
+function Top({ slug, title, screen, replaying, status, as_of, onReplay }: TopProps): VNode {
   const start = useRef<HTMLButtonElement>(null);
   const ran = useRef(false);
   // Back from the replay, the focus is where it began.
@@ -113,10 +120,19 @@ function Top({ slug, title, screen, replaying, status, onReplay }: TopProps): VN
   }, [replaying]);
   return (
     <header class="board-top">
-      <h1 dir="auto">{title === "" ? " " : title}</h1>
+      <h1 dir="auto">
+        {title === "" ? (
+          <>
+            <span class="unseen">Board</span>
+            {"\u00a0"}
+          </>
+        ) : (
+          title
+        )}
+      </h1>
       {/* Reserved at all times, so that nothing moves when it is needed. */}
       <p class="board-state" role="status">
-        {status === "open" || status === "connecting" ? "" : "Connection lost. Trying again …"}
+        {stateWords(status, as_of)}
       </p>
       <div class="board-actions">
         {!replaying && (

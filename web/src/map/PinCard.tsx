@@ -46,7 +46,7 @@ export function PinCard({ card, event, at, mapWidth, onPin, onClose }: Props): V
   return (
     <section
       ref={box}
-      class={at[1] < ROOM_ABOVE_PX ? "card below" : "card"}
+      class={at[1] < ROOM_ABOVE_PX ? "pin-card below" : "pin-card"}
       data-testid="pin-card"
       tabIndex={-1}
       aria-label={card.kind === "pin" ? card.pin.properties.name : "People at this spot"}

@@ -5,9 +5,11 @@ import { type Bbox, type Cell, isPin, type Pin } from "../api/types";
 import type { Card } from "./PinCard";
 import { useLinkedPin } from "./useLinkedPin";
 import type { Movable } from "./useView";
-import { fitBbox, type Insets, MAX_ZOOM, type Size } from "./viewport";
+import { fitBbox, type Insets, MAX_ZOOM, panBy, type Size } from "./viewport";
 
 const INSETS: Insets = { top: 90, right: 60, bottom: 60, left: 60 };
+/** In wider windows the list lies over the map, and cards stand beside their pins (over.css). */
+const WIDE_PX = 900;
 /** The width of the list where it lies over the map. */
 const PANEL_PX = 320;
 /** A box smaller than this (degrees) is one spot for every purpose. */
@@ -16,7 +18,7 @@ const SPOT_DEGREES = 1e-4;
 export interface OpenCard {
   card: Card | null;
   show: (pin: Pin) => void;
-  /** Shows a pin and brings it into the middle. */
+  /** Shows a pin and brings it to where its card leaves it free. */
   visit: (pin: Pin, zoom: number) => void;
   /** Zooms to what a count holds; where no zoom would split it, its card opens. */
   enter: (cell: Cell) => void;
@@ -37,9 +39,12 @@ export function useCard(
     (pin: Pin, zoom: number): void => {
       const [lng, lat] = pin.geometry.coordinates;
       show(pin);
-      fly({ lng, lat, zoom });
+      const middle = { lng, lat, zoom };
+      // On narrow screens the card lies over the lower half of the map.
+      const down = size.width > WIDE_PX ? 0 : size.height * 0.25;
+      fly(panBy(middle, size, 0, down));
     },
-    [show, fly],
+    [show, fly, size],
   );
 
   const openSpot = useCallback(
@@ -62,7 +67,7 @@ export function useCard(
         openSpot(cell);
         return;
       }
-      const right = size.width > 900 ? PANEL_PX + INSETS.right : INSETS.right;
+      const right = size.width > WIDE_PX ? PANEL_PX + INSETS.right : INSETS.right;
       const target = fitBbox(bbox, size, { ...INSETS, right });
       setCard(null);
       // Every click must lead on, also when the box fills the window already.

@@ -73,8 +73,8 @@ export function useEventLive(slug: string, handlers: Handlers): EventLive {
           soon();
         },
         stats: (data) => {
-          const { totals, pins } = data as LiveStats;
-          setStats((old) => (old === null ? old : { ...old, totals, pins }));
+          const { totals, pins, as_of } = data as LiveStats;
+          setStats((old) => (old === null ? old : { ...old, totals, pins, as_of }));
         },
         reset: () => {
           latest.current.onStale();

@@ -1,12 +1,13 @@
 // What a view shows while it loads, when there is nothing, and when something went wrong.
 import type { ComponentChildren, VNode } from "preact";
 import { OfflineError, ProblemError } from "../api/problem";
+import { clock } from "./time";
 
 export function Loading({ what }: { what: string }): VNode {
   return (
     <div class="notice" role="status" data-testid="loading">
       <span class="spinner" aria-hidden="true" />
-      <p>Loading {what} …</p>
+      <h1>Loading {what} …</h1>
     </div>
   );
 }
@@ -56,6 +57,21 @@ export function Failed({ what, error, onRetry }: FailedProps): VNode {
         </button>
       </p>
     </Notice>
+  );
+}
+
+/** What is shown while the server answers from memory. */
+export function awayWords(as_of: string): string {
+  return `The database does not answer; shown as of ${clock(new Date(as_of))}.`;
+}
+
+/** A strip that says so, where that is so. */
+export function AwayStrip({ as_of }: { as_of: string | null | undefined }): VNode | null {
+  if (as_of === null || as_of === undefined) return null;
+  return (
+    <p class="strip" role="status" data-testid="away">
+      {awayWords(as_of)}
+    </p>
   );
 }
 

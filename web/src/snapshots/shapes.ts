@@ -1,4 +1,5 @@
 // The shape of every answer that the page reads, field by field as in api/types.ts.
+import type { Bucket, Fleet, History, NodeInfo } from "../api/admin";
 import type {
   Accepted,
   Attempt,
@@ -6,8 +7,10 @@ import type {
   Cell,
   EventDetail,
   Evidence,
+  ImageCheck,
   Pin,
   Reason,
+  Replay,
   State,
   Stats,
   Submission,
@@ -96,13 +99,14 @@ export const stats = object<Stats>({
   participants: number,
   reasons: list(object({ code: text, count: number })),
   countries: list(object({ country: text, pins: number })),
-  queue: object({ oldest_s: maybe(number), slots: number, workers: number }),
+  queue: object({ oldest_s: maybe(number), delayed: number, slots: number, workers: number }),
   per_hour: list(object({ hour: time, submitted: number, passed: number })),
   per_country: list(object({ country: text, passed: number })),
   steps: list(object({ step, p50_ms: number, p90_ms: number })),
   step_times: list(
     object({ step, measured: number, p50_ms: maybe(number), p90_ms: maybe(number) }),
   ),
+  as_of: maybe(time),
 });
 
 const reason = object<Reason>({
@@ -176,6 +180,10 @@ const submissionFields: Fields<Submission> = {
   created_at: time,
   updated_at: time,
   deadline: maybe(time),
+  on_map: yesNo,
+  hidden: yesNo,
+  erased_at: maybe(time),
+  regraded_at: maybe(time),
   queue: nullable(
     object<NonNullable<Submission["queue"]>>({
       position: number,
@@ -207,6 +215,7 @@ const submissionFields: Fields<Submission> = {
   ),
   attempts: list(attempt),
   links: object({ self: text, live: text, page: text }),
+  as_of: maybe(time),
 };
 
 export const submission = object<Submission>(submissionFields);
@@ -258,4 +267,71 @@ export const pins = object({
   features: list(anything),
   total: number,
   revision: number,
+  as_of: maybe(time),
 });
+
+/** The latest successes. */
+export const recent = object<{ items: Pin[] }>({ items: list(pin) });
+
+const triple: Shape<Replay["pins"][number]> = (value, path, { wrong }) => {
+  const is =
+    Array.isArray(value) && value.length === 3 && value.every((v) => Number.isInteger(v) && v >= 0);
+  if (!is) wrong.push(`${path} is not a step, a place and a count`);
+};
+
+export const replay = object<Replay>({
+  event: text,
+  from: maybe(time),
+  to: maybe(time),
+  steps: number,
+  total: number,
+  places: list(tuple(number, number)),
+  pins: list(triple),
+});
+
+export const imageCheck = object<ImageCheck>({
+  ref: text,
+  canonical: maybe(text),
+  problem: nullable(object({ code: text, detail: text, hint: maybe(text) })),
+});
+
+const node = object<NodeInfo>({
+  name: text,
+  worker: text,
+  state: text,
+  duty: text,
+  slots: maybe(number),
+  busy: number,
+  takes_work: yesNo,
+  why: maybe(text),
+  checked_at: maybe(time),
+  canary: maybe(text),
+});
+
+export const fleet = object<Fleet>({
+  slots: number,
+  busy: number,
+  workers: list(
+    object({
+      name: text,
+      slots: number,
+      busy: number,
+      seen_at: time,
+      draining: yesNo,
+      version: maybe(text),
+    }),
+  ),
+  nodes: list(node),
+});
+
+const bucket = object<Bucket>({
+  at: time,
+  submitted: number,
+  passed: number,
+  failed: number,
+  undetermined: number,
+  cancelled: number,
+  reasons: record(number),
+});
+
+export const history = object<History>({ event: text, step_s: number, buckets: list(bucket) });

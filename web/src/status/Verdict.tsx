@@ -36,8 +36,11 @@ export function Verdict({ submission }: { submission: Submission }): VNode | nul
         {verdict.attempt > 1 && <>, attempt {verdict.attempt}</>}.
       </p>
       <Regraded submission={submission} />
+      {submission.hidden && !erased && (
+        <p data-testid="hidden">The organisers keep its pin off the map.</p>
+      )}
       <p class="actions">
-        {verdict.outcome === "passed" && !erased && submission.place.lat !== null && (
+        {submission.on_map && (
           <a class="button primary" href={mapLink(submission)} data-testid="map-link">
             See it on the map
           </a>

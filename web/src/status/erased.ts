@@ -1,11 +1,6 @@
-// What is left of a submission after its personal data was erased. The api overwrites names, places and
-// image names with these words; state, times and digests stay.
+// What is left of a submission after its personal data was erased: state, times and digests.
 import type { Submission } from "../api/types";
 
-const NAME = "(erased)";
-const IMAGE = "erased.invalid/erased";
-
-/** Nobody can submit such an image: there is no such host. */
-export function isErased({ participant, images }: Submission): boolean {
-  return participant.name === NAME && images.every(({ ref }) => ref === IMAGE);
+export function isErased({ erased_at }: Submission): boolean {
+  return erased_at !== null;
 }

@@ -196,12 +196,39 @@ describe("after the verdict", () => {
     erased.participant = { name: "(erased)", handle: null };
     erased.place = { label: "(erased)", lat: null, lng: null, country: null };
     for (const image of erased.images) image.ref = "erased.invalid/erased";
+    erased.erased_at = erased.updated_at;
     await open(erased);
     expect(find("erased")).not.toBeNull();
     expect(root.textContent).not.toMatch(/\(erased\)|erased\.invalid/);
     expect(find("withdraw")).toBeNull();
     expect(find("try-again")?.getAttribute("href")).toBe("/events/birthday-3/submit");
     expect(document.title).toBe("Failed · Portcall");
+  });
+});
+
+describe("while the database is away", () => {
+  it("what is remembered is shown, and as of when it is", async () => {
+    await open({ ...QUEUED, queue: null, as_of: "2026-03-20T12:04:00.000Z" });
+    expect(said("away")).toMatch(/does not answer; shown as of .*04/);
+    await tell(later(QUEUED, {}));
+    expect(find("away")).toBeNull();
+  });
+});
+
+describe("the pin", () => {
+  const passed = { ...FAILED, state: "passed", on_map: true } as const;
+  const verdict = { ...passed.verdict, outcome: "passed", reason: null } as Submission["verdict"];
+
+  it("is linked to where it stands", async () => {
+    await open({ ...passed, verdict });
+    expect(find("map-link")).not.toBeNull();
+    expect(find("hidden")).toBeNull();
+  });
+
+  it("that organisers took off the map is not, and that is said", async () => {
+    await open({ ...passed, verdict, on_map: false, hidden: true });
+    expect(find("map-link")).toBeNull();
+    expect(said("hidden")).toContain("off the map");
   });
 });
 

@@ -39,6 +39,10 @@ const GRADING: Submission = {
   created_at: "2026-11-20T12:00:00Z",
   updated_at: "2026-11-20T12:00:03Z",
   deadline: null,
+  on_map: false,
+  hidden: false,
+  erased_at: null,
+  regraded_at: null,
   queue: null,
   delayed: null,
   participant: { name: "Gordon", handle: null },
@@ -48,6 +52,7 @@ const GRADING: Submission = {
   verdict: null,
   attempts: [ATTEMPT],
   links: { self: "", live: "", page: "" },
+  as_of: null,
 };
 
 const rows = (submission: Submission): string[] =>

@@ -90,9 +90,34 @@ describe("the form begins", () => {
   });
 
   it("with the submission that the address names, unless the draft is of that one", () => {
-    writeDraft(EVENT.slug, { ...DRAFT, at: Date.now() });
-    expect(begin(EVENT, other, "id-1")).toMatchObject({ form: other, restored: null, key: null });
-    writeDraft(EVENT.slug, { ...DRAFT, from: "id-1", at: Date.now() });
-    expect(begin(EVENT, other, "id-1")).toMatchObject({ form: FORM, from: "id-1" });
+    const draft = { ...DRAFT, at: Date.now() };
+    writeDraft(EVENT.slug, draft);
+    const asked = begin(EVENT, other, "id-1");
+    expect(asked).toMatchObject({ form: other, restored: null, key: null });
+    // What was begun is not lost by that.
+    expect(asked.beside).toEqual(draft);
+    expect(readDraft(EVENT)).toEqual(draft);
+    writeDraft(EVENT.slug, { ...draft, from: "id-1" });
+    expect(begin(EVENT, other, "id-1")).toMatchObject({ form: FORM, from: "id-1", beside: null });
+  });
+
+  it("with what was begun last, and what gave way to it beside it", () => {
+    const [plain, again] = [
+      { ...DRAFT, at: Date.now() - 5 },
+      { ...DRAFT, form: other, from: "id-1", at: Date.now() },
+    ];
+    writeDraft(EVENT.slug, again);
+    writeDraft(EVENT.slug, plain, "beside");
+    expect(begin(EVENT, null, null)).toMatchObject({ form: other, beside: plain });
+    expect(begin(EVENT, FORM, "id-1")).toMatchObject({ form: other, beside: plain });
+    dropDraft(EVENT.slug);
+    expect(begin(EVENT, null, null)).toMatchObject({
+      form: FORM,
+      restored: plain.at,
+      beside: null,
+    });
+    writeDraft(EVENT.slug, plain);
+    writeDraft(EVENT.slug, again, "beside");
+    expect(begin(EVENT, FORM, "id-1")).toMatchObject({ form: other, beside: plain });
   });
 });

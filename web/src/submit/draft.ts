@@ -1,4 +1,5 @@
-// An unfinished form, kept in this browser until it is sent: one for each event.
+// An unfinished form, kept in this browser until it is sent: one for each event, and beside it one that
+// gave way to another try of an earlier submission.
 //
 // The contact is not part of it. It is nobody else's business, and a browser may be shared: it stays
 // with the tab (session storage), which is enough for a reload, and goes when the tab does.
@@ -15,16 +16,22 @@ export interface Draft {
   at: number;
 }
 
-const DRAFT = "portcall.draft.";
-const CONTACT = "portcall.contact.";
+/** The one that is filled in, and the one that lies beside it. */
+export type Slot = "now" | "beside";
+
+const DRAFT: Record<Slot, string> = { now: "portcall.draft.", beside: "portcall.draft-beside." };
+const CONTACT: Record<Slot, string> = {
+  now: "portcall.contact.",
+  beside: "portcall.contact-beside.",
+};
 /** What has lain for so long is not taken up again. */
 const OLDEST_MS = 30 * 86_400_000;
 
-export function readDraft(event: EventDetail, now = Date.now()): Draft | null {
+export function readDraft(event: EventDetail, now = Date.now(), slot: Slot = "now"): Draft | null {
   try {
-    const stored = localStorage.getItem(DRAFT + event.slug);
+    const stored = localStorage.getItem(DRAFT[slot] + event.slug);
     if (stored === null) return null;
-    const contact = sessionStorage.getItem(CONTACT + event.slug) ?? "";
+    const contact = sessionStorage.getItem(CONTACT[slot] + event.slug) ?? "";
     const draft = draftOf(JSON.parse(stored), event, contact);
     return draft !== null && now - draft.at < OLDEST_MS ? draft : null;
   } catch {
@@ -32,24 +39,24 @@ export function readDraft(event: EventDetail, now = Date.now()): Draft | null {
   }
 }
 
-export function writeDraft(slug: string, draft: Draft): void {
+export function writeDraft(slug: string, draft: Draft, slot: Slot = "now"): void {
   try {
     if (isEmpty(draft.form)) {
-      dropDraft(slug);
+      dropDraft(slug, slot);
       return;
     }
     const { contact, ...form } = draft.form;
-    localStorage.setItem(DRAFT + slug, JSON.stringify({ ...draft, form }));
-    sessionStorage.setItem(CONTACT + slug, contact);
+    localStorage.setItem(DRAFT[slot] + slug, JSON.stringify({ ...draft, form }));
+    sessionStorage.setItem(CONTACT[slot] + slug, contact);
   } catch {
     // Storage is full or forbidden: the form itself is still there.
   }
 }
 
-export function dropDraft(slug: string): void {
+export function dropDraft(slug: string, slot: Slot = "now"): void {
   try {
-    localStorage.removeItem(DRAFT + slug);
-    sessionStorage.removeItem(CONTACT + slug);
+    localStorage.removeItem(DRAFT[slot] + slug);
+    sessionStorage.removeItem(CONTACT[slot] + slug);
   } catch {
     // Nothing was kept, then.
   }

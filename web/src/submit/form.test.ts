@@ -109,6 +109,7 @@ describe("the form", () => {
     const erased = structuredClone(EARLIER);
     erased.participant = { name: "(erased)", handle: null };
     for (const image of erased.images) image.ref = "erased.invalid/erased";
+    erased.erased_at = erased.updated_at;
     expect(formFrom(EVENT, erased)).toEqual(emptyForm(EVENT));
     expect(formFrom(EVENT, EARLIER)).not.toEqual(emptyForm(EVENT));
   });

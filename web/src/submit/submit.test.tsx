@@ -23,6 +23,7 @@ type Answer = { status: number; body: unknown; retryAfter?: string } | "nobody";
 let posts: Post[];
 let answers: Answer[];
 let event: EventDetail;
+let earlier: Accepted;
 let root: HTMLElement;
 
 const problem = (status: number, code: string, errors: unknown[] = []): Answer => ({
@@ -49,6 +50,7 @@ async function server(input: RequestInfo | URL, init?: RequestInit): Promise<Res
     const wrong = bad ? { code: "image_name_invalid", detail: "No spaces, please." } : null;
     return answer({ status: 200, body: { ref, canonical, problem: wrong } });
   }
+  if (url.pathname.includes("/api/v1/submissions/")) return answer({ status: 200, body: earlier });
   if (init?.method !== "POST") return answer({ status: 200, body: event });
   const key = new Headers(init.headers).get("idempotency-key");
   posts.push({ key, query: url.search, body: JSON.parse(String(init.body)) });
@@ -311,5 +313,33 @@ describe("while it is filled in", () => {
     expect(find("draft-restored")).toBeNull();
     await open();
     expect(input("participant.name").value).toBe("");
+  });
+
+  it("another try leaves what was begun as it is, and either can be gone on with", async () => {
+    earlier = { ...ACCEPTED, state: "failed", event: EVENT.slug };
+    await open();
+    await type("participant.name", "Ada");
+    await settle(400);
+    history.replaceState(null, "", `/events/${EVENT.slug}/submit?from=${ACCEPTED.id}`);
+    await open();
+    const name = (): string => input("participant.name").value;
+    expect(name()).toBe(ACCEPTED.participant.name);
+    expect(said("draft-beside")).toContain("You had begun another form");
+    await type("participant.name", "Grace");
+    await settle(400);
+    await act(() => find("draft-swap")?.click());
+    expect(name()).toBe("Ada");
+    expect(said("draft-beside")).toContain("from an earlier submission");
+    await act(() => find("draft-swap")?.click());
+    expect(name()).toBe("Grace");
+    // What is sent is gone; the other is not.
+    answers = [accepted()];
+    await fill();
+    await send();
+    expect(posts).toHaveLength(1);
+    history.replaceState(null, "", `/events/${EVENT.slug}/submit`);
+    await open();
+    expect(name()).toBe("Ada");
+    expect(find("draft-beside")).toBeNull();
   });
 });

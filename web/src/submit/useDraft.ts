@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import type { EventDetail } from "../api/types";
 import { type Draft, dropDraft, readDraft, writeDraft } from "./draft";
-import { emptyForm, type Form } from "./form";
+import { emptyForm, type Form, isEmpty } from "./form";
 import { newKey } from "./keep";
 
 /** The form to begin with, and where it comes from. */
@@ -12,6 +12,8 @@ export interface Begin {
   key: string | null;
   /** When the draft was written that it is; null if it is none. */
   restored: number | null;
+  /** What was begun before and gave way to it. */
+  beside: Draft | null;
 }
 
 /** One key for one content: sending the same again is the same submission, an edit makes another. */
@@ -25,6 +27,9 @@ export interface Drafting {
   edit: (change: Partial<Form>) => void;
   key: Key;
   restored: number | null;
+  beside: Draft | null;
+  /** Goes on with what lies beside the form, which takes its place. */
+  swap: () => void;
   /** Begins anew, with nothing filled in. */
   discard: () => void;
   /** It was sent: nothing is left to keep. */
@@ -33,18 +38,32 @@ export interface Drafting {
 
 const PAUSE_MS = 300;
 
-/** An earlier submission that the address names goes before a draft, unless the draft is of it. */
+/**
+ * An earlier submission that the address names goes before a draft, unless the draft is of it. Nobody loses
+ * what they began by that: it lies beside the form.
+ */
 export function begin(event: EventDetail, filled: Form | null, from: string | null): Begin {
-  const draft = readDraft(event);
-  if (draft !== null && (filled === null || draft.from === from)) {
-    return { form: draft.form, from: draft.from, key: draft.key, restored: draft.at };
-  }
-  return { form: filled ?? emptyForm(event), from, key: null, restored: null };
+  const drafts = [readDraft(event), readDraft(event, Date.now(), "beside")];
+  const [first, second = null] = drafts.filter((draft) => draft !== null);
+  if (filled === null) return first === undefined ? anew(event, from) : goOn(first, second);
+  const own = drafts.find((draft) => draft?.from === from);
+  if (own) return goOn(own, own === first ? second : (first ?? null));
+  return { form: filled, from, key: null, restored: null, beside: first ?? null };
+}
+
+function anew(event: EventDetail, from: string | null): Begin {
+  return { form: emptyForm(event), from, key: null, restored: null, beside: null };
+}
+
+function goOn({ form, from, key, at }: Draft, beside: Draft | null): Begin {
+  return { form, from, key, restored: at, beside };
 }
 
 export function useDraft(event: EventDetail, start: Begin): Drafting {
   const [form, setForm] = useState(start.form);
   const [restored, setRestored] = useState(start.restored);
+  const [beside, setBeside] = useState(start.beside);
+  const other = useRef(start.beside);
   const now = useRef<Omit<Draft, "at">>({ form: start.form, from: start.from, key: start.key });
   const waiting = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const { slug } = event;
@@ -53,6 +72,7 @@ export function useDraft(event: EventDetail, start: Begin): Drafting {
     clearTimeout(waiting.current);
     waiting.current = undefined;
     writeDraft(slug, { ...now.current, at: Date.now() });
+    putBeside(slug, other.current);
   }, [slug]);
   // Whoever leaves within the pause loses nothing either.
   useEffect(() => {
@@ -83,6 +103,18 @@ export function useDraft(event: EventDetail, start: Begin): Drafting {
     clearTimeout(waiting.current);
     waiting.current = undefined;
     dropDraft(slug);
+    putBeside(slug, other.current);
+  };
+  const swap = (): void => {
+    const next = other.current;
+    if (next === null) return;
+    const given = { ...now.current, at: Date.now() };
+    other.current = isEmpty(given.form) ? null : given;
+    now.current = { form: next.form, from: next.from, key: next.key };
+    setForm(next.form);
+    setRestored(next.at);
+    setBeside(other.current);
+    write();
   };
   const discard = (): void => {
     finish();
@@ -91,5 +123,10 @@ export function useDraft(event: EventDetail, start: Begin): Drafting {
     setRestored(null);
   };
   const key = { take: () => now.current.key ?? renew(), renew };
-  return { form, edit, key, restored, discard, finish };
+  return { form, edit, key, restored, beside, swap, discard, finish };
+}
+
+function putBeside(slug: string, draft: Draft | null): void {
+  if (draft === null) dropDraft(slug, "beside");
+  else writeDraft(slug, draft, "beside");
 }

@@ -16,7 +16,10 @@ export type ImageHint =
 const known = new Map<string, ImageHint>();
 
 export function hintOf({ canonical, problem }: ImageCheck): ImageHint {
-  if (problem !== null) return { state: "bad", detail: problem.detail };
+  if (problem !== null) {
+    const detail = [problem.detail, problem.hint].filter(Boolean).join(" ");
+    return { state: "bad", detail };
+  }
   return canonical === null ? { state: "none" } : { state: "good", canonical };
 }
 

@@ -36,7 +36,9 @@ pub struct Found {
 }
 
 impl Found {
-    pub(super) fn new(object: Object, identity: &Identity, name: String, id: String) -> Self {
+    /// One with these labels.
+    #[must_use]
+    pub fn new(object: Object, identity: &Identity, name: String, id: String) -> Self {
         let Identity { kind, worker, submission } = *identity;
         Self { object, kind, worker, submission, name, id, manager: None }
     }

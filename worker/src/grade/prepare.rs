@@ -39,7 +39,7 @@ const SERVICE_UNPACKED: u64 = 4;
 
 /// What will be started: the participant's images first, then the event's services.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub struct Prepared {
     pub(super) specs: Vec<ContainerSpec>,
     /// Where each image comes from; none for one that is on the machine already.
     sources: Vec<Option<Source>>,

@@ -82,6 +82,7 @@ async fn post(finish: &CancellationToken) -> Post {
         node_free: 0,
         ready: Default::default(),
         store_answers: Default::default(),
+        company: Default::default(),
         posts: Default::default(),
         registry_turn: Default::default(),
         traces: Traces::new("test", &TraceSettings::default()),

@@ -12,7 +12,14 @@ use portcall_shared::domain::{
 use proptest::prelude::*;
 use time::{Duration, macros::datetime};
 
-use super::*;
+use super::{
+    super::{
+        course::{MOST_PLACES, milliseconds},
+        event::{MOST_FOUND, NAMED},
+        mercator::DEEPEST,
+    },
+    *,
+};
 
 const START: OffsetDateTime = datetime!(2026-03-20 12:00 UTC);
 
@@ -51,10 +58,10 @@ fn a_participant_has_one_pin_the_latest() {
     assert_eq!(map.replace(vec![late.clone(), early.clone()]), [event()]);
     assert_eq!(map.replace(vec![late.clone(), early.clone()]), []);
     let view = map.view(&event(), &Bbox::WORLD, 2);
-    assert_eq!((view.total, view.found), (1, vec![Found::Pin(Arc::new(late))]));
+    assert_eq!((view.total, view.found), (1, vec![Found::Pin(Shown::of(&late))]));
     map.replace(vec![early.clone()]);
     let view = map.view(&event(), &Bbox::WORLD, 2);
-    assert_eq!(view.found, vec![Found::Pin(Arc::new(early))], "the earlier one stands again");
+    assert_eq!(view.found, vec![Found::Pin(Shown::of(&early))], "the earlier one stands again");
     map.replace(vec![]);
     assert_eq!((map.total(), map.summary(&event()).places), (0, 0));
 }
@@ -224,7 +231,7 @@ fn the_newest_come_first() {
     let late = pin("b", 3, 5.0, 5.0);
     map.replace(vec![b, a, late.clone()]);
     assert_eq!(newest(50), ["b", "a"]);
-    assert_eq!(map.recent(&event(), 1), [Arc::new(late)]);
+    assert_eq!(map.recent(&event(), 1), [Shown::of(&late)]);
 }
 
 #[test]
@@ -281,4 +288,95 @@ proptest! {
             prop_assert_eq!(sketch.pins.len(), participants.len());
         }
     }
+}
+
+/// The naive one: all successes, and of each participant the latest is shown.
+fn latest(there: &[Pin]) -> BTreeMap<&str, &Pin> {
+    let mut latest: BTreeMap<&str, &Pin> = BTreeMap::new();
+    for pin in there {
+        let shown = latest.entry(&pin.participant).or_insert(pin);
+        if (pin.at, pin.submission) > (shown.at, shown.submission) {
+            *shown = pin;
+        }
+    }
+    latest
+}
+
+proptest! {
+    #[test]
+    fn every_change_does_to_the_map_what_it_does_to_the_latest(
+        steps in proptest::collection::vec((0u8..6, 0i64..6, 0u8..4, 0usize..12), 0..60)
+    ) {
+        let (map, mut there) = (MapIndex::default(), Vec::<Pin>::new());
+        for (who, minute, place, dice) in steps {
+            let was = there.clone();
+            let spot = f64::from(place);
+            let new = pin(&format!("p{who}"), minute, spot, spot - 2.0);
+            let (id, pin) = match there.get(dice).map(|pin| pin.submission) {
+                // It is taken off, or stands elsewhere, or is told of again.
+                Some(id) if place == 0 => (id, None),
+                Some(id) if place == 1 => (id, there.get(dice).cloned()),
+                Some(id) => (id, Some(Pin { submission: id, ..new })),
+                None => (new.submission, Some(new)),
+            };
+            there.retain(|pin| pin.submission != id);
+            there.extend(pin.clone());
+            let revision = map.revision(&event());
+            let change = map.settle(id, &event(), pin.clone());
+            let (before, after) = (latest(&was), latest(&there));
+            prop_assert_eq!(before != after, map.revision(&event()) > revision);
+            match change {
+                Change::None => prop_assert_eq!(&before, &after),
+                Change::Added(shown) | Change::Replaced(shown) => {
+                    prop_assert!(after.values().any(|pin| Shown::of(pin) == shown));
+                }
+                Change::Removed => prop_assert!(after.len() < before.len()),
+            }
+            let mut order: Vec<&Pin> = after.values().copied().collect();
+            order.sort_by_key(|pin| std::cmp::Reverse((pin.at, pin.submission)));
+            let order: Vec<Shown> = order.into_iter().map(Shown::of).collect();
+            prop_assert_eq!(map.recent(&event(), 99), order);
+            let places: HashSet<&str> = after.values().map(|pin| pin.place.as_str()).collect();
+            prop_assert_eq!(map.summary(&event()).places, places.len());
+            let mut shown: Vec<Shown> = after.values().map(|pin| Shown::of(pin)).collect();
+            let view = map.view(&event(), &Bbox::WORLD, DEEPEST);
+            let mut found: Vec<Shown> = view.found.into_iter().filter_map(|found| match found {
+                Found::Pin(pin) => Some(pin),
+                Found::Spot(_) => None,
+            }).collect();
+            shown.sort_by_key(|pin| pin.submission);
+            found.sort_by_key(|pin| pin.submission);
+            prop_assert_eq!(found, shown, "so few fan out");
+        }
+    }
+}
+
+/// Pins that come in any order, whose names say what makes the participant one.
+fn crowd(map: &MapIndex, pins: u32) {
+    for n in 0..pins {
+        let mixed = n.wrapping_mul(2_654_435_761);
+        let (lat, lng) =
+            (f64::from(mixed % 17_001) / 100.0 - 85.0, f64::from(mixed % 36_001) / 100.0);
+        let name = format!("Ann {n}");
+        let pin = Pin {
+            participant: format!("name:ann{n}"),
+            place: format!("Town {}, CA, USA", n % (pins / 100)),
+            ..pin(&name, i64::from(mixed % 100_000), lat, lng - 180.0)
+        };
+        map.settle(pin.submission, &event(), Some(pin));
+    }
+}
+
+#[test]
+fn a_pin_takes_little_memory() {
+    let (map, pins) = (MapIndex::default(), 30_000);
+    crowd(&map, pins);
+    let Memory { index, texts } = map.memory();
+    let each = |bytes: usize| bytes as f64 / f64::from(pins);
+    assert!(each(index) < 64.0 && each(index) > 52.0, "{}", each(index));
+    assert!(each(texts) < 20.0 && each(texts) > 10.0, "{}", each(texts));
+    assert_eq!(map.total(), 30_000);
+    map.replace(Vec::new());
+    let Memory { index, texts } = map.memory();
+    assert!(index + texts < 100_000, "{index} and {texts}");
 }

@@ -17,6 +17,7 @@ mod note;
 pub mod regrades;
 pub mod rules;
 pub mod submissions;
+pub mod suspects;
 pub mod webhooks;
 
 use portcall_shared::domain::{ids::SubmissionId, submission::Submission};

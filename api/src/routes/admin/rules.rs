@@ -163,8 +163,7 @@ pub async fn replace(
             false => RulesOutcome::Valid,
         };
         if outcome == RulesOutcome::Valid && current.version >= MAX_VERSIONS {
-            let detail = format!("There are {MAX_VERSIONS} versions, and an event has no more.");
-            return Err(ApiError::invalid("/source", "too_many_versions", detail));
+            return Err(ApiError::TooManyVersions(MAX_VERSIONS));
         }
         if dry {
             return Ok(Reply::ok(AppliedView::of(&slug, current.version, outcome)));

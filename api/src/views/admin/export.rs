@@ -185,7 +185,7 @@ impl EntryView {
     /// told here.
     #[must_use]
     pub fn read(mut whole: WholeView) -> Self {
-        if whole.erased_at.is_some() {
+        if whole.submission.erased_at.is_some() {
             let public = &mut whole.submission;
             public.participant.name.clear();
             public.participant.handle = None;

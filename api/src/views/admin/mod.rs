@@ -10,4 +10,5 @@ pub mod note;
 pub mod regrades;
 pub mod rules;
 pub mod submission;
+pub mod suspects;
 pub mod webhooks;

@@ -60,11 +60,6 @@ pub struct WholeView {
     pub event_version: i32,
     /// How the participant may be reached.
     pub contact: Option<String>,
-    /// Whether an organiser took its pin off the map.
-    pub hidden: bool,
-    /// When the participant had what is personal in it erased.
-    #[schema(format = DateTime)]
-    pub erased_at: Option<String>,
     /// Counts its changes.
     pub revision: i64,
 }
@@ -118,8 +113,6 @@ impl WholeView {
             submission: public,
             event_version: submission.event_version,
             contact: contact.map(ToString::to_string),
-            hidden: submission.marks.hidden,
-            erased_at: submission.marks.erased_at.map(moment),
             revision: submission.revision,
         }
     }

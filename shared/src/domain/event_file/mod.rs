@@ -83,14 +83,33 @@ pub fn with_registry(source: &str, host: &RegistryHost) -> Result<String, Invali
         hosts.push(host.clone());
     }
     let list: toml_edit::Array = hosts.iter().map(RegistryHost::as_str).collect();
-    let mut document: toml_edit::DocumentMut =
-        source.parse().map_err(|e: toml_edit::TomlError| {
-            let message = e.message().to_owned();
-            InvalidEvent(vec![Problem { line: 1, key: String::new(), message }])
-        })?;
+    let mut document = editable(source)?;
     document["images"]["registries"] = toml_edit::value(list);
     let source = document.to_string();
     parse(&source).map(|_| source)
+}
+
+/// The same file under another slug and title, and without times: it is always open.
+///
+/// # Errors
+/// The mistakes of the file, or of what it would become.
+pub fn renamed(source: &str, slug: &EventSlug, title: &str) -> Result<String, InvalidEvent> {
+    parse(source)?;
+    let mut document = editable(source)?;
+    document["slug"] = toml_edit::value(slug.as_str());
+    document["title"] = toml_edit::value(title);
+    for times in ["opens", "closes"] {
+        document.remove(times);
+    }
+    let source = document.to_string();
+    parse(&source).map(|_| source)
+}
+
+fn editable(source: &str) -> Result<toml_edit::DocumentMut, InvalidEvent> {
+    source.parse().map_err(|e: toml_edit::TomlError| {
+        let message = e.message().to_owned();
+        InvalidEvent(vec![Problem { line: 1, key: String::new(), message }])
+    })
 }
 
 fn event(root: &Section<'_>) -> Option<Event> {

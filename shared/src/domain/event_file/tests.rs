@@ -89,6 +89,18 @@ fn a_registry_is_added_once_and_the_rest_stays() {
 }
 
 #[test]
+fn a_file_under_another_name_has_the_same_rules_and_no_times() {
+    let (event, slug) = (parse(GOOD).unwrap(), "other-1".parse().unwrap());
+    assert!(event.opens.is_some());
+    let other = parse(&renamed(GOOD, &slug, "Another").unwrap()).unwrap();
+    assert_eq!((other.slug.as_str(), other.title.as_str()), ("other-1", "Another"));
+    assert_eq!((other.opens, other.closes), (None, None));
+    let same = Event { slug: event.slug.clone(), title: event.title.clone(), ..other };
+    assert_eq!(same, Event { opens: None, closes: None, ..event });
+    assert!(renamed("no = 1", &slug, "Another").is_err());
+}
+
+#[test]
 fn syntax_and_omissions() {
     assert!(mistakes("slug = ").starts_with("line 1: "));
     let empty = mistakes("");

@@ -18,10 +18,6 @@ use crate::{
     },
 };
 
-pub(super) fn now() -> OffsetDateTime {
-    OffsetDateTime::now_utc()
-}
-
 /// The verdict of a submission that nobody could determine.
 pub(in crate::store) fn undetermined(
     reason: Option<Reason>,
@@ -71,14 +67,14 @@ pub(super) struct Ending {
     pub(super) not_before: Option<OffsetDateTime>,
 }
 
-/// The update that makes a document say what the lifecycle says.
+/// The update that makes a document say what the lifecycle says, from `at` on.
 pub(super) fn transition(
     document: &LifeDoc,
     life: Lifecycle,
+    at: OffsetDateTime,
     attempt: Option<usize>,
     ended: Option<(AttemptOutcome, &Ending)>,
 ) -> Result<Document, StoreError> {
-    let at = now();
     let (step, worker) = step_and_worker(life.state);
     let mut set = doc! {
         "state": life.state.as_str(),
@@ -115,7 +111,7 @@ pub(super) fn transition(
         end_attempt(&mut set, index, outcome, ending)?;
     }
     if life.state.is_final() {
-        set.insert("verdict", encode_value(&verdict(document, life.state, attempt, ended))?);
+        set.insert("verdict", encode_value(&verdict(document, life.state, at, attempt, ended))?);
     }
     let mut update = doc! { "$set": set, "$inc": { "revision": 1_i64 } };
     if !unset.is_empty() {
@@ -146,11 +142,12 @@ fn end_attempt(
 fn verdict(
     document: &LifeDoc,
     state: State,
+    at: OffsetDateTime,
     attempt: Option<usize>,
     ended: Option<(AttemptOutcome, &Ending)>,
 ) -> VerdictDoc {
     let number = attempt.map_or(0, |i| document.attempts[i].number);
-    let at = ended.map_or_else(now, |(_, e)| e.at);
+    let at = ended.map_or(at, |(_, e)| e.at);
     let reason = ended.and_then(|(_, e)| e.reason.clone());
     let grading_ms = ended.and_then(|(_, e)| e.record.as_ref()).map_or(0, |r| r.grading_ms);
     let outcome = match state {

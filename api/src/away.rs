@@ -1,0 +1,132 @@
+//! Whether the store answers, and if not, as of when what is in memory is.
+//!
+//! While it does not, what only reads is answered from memory and says so: with the time it is of, in the
+//! answer and by its `Age`. Whoever waits for the store meanwhile and has something in memory stops waiting.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use portcall_shared::store::StoreError;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use crate::{problem::ApiError, state::Shared};
+
+/// How long the store may be silent before it is taken for being away: longer than most elections, so that
+/// nobody is told of those, and shorter than people wait.
+pub const SILENT: Duration = Duration::from_secs(6);
+
+/// When the store was heard last.
+#[derive(Debug)]
+pub struct Away {
+    heard: Mutex<(Instant, OffsetDateTime)>,
+    since: watch::Sender<Option<OffsetDateTime>>,
+}
+
+impl Default for Away {
+    fn default() -> Self {
+        let heard = Mutex::new((Instant::now(), OffsetDateTime::now_utc()));
+        Self { heard, since: watch::Sender::new(None) }
+    }
+}
+
+impl Away {
+    /// That the store answered just now.
+    pub fn heard(&self) {
+        let now = (Instant::now(), OffsetDateTime::now_utc());
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.tell(None);
+    }
+
+    /// That it did not: it is away once that has been so for long enough.
+    pub fn not_heard(&self) {
+        let (at, time) = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if at.elapsed() >= SILENT {
+            self.tell(Some(time));
+        }
+    }
+
+    fn tell(&self, now: Option<OffsetDateTime>) {
+        self.since.send_if_modified(|since| {
+            let other = *since != now;
+            if other {
+                let stale = if now.is_some() { 1.0 } else { 0.0 };
+                metrics::gauge!("portcall_store_away").set(stale);
+                tracing::warn!(away = now.is_some(), "whether the store is away has changed");
+            }
+            *since = now;
+            other
+        });
+    }
+
+    /// As of when what is in memory is, if the store is away.
+    #[must_use]
+    pub fn since(&self) -> Option<OffsetDateTime> {
+        *self.since.borrow()
+    }
+
+    /// Tells of every change of that.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Option<OffsetDateTime>> {
+        self.since.subscribe()
+    }
+}
+
+impl Shared {
+    /// What the store says; nothing if it is away, or found to be while it is asked.
+    pub async fn ask<T>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Option<Result<T, StoreError>> {
+        let mut changes = self.away.changes();
+        tokio::select! {
+            biased;
+            _ = changes.wait_for(Option::is_some) => None,
+            read = read => Some(read),
+        }
+    }
+
+    /// What the store says, or while it does not, what is remembered.
+    ///
+    /// # Errors
+    /// When the store cannot say, and nothing is remembered.
+    pub async fn or_remembered<T>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>>,
+        remembered: impl Future<Output = Option<T>>,
+    ) -> Result<T, ApiError> {
+        let error = match self.ask(read).await {
+            Some(Ok(read)) => return Ok(read),
+            Some(Err(error)) => ApiError::from(error),
+            None => ApiError::Held(SILENT),
+        };
+        match error {
+            ApiError::Unavailable(_) | ApiError::Held(_) => remembered.await.ok_or(error),
+            other => Err(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_away_once_it_was_silent_for_long_enough() {
+        let away = Away::default();
+        let changes = away.changes();
+        away.not_heard();
+        assert_eq!(away.since(), None, "an election");
+        let long_ago = Instant::now().checked_sub(SILENT).unwrap();
+        let time = OffsetDateTime::UNIX_EPOCH;
+        *away.heard.lock().unwrap() = (long_ago, time);
+        away.not_heard();
+        assert_eq!((away.since(), changes.has_changed().unwrap()), (Some(time), true));
+        away.heard();
+        assert_eq!(away.since(), None);
+        away.not_heard();
+        assert_eq!(away.since(), None);
+    }
+}
