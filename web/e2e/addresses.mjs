@@ -48,6 +48,7 @@ test("reload shows the same view again, and back leads through all of them", {
     ],
     [`${desk}/regrades`, (page) => page.waitForSelector("main h1"), /Re-grades/],
     [`${desk}/rules`, (page) => page.waitForSelector(one("rules-editor")), /Rules/],
+    [`${desk}/suspects`, (page) => page.waitForSelector(one("console-suspects")), /Suspects/],
     [`${desk}/audit`, (page) => page.waitForSelector(one("audit-list")), /Audit/],
     [`${desk}/webhooks`, (page) => page.waitForSelector("main h1, main h2"), /Webhooks/],
   ];

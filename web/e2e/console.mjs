@@ -1,6 +1,7 @@
 // The organiser: signs in, searches, hides and puts back, cancels, changes the rules, re-grades with a preview,
 // applies that and takes it back; and whoever watches meanwhile sees it happen.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import {
   closePage,
@@ -15,6 +16,7 @@ import {
 import {
   eventFile,
   GRADED_MS,
+  given,
   graded,
   makeEvent,
   newHandle,
@@ -201,6 +203,48 @@ async function changeRules(page) {
   await confirm(page);
   await page.waitForFunction(() => document.title.includes("The console, with new rules"));
 }
+
+test("a suspect image is seen by organisers, and judged by operators", async () => {
+  // Nobody submits it, so that nothing else is graded otherwise.
+  const digest = `sha256:${randomBytes(32).toString("hex")}`;
+  const why = `A fork bomb ${short()}`;
+  await portcall("images", "refuse", digest, "--note", why);
+  const listed = `${one("suspect-list")} [data-digest="${digest}"]`;
+  const shown = (standing) => `${one("suspect")}[data-standing="${standing}"]`;
+
+  const list = `/console/${event.slug}/suspects`;
+  const page = await openConsole(window.context, list, token);
+  await page.waitForSelector(`${listed}[data-standing="poison"]`);
+  await page.click('nav[aria-label="Standing"] a[href$="standing=cleared"]');
+  await page.waitForURL(/standing=cleared/);
+  await page.waitForSelector(listed, { state: "detached" });
+  await page.goBack();
+  await page.click(`${listed} a`);
+  await page.waitForSelector(shown("poison"));
+  assert.ok((await page.textContent(one("suspect-orders"))).includes(why));
+  assert.equal(await page.locator('[data-testid^="judge-"]').count(), 0);
+  await page.reload();
+  await page.waitForSelector(shown("poison"));
+  assert.deepEqual(page.wrongs, []);
+  await page.close();
+
+  const operator = await openConsole(
+    await window.stranger(),
+    `${list}/${digest}`,
+    given("PORTCALL_TEST_TOKEN"),
+  );
+  await operator.click(one("judge-cleared"));
+  const reason = `The kernel was at fault ${short()}`;
+  await confirm(operator, reason);
+  await operator.waitForSelector(shown("cleared"));
+  assert.ok((await operator.textContent(one("suspect-orders"))).includes(reason));
+  await operator.click('nav a[href$="/audit"]');
+  const line = operator.locator(`${one("audit-list")} [data-what="judge_image"]`).first();
+  await line.waitFor();
+  const told = await line.textContent();
+  assert.ok(told.includes(reason) && told.includes(digest), told);
+  await closePage(operator);
+});
 
 test("the overview shows queue, throughput, reasons and machines", async () => {
   const page = await openConsole(window.context, `/console/${event.slug}`, token);

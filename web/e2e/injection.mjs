@@ -1,6 +1,7 @@
 // Sixty strings that mean harm, in every field that people or containers control, on every view: they are
 // text, or they are refused, and that is said as text. Nothing runs, and no policy has to stop anything.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import { answerFiles, htmlAnswer, jsonAnswer } from "./parts/answers.mjs";
 import {
@@ -316,6 +317,9 @@ async function onMapWithin(count) {
   );
 }
 
+const judge = (digest, standing, note) =>
+  organise(`/suspects/${digest}`, { standing, note, event: event.slug });
+
 test("what participants and organisers write is text: the console, notes, exports", {
   timeout: 2 * GRADED_MS,
 }, async () => {
@@ -328,7 +332,18 @@ test("what participants and organisers write is text: the console, notes, export
     const made = await organise(`/events/${event.slug}/regrades`, { submissions: [sent[0]], note });
     await organise(`/regrades/${made.id}/discard`, undefined, "POST");
   }
+  const digest = `sha256:${randomBytes(32).toString("hex")}`;
+  const said = packed(TAKEN, 500);
+  for (const note of said) await judge(digest, "quarantined", note);
   const desk = `/console/${event.slug}`;
+  const suspect = await lookAt(
+    window.context,
+    `${desk}/suspects/${digest}`,
+    (page) => page.waitForSelector(one("suspect-orders")),
+    said,
+  );
+  await suspect.close();
+  await judge(digest, "cleared", "It was a test");
   const regrades = await lookAt(
     window.context,
     `${desk}/regrades`,
@@ -459,6 +474,7 @@ test("addresses are text", { timeout: 120_000 }, async () => {
       ...(index % 6 < 2 ? [`/events/${event.slug}?x=${word}#${word}`] : []),
       `/events/${event.slug}/submit?from=${word}`,
       `/console/${event.slug}/submissions/${word}`,
+      `/console/${event.slug}/suspects/${word}?standing=${word}`,
       `/console/${event.slug}/submissions?state=${word}&reason=${word}&country=${word}&after=${word}`,
     ]) {
       await visit(page, path);

@@ -16,6 +16,10 @@ describe("addresses", () => {
     ["/console/b3/rules", { view: "console", slug: "b3", section: "rules", id: null }],
     ["/console/b3/regrades/7", { view: "console", slug: "b3", section: "regrades", id: "7" }],
     ["/console/b3/submissions/7", { view: "console", slug: "b3", section: "submissions", id: "7" }],
+    [
+      "/console/b3/suspects/sha256:7a",
+      { view: "console", slug: "b3", section: "suspects", id: "sha256:7a" },
+    ],
     ["/console/b3/overview", { view: "missing" }],
     ["/console/b3/rules/7", { view: "missing" }],
     ["/console/b3/submissions/7/8", { view: "missing" }],

@@ -15,10 +15,13 @@ export const CONSOLE_SECTIONS = [
   "submissions",
   "regrades",
   "rules",
+  "suspects",
   "audit",
   "webhooks",
 ] as const;
 export type ConsoleSection = (typeof CONSOLE_SECTIONS)[number];
+/** Lists of things that have an address each. */
+const SECTIONS_OF_SINGLES: ConsoleSection[] = ["submissions", "regrades", "suspects"];
 
 const SLUG = /^[a-z0-9-]{1,64}$/;
 
@@ -42,7 +45,7 @@ function parseConsole(parts: string[]): Route {
   const [, slug, word, id, beyond] = parts;
   if (slug === undefined) return { view: "console", slug: null, section: "overview", id: null };
   const section = word === undefined ? "overview" : CONSOLE_SECTIONS.find((one) => one === word);
-  const single = section === "submissions" || section === "regrades";
+  const single = section !== undefined && SECTIONS_OF_SINGLES.includes(section);
   const known = section !== undefined && word !== "overview" && (id === undefined || single);
   if (!SLUG.test(slug) || !known || beyond !== undefined) return { view: "missing" };
   return { view: "console", slug, section, id: id ?? null };

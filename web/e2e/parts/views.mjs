@@ -223,6 +223,33 @@ const withWebhook = (slug) => async (page) => {
   });
 };
 
+const SUSPECTS = ["quarantined", "poison", "cleared", "suspected"].map((standing, index) => ({
+  digest: `sha256:${String(index).repeat(64)}`,
+  standing,
+  changed_at: "2026-11-20T12:00:00.000Z",
+  counted: standing === "cleared" ? 0 : 1,
+  graded_alone_now: index === 0,
+  losses: [false, true].map((counts) => ({
+    at: "2026-11-20T11:00:00.000Z",
+    machine: counts ? "node grader-1" : "worker worker-1",
+    worker: "worker-1",
+    node: counts ? "grader-1" : null,
+    alone: counts,
+    counts: counts && standing !== "cleared",
+    submission: "0190a6f0-0000-7000-8000-000000000004",
+    with: index,
+  })),
+  orders:
+    index === 1
+      ? [{ standing, by: "Ann", at: "2026-11-20T12:00:00.000Z", note: "A fork bomb" }]
+      : [],
+}));
+const LOSING = [{ machine: "node grader-1", images: 4, cleared: 1 }];
+
+/** Machines that went down: tests cannot take down those that they run on. */
+const withSuspects = (images, machines) => (page) =>
+  page.route("**/api/v1/admin/suspects", (route) => route.fulfill({ json: { images, machines } }));
+
 async function wrongToken(page) {
   await page.fill(one("console-token"), "portcall_not_one");
   await page.click(one("console-signin-button"));
@@ -303,6 +330,9 @@ function consoleViews(stage) {
   const desk = `/console/${slug}`;
   const found = `${desk}/submissions`;
   const hooks = { given: withWebhook(slug) };
+  const downs = { given: withSuspects(SUSPECTS, LOSING) };
+  const noDowns = { given: withSuspects([], []) };
+  const [quarantined, poison] = SUSPECTS.map(({ digest }) => `${desk}/suspects/${digest}`);
   const preview = (state) => see(`${one("regrade-preview")}[data-state="${state}"]`);
   const busy = refusing(
     "**/audit*",
@@ -334,6 +364,12 @@ function consoleViews(stage) {
     ["console-rules-wrong", `${desk}/rules`, wrongRules],
     ["console-rules-apply", `${desk}/rules`, goodRules],
     ["console-rules-earlier", `${desk}/rules?version=1`, seeId("rules-versions")],
+    ["console-suspects", `${desk}/suspects`, seeId("suspect-list"), downs],
+    ["console-suspects-poison", `${desk}/suspects?standing=poison`, seeId("suspect-list"), downs],
+    ["console-suspects-empty", `${desk}/suspects`, see(".empty"), noDowns],
+    ["console-suspect", poison, seeId("suspect-orders"), downs],
+    ["console-suspect-asks", quarantined, asks("judge-poison", "confirm"), downs],
+    ["console-suspect-missing", quarantined, seeId("trouble"), noDowns],
     ["console-audit", `${desk}/audit`, see(`${one("audit-list")} [data-what]`)],
     ["console-audit-empty", `/console/${stage.soon}/audit`, see(".empty")],
     ["console-audit-busy", `${desk}/audit`, seeId("trouble"), { given: busy }],

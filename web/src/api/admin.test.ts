@@ -62,7 +62,13 @@ describe("a call", () => {
     await admin.act("1", "hide", "  ");
     await admin.turnDoor("b3", "close", " all is full ");
     await admin.order("7", "apply");
-    expect(seen.map(({ init }) => init.body)).toEqual(["{}", '{"note":"all is full"}', undefined]);
+    await admin.judge("b3", "sha256:7a", "poison", "");
+    expect(seen.map(({ init }) => init.body)).toEqual([
+      "{}",
+      '{"note":"all is full"}',
+      undefined,
+      '{"standing":"poison","event":"b3"}',
+    ]);
     expect(seen[2] && header(seen[2], "content-type")).toBeNull();
   });
 

@@ -46,6 +46,17 @@ export type WorkerInfo = Fleet["workers"][number];
 /** A machine as one of its workers sees it; two workers may share one. */
 export type NodeInfo = Fleet["nodes"][number];
 
+/** Images that machines went down under. */
+export type Suspects = Sent<Api.SuspectsView>;
+export type Suspect = Suspects["images"][number];
+export type Loss = Suspect["losses"][number];
+export type SuspectOrder = Suspect["orders"][number];
+export type LosingMachine = Suspects["machines"][number];
+
+/** What operators can say of an image. */
+export const JUDGEMENTS = ["cleared", "quarantined", "poison"] as const;
+export type Judgement = (typeof JUDGEMENTS)[number];
+
 export type Act = "hide" | "unhide" | "cancel" | "requeue" | "erase";
 export type Order = "apply" | "undo" | "discard";
 
@@ -181,6 +192,16 @@ export class Admin {
   putRules(slug: string, source: string, how: "check" | "apply"): Promise<Applied> {
     const query = how === "check" ? "?dry_run=true" : "";
     return this.send("PUT", `${ofEvent(slug)}/rules${query}`, { source });
+  }
+
+  suspects(signal?: AbortSignal): Promise<Suspects> {
+    return this.get("/admin/suspects", signal);
+  }
+
+  /** Says what an image is; that is noted in the audit log of the event. */
+  judge(slug: string, digest: string, standing: Judgement, note: string): Promise<Suspect> {
+    const body = { standing, event: slug, ...noted(note) };
+    return this.send("POST", `/admin/suspects/${part(digest)}`, body);
   }
 
   webhooks(slug: string, signal?: AbortSignal): Promise<{ webhooks: Webhook[] }> {

@@ -23,6 +23,8 @@ import { SignIn } from "./SignIn";
 import { type Organiser, OrganiserContext, signOut, useSession } from "./session";
 import { Submission } from "./submission/Submission";
 import { Search } from "./submissions/Search";
+import { SuspectView } from "./suspects/Suspect";
+import { Suspects } from "./suspects/Suspects";
 import { Trouble } from "./Trouble";
 import { usePolled } from "./usePolled";
 import { Webhooks } from "./webhooks/Webhooks";
@@ -87,6 +89,8 @@ function Section({ slug, section, id }: ConsoleRoute): VNode | null {
       return id === null ? <Regrades slug={slug} /> : <RegradeView slug={slug} id={id} />;
     case "rules":
       return <Rules slug={slug} />;
+    case "suspects":
+      return id === null ? <Suspects slug={slug} /> : <SuspectView slug={slug} digest={id} />;
     case "audit":
       return <Audit slug={slug} />;
     case "webhooks":

@@ -16,6 +16,7 @@ const NAMES: Record<ConsoleSection, string> = {
   submissions: "Submissions",
   regrades: "Re-grades",
   rules: "Rules",
+  suspects: "Suspects",
   audit: "Audit",
   webhooks: "Webhooks",
 };

@@ -358,6 +358,14 @@ describe("a submission", () => {
     expect(find("act-unhide")).toBeNull();
   });
 
+  it("of another event is shown in that one", async () => {
+    answers[`GET /admin/submissions/${FAILED.id}`] = [200, { ...WHOLE, event: "other-1" }];
+    open({ section: "submissions", id: FAILED.id });
+    await vi.waitFor(() =>
+      expect(location.pathname).toBe(`/console/other-1/submissions/${FAILED.id}`),
+    );
+  });
+
   it("that is not there is told so", async () => {
     open({ section: "submissions", id: "none" });
     expect((await seen("trouble")).dataset.kind).toBe("missing");

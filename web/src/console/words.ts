@@ -15,6 +15,7 @@ const ACTS: Record<string, string> = {
   apply_regrade: "Applied a re-grade",
   undo_regrade: "Undid a re-grade",
   discard_regrade: "Gave a re-grade up",
+  judge_image: "Said what a suspect image is",
   create_webhook: "Made a webhook",
   delete_webhook: "Deleted a webhook",
   ping_webhook: "Sent a ping to a webhook",

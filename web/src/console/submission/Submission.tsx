@@ -5,6 +5,7 @@ import type { Act, Whole } from "../../api/admin";
 import { isFinal } from "../../api/types";
 import { Time } from "../../parts/time";
 import { Words } from "../../parts/Words";
+import { navigate } from "../../router";
 import { megabytes, queueSentence, STATE_WORDS, sentence } from "../../status/words";
 import { AuditLines } from "../AuditLines";
 import { Confirm } from "../Confirm";
@@ -26,9 +27,11 @@ export function Submission({ slug, id }: { slug: string; id: string }): VNode {
   const { value } = polled;
   useEffect(() => {
     if (value === null) return;
+    // Where links to it begin, nobody knows its event.
+    if (value.event !== slug) navigate(`/console/${value.event}/submissions/${id}`, "replace");
     setEvery(isFinal(value.state) ? ENDED_MS : RUNNING_MS);
     document.title = `${value.participant.name || "Submission"} · ${event?.title ?? slug} · Portcall console`;
-  }, [value, event, slug]);
+  }, [value, event, slug, id]);
   const act = async (wanted: Act, note: string): Promise<void> => {
     const now = await admin.act(id, wanted, note);
     if (now === null) polled.refresh();
