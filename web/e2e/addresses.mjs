@@ -3,7 +3,16 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { watchPage } from "./parts/browser.mjs";
 import { closePage, mapReady, one, openBrowser, openPage, seeState } from "./parts/page.mjs";
-import { BASE, given, graded, makeEvent, ORIGIN, onMap, organise } from "./parts/stack.mjs";
+import {
+  BASE,
+  GRADED_MS,
+  given,
+  graded,
+  makeEvent,
+  ORIGIN,
+  onMap,
+  organise,
+} from "./parts/stack.mjs";
 import { keepToken } from "./parts/views.mjs";
 
 let window;
@@ -109,6 +118,51 @@ test("a link keeps the view of the map", async () => {
   const other = await openPage(window.context, new URL(link).pathname + new URL(link).hash);
   await other.waitForSelector(`${one("map")}[data-zoom="${zoom}"]`);
   await closePage(other);
+});
+
+test("the first view has the whole world beside the list, and links show what they say", {
+  timeout: 2 * GRADED_MS,
+}, async () => {
+  const world = await makeEvent({ title: "The whole world" });
+  const places = [
+    { label: "Tokyo, JP", lat: 35.69, lng: 139.69 },
+    { label: "Sydney, AU", lat: -33.87, lng: 151.21 },
+    { label: "Suva, FJ", lat: -18.14, lng: 178.44 },
+    { label: "Honolulu, US", lat: 21.31, lng: -157.86 },
+  ];
+  await Promise.all(places.map((place) => graded(world.slug, { place })));
+  await onMap(world.slug, places.length);
+  const page = await openPage(window.context, `/events/${world.slug}`);
+  const marks = `${one("pin")}, ${one("cell")}`;
+  for (const [width, height] of [
+    [1440, 900],
+    [1920, 1080],
+    [1280, 800],
+  ]) {
+    await page.setViewportSize({ width, height });
+    await mapReady(page);
+    await page.waitForSelector(`${one("pin-list")} [data-submission]`);
+    const list = await page.locator(".panel").boundingBox();
+    await page.waitForFunction(
+      ([selector, right]) => {
+        const boxes = [...document.querySelectorAll(selector)].map((mark) =>
+          mark.getBoundingClientRect(),
+        );
+        return boxes.length >= 2 && boxes.every((box) => box.right <= right && box.left >= -20);
+      },
+      [marks, list.x],
+    );
+    assert.equal(await page.evaluate(() => location.hash), "");
+  }
+  await page.setViewportSize({ width: 1440, height: 900 });
+  await page.evaluate(() => {
+    location.hash = "46.00,30.00,1.00";
+  });
+  // As far out as one world covers the window.
+  await page.waitForSelector(`${one("map")}[data-zoom="${Math.log2(1440 / 256).toFixed(2)}"]`);
+  await page.click(one("zoom-out"));
+  await page.waitForFunction(() => location.hash === "");
+  await closePage(page);
 });
 
 test("what a browser asks for by itself is there", async () => {

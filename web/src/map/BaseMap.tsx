@@ -3,7 +3,7 @@ import type { VNode } from "preact";
 import { useMemo } from "preact/hooks";
 import { placeLabels, type Rect } from "./labels";
 import { useTowns } from "./towns";
-import { type Size, toUnit, type View, worldPx } from "./viewport";
+import { type Size, shownWidth, toUnit, type View, worldPx } from "./viewport";
 import { SQUARE, type World } from "./world";
 
 interface Props {
@@ -15,19 +15,20 @@ interface Props {
 /** How many worlds east or west of the first are in the window: at most one beside it. */
 export function copiesInView(view: View, size: Size): number[] {
   const [cx] = toUnit(view.lng, 0);
-  const half = size.width / 2 / worldPx(view.zoom);
+  const world = worldPx(view.zoom);
+  const left = cx - size.width / 2 / world;
+  const right = left + shownWidth(view, size) / world;
   const copies: number[] = [];
-  for (let copy = Math.floor(cx - half); copy <= Math.floor(cx + half); copy += 1) {
-    copies.push(copy);
-  }
+  for (let copy = Math.floor(left); copy <= Math.floor(right); copy += 1) copies.push(copy);
   return copies;
 }
 
 export function BaseMap({ world, view, size }: Props): VNode {
   const scale = worldPx(view.zoom) / SQUARE;
   const [cx, cy] = toUnit(view.lng, view.lat);
+  const width = shownWidth(view, size);
   return (
-    <svg class="base" aria-hidden="true" width={size.width} height={size.height}>
+    <svg class="base" aria-hidden="true" width={width} height={size.height}>
       {copiesInView(view, size).map((copy) => {
         const left = size.width / 2 - (cx - copy) * SQUARE * scale;
         const top = size.height / 2 - cy * SQUARE * scale;
@@ -38,7 +39,7 @@ export function BaseMap({ world, view, size }: Props): VNode {
               window={[
                 -left / scale,
                 -top / scale,
-                (size.width - left) / scale,
+                (width - left) / scale,
                 (size.height - top) / scale,
               ]}
             />

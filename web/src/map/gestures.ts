@@ -1,8 +1,8 @@
 // Wheel, drag, pinch, double click and keys, turned into views. Nothing here draws.
 import type { RefObject } from "preact";
 import { useEffect } from "preact/hooks";
-import { type Movable, startView } from "./useView";
-import { panBy, type Size, type View, zoomAround } from "./viewport";
+import type { Movable } from "./useView";
+import { panBy, type Size, startView, type View, zoomAround } from "./viewport";
 
 interface Point {
   x: number;

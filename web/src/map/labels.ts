@@ -1,6 +1,6 @@
 // Which names stand on the map: the large first, none over another, none wider than what it names.
 import { CITY_TOWNS, type Town } from "./towns";
-import { type Size, toUnit, type View, worldPx } from "./viewport";
+import { type Placer, placer, type Size, type View, worldPx } from "./viewport";
 import { SQUARE, type World } from "./world";
 
 export interface Label {
@@ -27,7 +27,6 @@ const ALL_FROM_ZOOM = 6.5;
 const COUNTRIES_TO_ZOOM = 8.5;
 
 export type Rect = [x0: number, y0: number, x1: number, y1: number];
-type Place = (x: number, y: number) => [number, number];
 interface Wanted extends Pick<Label, "key" | "text" | "x" | "y" | "kind"> {
   /** How far up and down it may give way: as far as it still stands on what it names. */
   reach: number;
@@ -129,23 +128,13 @@ function* named(
   towns: readonly Town[],
   prefix: string,
   view: View,
-  place: Place,
+  place: Placer,
 ): Generator<Wanted> {
   for (const { name, x, y, from } of towns) {
     if (view.zoom < from) continue;
     const [sx, sy] = place(x, y);
     yield { key: `${prefix} ${name} ${x}`, text: name, x: sx, y: sy, kind: "city", reach: 0 };
   }
-}
-
-/** From the unit square to the screen; of the copies round the world, the one nearest the centre. */
-function placer(view: View, size: Size): Place {
-  const [cx, cy] = toUnit(view.lng, view.lat);
-  const world = worldPx(view.zoom);
-  return (x, y) => {
-    const dx = x - cx;
-    return [size.width / 2 + (dx - Math.round(dx)) * world, size.height / 2 + (y - cy) * world];
-  };
 }
 
 function touch(a: Rect, b: Rect): boolean {

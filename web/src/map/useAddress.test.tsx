@@ -3,11 +3,10 @@ import { render } from "preact";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { useAddress } from "./useAddress";
 
-const VIEW = { lng: 10, lat: 50, zoom: 4 };
 let root: HTMLElement;
 
-function Probe(): null {
-  useAddress(VIEW, () => undefined);
+function Probe({ hash = "#10.000,50.000,4.00" }: { hash?: string | null }): null {
+  useAddress(hash, () => undefined);
   return null;
 }
 
@@ -32,4 +31,14 @@ it("is not written once the address belongs to another view", async () => {
   history.pushState(null, "", "/events/birthday-3/board#replay");
   await vi.advanceTimersByTimeAsync(1_000);
   expect(location.hash).toBe("#replay");
+});
+
+it("is taken away, or left as it is", async () => {
+  history.replaceState(null, "", "/events/birthday-3?x=1#1,2,3");
+  render(<Probe hash={null} />, root);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(location.hash).toBe("#1,2,3");
+  render(<Probe hash="" />, root);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(location.href).toMatch(/birthday-3\?x=1$/);
 });

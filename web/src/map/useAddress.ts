@@ -1,29 +1,28 @@
 // The view in the address's hash: written when the view rests, read when somebody edits it or goes back.
 import { useEffect, useState } from "preact/hooks";
-import { formatHash, parseHash, type View } from "./viewport";
+import { parseHash, type View } from "./viewport";
 
 const WRITE_AFTER_MS = 350;
 
-/** `view` is null until the map has a size. */
-export function useAddress(view: View | null, jump: (view: View) => void): void {
+/** `hash` is what the address is to say; null leaves it as it is. */
+export function useAddress(hash: string | null, follow: (view: View) => void): void {
   const [own] = useState(() => location.pathname);
   useEffect(() => {
-    if (view === null) return;
+    if (hash === null) return;
     const write = setTimeout(() => {
-      const hash = formatHash(view);
       // The address may be another view's already, and this map about to go.
       if (hash !== location.hash && location.pathname === own)
-        history.replaceState(history.state, "", hash);
+        history.replaceState(history.state, "", hash === "" ? own + location.search : hash);
     }, WRITE_AFTER_MS);
     return () => clearTimeout(write);
-  }, [view, own]);
+  }, [hash, own]);
 
   useEffect(() => {
     const read = (): void => {
       const wanted = parseHash(location.hash);
-      if (wanted !== null) jump(wanted.view);
+      if (wanted !== null) follow(wanted.view);
     };
     globalThis.addEventListener("hashchange", read);
     return () => globalThis.removeEventListener("hashchange", read);
-  }, [jump]);
+  }, [follow]);
 }

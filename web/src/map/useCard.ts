@@ -5,13 +5,9 @@ import { type Bbox, type Cell, isPin, type Pin } from "../api/types";
 import type { Card } from "./PinCard";
 import { useLinkedPin } from "./useLinkedPin";
 import type { Movable } from "./useView";
-import { fitBbox, type Insets, MAX_ZOOM, panBy, type Size } from "./viewport";
+import { fitBbox, type Insets, LIST_PX, MAX_ZOOM, panBy, type Size, WIDE_PX } from "./viewport";
 
 const INSETS: Insets = { top: 90, right: 60, bottom: 60, left: 60 };
-/** In wider windows the list lies over the map, and cards stand beside their pins (over.css). */
-const WIDE_PX = 900;
-/** The width of the list where it lies over the map. */
-const PANEL_PX = 320;
 /** A box smaller than this (degrees) is one spot for every purpose. */
 const SPOT_DEGREES = 1e-4;
 
@@ -67,7 +63,7 @@ export function useCard(
         openSpot(cell);
         return;
       }
-      const right = size.width > WIDE_PX ? PANEL_PX + INSETS.right : INSETS.right;
+      const right = size.width > WIDE_PX ? LIST_PX + INSETS.right : INSETS.right;
       const target = fitBbox(bbox, size, { ...INSETS, right });
       setCard(null);
       // Every click must lead on, also when the box fills the window already.

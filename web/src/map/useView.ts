@@ -2,14 +2,16 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useAddress } from "./useAddress";
 import { useFlight } from "./useFlight";
-import { clampView, parseHash, type Size, type View } from "./viewport";
-
-/** The whole world; in a wide window the Pacific lies under the list. */
-export function startView(size: Size): View {
-  return { lng: size.width > 900 ? 46 : 10, lat: 30, zoom: 0 };
-}
-
-const UNSET: View = { lng: 0, lat: 0, zoom: 0 };
+import {
+  clampView,
+  formatHash,
+  leastZoom,
+  minZoom,
+  parseHash,
+  type Size,
+  startView,
+  type View,
+} from "./viewport";
 
 export interface Movable {
   view: View;
@@ -19,22 +21,48 @@ export interface Movable {
   fly: (view: View) => void;
 }
 
+/** A view that somebody chose: by a link, or by moving the map. */
+interface Chosen {
+  view: View;
+  by: "link" | "hand";
+}
+
+function linked(): Chosen | null {
+  const parsed = parseHash(location.hash);
+  return parsed === null ? null : { view: parsed.view, by: "link" };
+}
+
+/** What a window of this size shows of it. */
+function shownOf(chosen: Chosen | null, size: Size): View {
+  if (chosen === null) return startView(size);
+  return clampView(chosen.view, size, chosen.by === "link" ? minZoom(size) : leastZoom(size));
+}
+
+/** What the address says: nothing of what no link leads to. Null leaves it as it is. */
+function hashOf(chosen: Chosen | null, view: View, size: Size): string | null {
+  if (chosen === null || size.width === 0) return null;
+  return view.zoom < minZoom(size) ? "" : formatHash(view);
+}
+
 export function useView(size: Size): Movable {
-  const [view, setView] = useState<View>(() => parseHash(location.hash)?.view ?? UNSET);
-  const latest = useRef(view);
+  const [chosen, setChosen] = useState(linked);
+  const latest = useRef(chosen);
   const frame = useRef(0);
   const window = useRef(size);
   window.current = size;
 
-  const current = useCallback(() => latest.current, []);
-  const allowed = useCallback((wanted: View) => clampView(wanted, window.current), []);
+  const current = useCallback(() => shownOf(latest.current, window.current), []);
+  const allowed = useCallback(
+    (wanted: View) => clampView(wanted, window.current, leastZoom(window.current)),
+    [],
+  );
   const show = useCallback(
     (next: View): void => {
-      latest.current = allowed(next);
+      latest.current = { view: allowed(next), by: "hand" };
       if (frame.current !== 0) return;
       frame.current = requestAnimationFrame(() => {
         frame.current = 0;
-        setView(latest.current);
+        setChosen(latest.current);
       });
     },
     [allowed],
@@ -42,18 +70,12 @@ export function useView(size: Size): Movable {
   useEffect(() => () => cancelAnimationFrame(frame.current), []);
   const { jump, fly } = useFlight(show, current, allowed);
 
-  // A window of another size allows other views.
-  useEffect(() => {
-    if (size.width === 0 || size.height === 0) return;
-    jump(latest.current === UNSET ? startView(size) : latest.current);
-  }, [size, jump]);
-
-  useAddress(size.width === 0 ? null : view, jump);
-
   // The first picture is right already, before any effect has run.
-  const shown = useMemo(
-    () => (size.width === 0 ? view : clampView(view === UNSET ? startView(size) : view, size)),
-    [view, size],
+  const view = useMemo(() => shownOf(chosen, size), [chosen, size]);
+  const follow = useCallback(
+    (wanted: View): void => jump(clampView(wanted, window.current)),
+    [jump],
   );
-  return { view: shown, current, jump, fly };
+  useAddress(hashOf(chosen, view, size), follow);
+  return { view, current, jump, fly };
 }

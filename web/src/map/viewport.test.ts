@@ -12,11 +12,14 @@ import {
   formatHash,
   fromScreen,
   fromUnit,
+  listWidth,
   MAX_LAT,
   minZoom,
   normalLng,
   panBy,
   parseHash,
+  shownWidth,
+  startView,
   toScreen,
   toUnit,
   type View,
@@ -168,6 +171,58 @@ describe("moving", () => {
     const half = between(FIJI, to, 0.5);
     expect(Math.abs(half.lng)).toBeGreaterThan(174);
     expect(half.zoom).toBeCloseTo(7, 9);
+  });
+});
+
+describe("the first view", () => {
+  const PLACES: [name: string, lng: number, lat: number][] = [
+    ["Tokyo", 139.69, 35.69],
+    ["Sydney", 151.21, -33.87],
+    ["Auckland", 174.76, -36.85],
+    ["Suva", 178.44, -18.14],
+    ["Honolulu", -157.86, 21.31],
+    ["Anchorage", -149.9, 61.22],
+    ["Ushuaia", -68.3, -54.8],
+    ["Longyearbyen", 15.63, 78.22],
+  ];
+
+  it.each([
+    [1440, 840],
+    [1920, 1020],
+    [2560, 1380],
+    [1100, 700],
+  ])("has the whole world beside the list: %i by %i", (width, height) => {
+    const size = { width, height };
+    const view = startView(size);
+    const free = width - listWidth(size);
+    expect(shownWidth(view, size)).toBeCloseTo(free, 6);
+    for (const [name, lng, lat] of PLACES) {
+      const [x, y] = toScreen(view, size, lng, lat);
+      expect([name, x > 0 && x < free, y > 0 && y < height]).toEqual([name, true, true]);
+    }
+    expect(toScreen(view, size, 10, 0)[0]).toBeCloseTo(free / 2, 6);
+  });
+
+  it("covers a window without a list over it, and one that is high", () => {
+    const phone = { width: 390, height: 420 };
+    expect(startView(phone)).toEqual(clampView({ lng: 10, lat: 30, zoom: 0 }, phone));
+    const high = { width: 1000, height: 1200 };
+    expect(256 * 2 ** startView(high).zoom).toBeCloseTo(1200, 6);
+  });
+
+  it("can be moved as it is, and come back to", () => {
+    const size = { width: 1440, height: 840 };
+    const view = startView(size);
+    const moved = panBy(view, size, 100, 0);
+    expect(moved.zoom).toBeCloseTo(view.zoom, 9);
+    const closer = zoomAround(view, size, 500, 400, view.zoom + 0.1);
+    expect(closer.zoom).toBeCloseTo(view.zoom + 0.1, 9);
+    expect(zoomAround(closer, size, 500, 400, 0).zoom).toBeCloseTo(view.zoom, 9);
+    // Every place is shown once, from the left edge on, wherever the map was moved.
+    for (let lng = -180; lng < 180; lng += 15) {
+      const [x] = toScreen(moved, size, lng, 0);
+      expect(x > -1e-6 && x < shownWidth(moved, size) + 1e-6).toBe(true);
+    }
   });
 });
 

@@ -25,6 +25,11 @@ export const TILE = 256;
 export const MAX_ZOOM = 14;
 /** The latitude at which a Mercator world is square. */
 export const MAX_LAT = 85.05112878;
+/** In wider windows the list lies over the right of the map (over.css). */
+export const WIDE_PX = 900;
+/** The width of the list there, and its margin on each side. */
+export const LIST_PX = 320;
+export const LIST_MARGIN_PX = 16;
 
 const RAD = Math.PI / 180;
 
@@ -52,13 +57,29 @@ export function fromUnit(x: number, y: number): [lng: number, lat: number] {
   return [x * 360 - 180, clamp(lat, -MAX_LAT, MAX_LAT)];
 }
 
-/** Where a place lies on the screen; of its copies round the world, the one nearest the centre. */
+/** Where a place lies on the screen; of its copies round the world, the one that is shown. */
 export function toScreen(view: View, size: Size, lng: number, lat: number): [number, number] {
+  return placer(view, size)(...toUnit(lng, lat));
+}
+
+export type Placer = (x: number, y: number) => [number, number];
+
+/** The same for many places, by their points in the unit square. */
+export function placer(view: View, size: Size): Placer {
   const [cx, cy] = toUnit(view.lng, view.lat);
-  const [px, py] = toUnit(lng, lat);
-  const dx = px - cx;
   const world = worldPx(view.zoom);
-  return [size.width / 2 + (dx - Math.round(dx)) * world, size.height / 2 + (py - cy) * world];
+  // How far the middle of what is shown lies from the window's, in worlds.
+  const middle = (shownWidth(view, size) - size.width) / 2 / world;
+  return (x, y) => {
+    const dx = x - cx;
+    const copy = Math.round(dx - middle);
+    return [size.width / 2 + (dx - copy) * world, size.height / 2 + (y - cy) * world];
+  };
+}
+
+/** So much of the window shows the world, from the left: what is left of it beside one world is water. */
+export function shownWidth(view: View, size: Size): number {
+  return Math.min(size.width, worldPx(view.zoom));
 }
 
 export function fromScreen(view: View, size: Size, sx: number, sy: number): [number, number] {
@@ -71,13 +92,24 @@ export function fromScreen(view: View, size: Size, sx: number, sy: number): [num
   return [normalLng(lng), lat];
 }
 
-/** The zoom at which one world covers the window, so that nothing shows twice and nothing is blank. */
+/** The zoom at which one world covers the window: links lead no further out. */
 export function minZoom(size: Size): number {
   return Math.max(0, Math.log2(Math.max(size.width, size.height, 1) / TILE));
 }
 
-export function clampView(view: View, size: Size): View {
-  const zoom = clamp(view.zoom, Math.min(minZoom(size), MAX_ZOOM), MAX_ZOOM);
+/** How much of the window's width the list takes. */
+export function listWidth(size: Size): number {
+  return size.width > WIDE_PX ? LIST_PX + 2 * LIST_MARGIN_PX : 0;
+}
+
+/** The zoom at which one world covers what the list leaves free: nobody gets further out. */
+export function leastZoom(size: Size): number {
+  return minZoom({ width: size.width - listWidth(size), height: size.height });
+}
+
+/** The nearest view that there is, not further out than `least`. */
+export function clampView(view: View, size: Size, least = minZoom(size)): View {
+  const zoom = clamp(view.zoom, Math.min(least, MAX_ZOOM), MAX_ZOOM);
   const half = size.height / 2 / worldPx(zoom);
   const y = toUnit(0, view.lat)[1];
   const lat = fromUnit(0, half >= 0.5 ? 0.5 : clamp(y, half, 1 - half))[1];
@@ -88,19 +120,20 @@ export function panBy(view: View, size: Size, dx: number, dy: number): View {
   const [x, y] = toUnit(view.lng, view.lat);
   const world = worldPx(view.zoom);
   const [lng, lat] = fromUnit(x + dx / world, clamp(y + dy / world, 0, 1));
-  return clampView({ lng, lat, zoom: view.zoom }, size);
+  return clampView({ lng, lat, zoom: view.zoom }, size, leastZoom(size));
 }
 
 /** Zooms so that what lies under (sx, sy) stays there. */
 export function zoomAround(view: View, size: Size, sx: number, sy: number, zoom: number): View {
-  const to = clamp(zoom, Math.min(minZoom(size), MAX_ZOOM), MAX_ZOOM);
+  const least = leastZoom(size);
+  const to = clamp(zoom, Math.min(least, MAX_ZOOM), MAX_ZOOM);
   const [x, y] = toUnit(view.lng, view.lat);
   const shift = 1 / worldPx(view.zoom) - 1 / worldPx(to);
   const [lng, lat] = fromUnit(
     x + (sx - size.width / 2) * shift,
     y + (sy - size.height / 2) * shift,
   );
-  return clampView({ lng, lat, zoom: to }, size);
+  return clampView({ lng, lat, zoom: to }, size, least);
 }
 
 /** What the API is asked for: the window with a margin; west > east crosses the antimeridian. */
@@ -157,6 +190,12 @@ export function between(from: View, to: View, t: number): View {
         (1 / worldPx(from.zoom) - 1 / worldPx(to.zoom));
   const [lng, lat] = fromUnit(x1 + (x0 - x1) * away, y1 + (y0 - y1) * away);
   return { lng: normalLng(lng), lat, zoom };
+}
+
+/** The first view: the whole world, where the list leaves it free. */
+export function startView(size: Size): View {
+  const world = { lng: 10, lat: 30, zoom: leastZoom(size) };
+  return panBy(world, size, listWidth(size) / 2, 0);
 }
 
 /** `#-122.42,37.77,9` and, with a pin to open, `#-122.42,37.77,9/<submission>`. */
