@@ -243,6 +243,8 @@ test("a suspect image is seen by organisers, and judged by operators", async () 
   await line.waitFor();
   const told = await line.textContent();
   assert.ok(told.includes(reason) && told.includes(digest), told);
+  await line.getByRole("link", { name: "the image" }).click();
+  await operator.waitForSelector(shown("cleared"));
   await closePage(operator);
 });
 

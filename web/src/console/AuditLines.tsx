@@ -2,7 +2,7 @@
 import type { VNode } from "preact";
 import type { AuditLine } from "../api/admin";
 import { Time } from "../parts/time";
-import { actWords, detailPairs, outcomeWord, regradeOf } from "./words";
+import { actWords, detailPairs, outcomeWord, regradeOf, suspectOf } from "./words";
 
 interface Props {
   lines: AuditLine[];
@@ -31,6 +31,7 @@ interface LineProps {
 function Line({ line, slug, linked }: LineProps): VNode {
   const { at, by, role, what, submission, note, detail, outcome } = line;
   const regrade = regradeOf(line);
+  const suspect = suspectOf(line);
   const pairs = detailPairs(detail).filter(([name]) => name !== "regrade");
   return (
     <li class="audit-line" data-what={what} data-outcome={outcome ?? ""}>
@@ -45,6 +46,7 @@ function Line({ line, slug, linked }: LineProps): VNode {
           <a href={`/console/${slug}/submissions/${submission}`}>the submission</a>
         )}
         {regrade !== null && <a href={`/console/${slug}/regrades/${regrade}`}>the re-grade</a>}
+        {suspect !== null && <a href={`/console/${slug}/suspects/${suspect}`}>the image</a>}
       </p>
       {note !== null && (
         <blockquote class="audit-note" dir="auto">

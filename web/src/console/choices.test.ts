@@ -15,7 +15,7 @@ import { fileName, readAll } from "./submissions/download";
 import { brokenOff } from "./submissions/Export";
 import { filtersOf, isFiltered, NO_FILTERS, regradeQuery, searchOf } from "./submissions/query";
 import { kindOf } from "./Trouble";
-import { actWords, counted, detailPairs, regradeOf, waited } from "./words";
+import { actWords, counted, detailPairs, regradeOf, suspectOf, waited } from "./words";
 
 describe("a search", () => {
   it("stands in the address and comes back from it", () => {
@@ -122,6 +122,18 @@ describe("words", () => {
     expect([detailPairs(null), detailPairs("x")]).toEqual([[], []]);
     const line = { detail: { regrade: "7" } } as Parameters<typeof regradeOf>[0];
     expect([regradeOf(line), regradeOf({ ...line, detail: null })]).toEqual(["7", null]);
+  });
+
+  it("know what a line is about", () => {
+    const line = { what: "judge_image", detail: { digest: "sha256:7a", standing: "poison" } };
+    const of = (changes: object): string | null =>
+      suspectOf({ ...line, ...changes } as Parameters<typeof suspectOf>[0]);
+    expect([of({}), of({ what: "hide" }), of({ detail: null }), of({ detail: {} })]).toEqual([
+      "sha256:7a",
+      null,
+      null,
+      null,
+    ]);
   });
 
   it("count and measure", () => {

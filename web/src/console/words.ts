@@ -52,6 +52,12 @@ export function regradeOf({ detail }: AuditLine): string | null {
   return typeof detail.regrade === "string" ? detail.regrade : null;
 }
 
+/** The suspect image that a line is about, if it is about one. */
+export function suspectOf({ what, detail }: AuditLine): string | null {
+  if (what !== "judge_image" || typeof detail !== "object" || detail === null) return null;
+  return "digest" in detail && typeof detail.digest === "string" ? detail.digest : null;
+}
+
 export const REGRADE_WORDS: Record<RegradeState, string> = {
   preparing: "Preparing",
   grading: "Grading",

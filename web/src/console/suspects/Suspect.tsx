@@ -25,8 +25,9 @@ export function SuspectView({ slug, digest }: Props): VNode {
   const polled = usePolled("suspects", (signal) => admin.suspects(signal), EVERY_MS);
   const { value, put } = polled;
   useEffect(() => {
+    if (value === null) return;
     document.title = `${digest.slice(0, TITLE_LETTERS)} · Suspects · ${event?.title ?? slug} · Portcall console`;
-  }, [digest, event, slug]);
+  }, [value, digest, event, slug]);
   const judge = async (wanted: Judgement, note: string): Promise<void> => {
     const now = await admin.judge(slug, digest, wanted, note);
     if (value === null) return;
