@@ -11,7 +11,11 @@ use portcall_api::{
         index::{MapIndex, MapSummary},
     },
     views::{
-        admin::{fleet::FleetView, history::HistoryView},
+        admin::{
+            fleet::FleetView,
+            history::HistoryView,
+            suspects::{SuspectsView, Whose},
+        },
         event::{EventView, EventsView},
         image::ImageNameView,
         map::{PinsView, RecentView},
@@ -28,12 +32,14 @@ use portcall_shared::{
         event_file,
         evidence::{CheckEvidence, ContainerEvidence, EXCERPT, Evidence, Failure, Transcript},
         ids::{Generation, SubmissionId, WorkerId},
+        image::Digest,
         place::{LatLng, Place},
         state::{Lifecycle, State, Step},
         submission::{
             Attempt, AttemptOutcome, Delay, Marks, Participant, Pinned, StepTime, Submission,
             SubmittedImage,
         },
+        suspicion::{self, Loss, Standing, Suspicion, Turn},
         text::{defused, defused_line, is_hidden},
         verdict::{
             Fault, Limit, Outcome, ParticipantCode, ParticipantFault, RegistryCode, RegistryFault,
@@ -48,6 +54,7 @@ use portcall_shared::{
         nodes::{CanaryEntry, CanaryOutcome, NodeDescription, NodeDuty, NodeEntry, NodeState},
         pins::Pin,
         stats::{Pace, Quantiles, Stats, StepTimes},
+        suspects::{Order, Suspect},
         workers::WorkerEntry,
     },
 };
@@ -481,6 +488,53 @@ fn the_fleet() {
     let view = FleetView::of(&fleet, NOW);
     assert!(!serde_json::to_string(&view).unwrap().contains("10.0.0.5"));
     insta::assert_json_snapshot!(view);
+}
+
+#[test]
+fn images_that_machines_went_down_under() {
+    let attempt = |n| suspicion::Attempt { submission: id(n).into(), generation: Generation(1) };
+    let digest = |n: u32| -> Digest { format!("sha256:{n:064x}").parse().unwrap() };
+    let loss = |n, machine: &str, alone| Loss {
+        attempt: attempt(n),
+        at: NOW,
+        machine: machine.to_owned(),
+        worker: "w1".to_owned(),
+        node: machine.strip_prefix("node ").map(str::to_owned),
+        with: [digest(9)].into(),
+        alone,
+    };
+    let quarantined = Suspect {
+        digest: digest(1),
+        suspicion: Suspicion {
+            standing: Standing::Quarantined,
+            losses: vec![loss(1, "node g1", false), loss(2, "worker w1", true)],
+            counting: vec![attempt(2)],
+            turn: Some(Turn { attempt: attempt(3), worker: id(4).into() }),
+        },
+        changed_at: NOW,
+        orders: Vec::new(),
+    };
+    let order = Order {
+        standing: "cleared".to_owned(),
+        by: "ann".to_owned(),
+        at: NOW,
+        note: Some("it was the machine".to_owned()),
+    };
+    let cleared = Suspect {
+        digest: digest(2),
+        suspicion: Suspicion {
+            standing: Standing::Cleared,
+            losses: vec![loss(5, "node g1", false)],
+            counting: Vec::new(),
+            turn: None,
+        },
+        changed_at: NOW,
+        orders: vec![order],
+    };
+    let suspects = [quarantined, cleared];
+    insta::assert_json_snapshot!(SuspectsView::of(&suspects, Whose::Shown));
+    let to_organisers = SuspectsView::of(&suspects, Whose::Hidden);
+    assert!(to_organisers.images.iter().flat_map(|it| &it.losses).all(|it| it.submission.is_none()));
 }
 
 fn wish_errors(body: &str) -> Vec<(String, String)> {

@@ -45,6 +45,9 @@ LAB_TESTS="binary(/^lab/) | ($FRONT_STORY)"
 SYSTEM_TESTS="(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/) - ($CORPUS_TESTS) - ($FAULTS_TESTS) - ($EDGE_TESTS) - ($LAB_TESTS)"
 UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($SIMULATION_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS) - ($CORPUS_TESTS) - ($FAULTS_TESTS) - ($EDGE_TESTS) - ($LAB_TESTS)"
 
+# How many run at once, as .config/nextest.toml has it: its groups real-parts and labs.
+REAL_PARTS=3 LABS=2
+
 GIVEN_ENGINE=${PORTCALL_TEST_DOCKER_HOST:-}
 
 suite_fmt() {
@@ -107,9 +110,18 @@ suite_system() {
   once use_test_parts && once use_ordinary && once need_balancer || return
   if runs_before && ! once build_before; then failed 1 "system: the programs of an earlier version, ${PORTCALL_TEST_BEFORE_REV:-HEAD^}, could not be built, see above"; fi
   export PORTCALL_PROBER_BIN=$STATIC_BIN/prober PORTCALL_CANARY_BIN=$STATIC_BIN/canary
-  rust_tests "$SYSTEM_TESTS"
+  if runs_labs_too; then
+    prepare_labs || return
+    NEXTEST_TEST_THREADS=$((REAL_PARTS + LABS)) rust_tests "($SYSTEM_TESTS) | ($LAB_TESTS)"
+  else
+    NEXTEST_TEST_THREADS=$REAL_PARTS rust_tests "$SYSTEM_TESTS"
+  fi
   forget_settings
 }
+
+# runs_labs_too: whether the labs' tests run beside those of the suite system, since all of them wait half
+# of the time. With --full they measure what they do, and nothing runs beside them.
+runs_labs_too() { [[ $PROFILE != full ]] && ((${#PASS_ON[@]} == 0)) && is_chosen system server && is_chosen lab server; }
 
 # runs_before: whether a test is chosen that runs an earlier version beside this one.
 runs_before() {
@@ -158,11 +170,19 @@ suite_faults() {
 
 # suite_lab: each test has a lab of its own (tests/lab), with an address of it in the tests' network.
 suite_lab() {
+  local threads=$LABS
+  prepare_labs || return
+  if [[ $PROFILE == full ]]; then
+    threads=1
+    once use_test_parts && once need_balancer || return
+  fi
+  NEXTEST_TEST_THREADS=$threads rust_tests "$LAB_TESTS"
+}
+
+prepare_labs() {
   once need_basics && once need_lab && once need_mongod && once build_tests && once build_static &&
     once use_test_network || return
-  if [[ $PROFILE == full ]]; then once use_test_parts && once need_balancer || return; fi
   export PORTCALL_TEST_MONGOD=$MONGOD PORTCALL_TEST_BIN=$BIN PORTCALL_TEST_STATIC_BIN=$STATIC_BIN
-  rust_tests "$LAB_TESTS"
 }
 
 # suite_browser: its tests make events of their own with `portcall event apply`, and take the api away

@@ -84,15 +84,19 @@ async fn without_its_database_an_api_says_so() -> Result<()> {
     // Whoever looked at the map before can go on.
     assert_eq!(world.client.of_event("/pins?bbox=-180,-85,180,85&zoom=2").await?["total"], 0);
     set.kill(0)?;
-    let answer = world.client.get("/api/v1/events/birthday-3/stats").await?;
+    let unknown = "/api/v1/submissions/0190f5fe-7c00-7a00-8000-000000000001";
+    let answer = world.client.get(unknown).await?;
     assert_eq!(answer.status.as_u16(), 503, "{}", answer.text);
     assert_eq!(answer.header("content-type"), "application/problem+json");
     assert!(answer.header("retry-after").parse::<u32>().is_ok_and(|s| s >= 1));
-    let map = world.client.of_event("/pins?bbox=-180,-85,180,85&zoom=2").await;
-    assert_eq!(map.context("the map is in memory")?["total"], 0);
+    for from_memory in ["/pins?bbox=-180,-85,180,85&zoom=2", "/stats"] {
+        let told = world.client.of_event(from_memory).await.context(from_memory)?;
+        assert!(told["as_of"].is_string(), "as of when it is: {told:#}");
+    }
     set.restart(0)?;
     wait::until("the api answers again", PATIENCE, || async {
-        Ok(world.client.of_event("/stats").await.ok())
+        let answer = world.client.get(unknown).await?;
+        Ok((answer.status.as_u16() == 404).then_some(()))
     })
     .await?;
     world.finish().await

@@ -291,15 +291,16 @@ async fn while_the_store_is_silent_requests_are_held_and_then_told() -> Result<(
     let known = client.submit(&somewhere(0)).await?;
     set.stop(0)?;
     let frozen = Instant::now();
-    let path = format!("/api/v1/submissions/{}", known.id);
+    let unknown = "/api/v1/submissions/0190f5fe-7c00-7a00-8000-000000000001";
     let again = somewhere(1);
-    let (posted, read) = tokio::join!(client.post(&again), client.get(&path));
+    let (posted, read) = tokio::join!(client.post(&again), client.get(unknown));
     println!("held for {:?}", frozen.elapsed());
     for answer in [posted?, read?] {
         unavailable(&answer)?;
     }
-    // The map goes on from memory, and so does the page.
+    // The map goes on from memory, and so does the page of whoever has submitted.
     client.of_event("/pins?bbox=-180,-85,180,85&zoom=2").await?;
+    assert!(client.document(&known.id).await?["as_of"].is_string(), "as of when it is");
     wait_readiness(&apis, StatusCode::SERVICE_UNAVAILABLE, "does not answer").await?;
     let silent = frozen.elapsed();
     assert!(silent > Duration::from_secs(12), "an election takes longer than {silent:?}");

@@ -31,6 +31,7 @@ pub use self::{
     disk::DiskFloor,
     prepare::Prepared,
     steps::{InSlot, Steps},
+    unheard::Unheard,
 };
 use crate::{
     fleet::{
@@ -193,7 +194,7 @@ async fn tell<S: Steps>(
     let judgement = judge::judge(event, submission, &seen);
     let judgement = match full {
         Some(fault) => judgement.with_fault(event, fault),
-        None => unheard::charged(judgement, event, &seen, steps.silence(began)).await?,
+        None => unheard::charged(judgement, event, &seen, steps.unheard(began)).await?,
     };
     if judgement.outcome.is_err() {
         steps.services_run(running).await?;

@@ -66,8 +66,8 @@ macro_rules! call {
 }
 
 /// Calls of the store whose names others have too: they count where a store or a queue is asked.
-const NAMES_OF_OTHERS: [&str; 14] = [
-    "advance", "cancel", "close", "event", "fleet", "follow", "holds", "line", "nodes", "ping",
+const NAMES_OF_OTHERS: [&str; 15] = [
+    "advance", "cancel", "close", "event", "fleet", "follow", "holds", "line", "nodes", "pin", "ping",
     "renew", "settle", "stats", "sweep",
 ];
 

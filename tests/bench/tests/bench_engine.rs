@@ -52,7 +52,7 @@ async fn claims_are_measured() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_map_is_measured() -> Result<()> {
-    measured(Bench::Map, 7).await.map(drop)
+    measured(Bench::Map, 9).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]

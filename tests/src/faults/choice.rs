@@ -12,7 +12,7 @@ use crate::parts::given;
 /// How many.
 pub const ROWS: usize = 8;
 /// What they may take together, in seconds: some are slower than they say.
-pub const TOGETHER_S: u64 = 300;
+pub const TOGETHER_S: u64 = 320;
 
 /// The rows of the specification, by number.
 const LISTED: &[u8] = &[
@@ -49,11 +49,16 @@ pub fn eight(rows: &[Row], seed: u64) -> Vec<Row> {
     for n in (1..rows.len()).rev() {
         rows.swap(n, random.below(n + 1));
     }
-    let (mut chosen, mut takes) = (Vec::new(), 0);
-    for row in rows {
-        if chosen.len() < ROWS && takes + row.takes_s <= TOGETHER_S {
+    let (mut chosen, mut takes): (Vec<Row>, _) = (Vec::new(), 0);
+    for (n, row) in rows.iter().enumerate() {
+        // So long that there is still time for as many others as are wanted, it may take.
+        let mut others: Vec<u64> = rows[n + 1..].iter().map(|row| row.takes_s).collect();
+        others.sort_unstable();
+        let wanted = ROWS.saturating_sub(chosen.len() + 1);
+        let shortest: u64 = others.iter().take(wanted).sum();
+        if chosen.len() < ROWS && takes + row.takes_s + shortest <= TOGETHER_S {
             takes += row.takes_s;
-            chosen.push(row.clone());
+            chosen.push((*row).clone());
         }
     }
     chosen
@@ -110,9 +115,11 @@ mod tests {
     fn eight_are_chosen_that_fit_and_the_same_again() {
         let ids: Vec<&'static str> =
             listed().into_iter().map(|id| &*Box::leak(id.into_boxed_str())).collect();
-        let mut rows: Vec<Row> = ids.iter().map(|id| row(id, Ground::World, 36)).collect();
+        let mut rows: Vec<Row> = ids.iter().map(|id| row(id, Ground::World, 34)).collect();
         rows[0].ground = Ground::Lab;
         rows[1].takes_s = TOGETHER_S + 1;
+        // One that takes the time of two.
+        rows[2].takes_s = 80;
         let mut once = BTreeSet::new();
         for seed in 0..200 {
             let chosen = eight(&rows, seed);

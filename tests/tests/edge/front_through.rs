@@ -275,9 +275,13 @@ async fn its_files_fit_together() -> Result<()> {
         let port = address.strip_prefix("0.0.0.0:").context("every interface")?;
         ensure!(text.contains(&format!("\n  presetenv {variable} {port}\n")), "{variable} {port}");
     }
+    let behind: Vec<&str> =
+        text.lines().filter(|line| line.trim_start().starts_with("default-server ")).collect();
+    let told = behind.iter().filter(|line| line.ends_with(" send-proxy-v2")).count();
     ensure!(
-        environment["PORTCALL_PROXY_PROTOCOL"] == "on"
-            && text.matches("send-proxy-v2").count() == 2
+        environment["PORTCALL_PROXY_PROTOCOL"] == "on" && told == behind.len() && told > 1,
+        "{told} of {} backends are told whose connection it is",
+        behind.len()
     );
     // It is named as in the file that it lies over, so that it takes its place.
     let stack = fs::read_to_string(given::checkout().join("infra/stack.yaml"))?;

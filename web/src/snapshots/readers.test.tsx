@@ -2,7 +2,7 @@
 import { render } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Fleet, History } from "../api/admin";
+import type { Fleet, History, Suspects } from "../api/admin";
 import { type ImageCheck, isPin, type Pin, type Replay } from "../api/types";
 import { Playback } from "../board/replay";
 import { Side } from "../board/Side";
@@ -11,7 +11,7 @@ import { labels, reasons, throughput, total } from "../console/overview/series";
 import { hintOf } from "../submit/useImageCheck";
 import { viewSnapshot } from "./read";
 import { list, newFindings, type Shape, unseen } from "./shape";
-import { fleet, history, imageCheck, recent, replay } from "./shapes";
+import { fleet, history, imageCheck, recent, replay, suspects } from "./shapes";
 
 /** What is wrong with an answer, and what of it was never seen full. */
 function faults<T>(value: unknown, shape: Shape<T>): string[] {
@@ -115,6 +115,16 @@ describe("the fleet", () => {
     expect(texts("[data-node] .mark")).toEqual(["takes work", "takes no work"]);
     expect(texts(".machine-why")).toEqual([answer.nodes[1]?.why]);
     expect(texts('[data-node="g1"]')[0]).toContain("fit, serving, 1 of 2 slots busy");
+  });
+});
+
+describe("images that machines went down under", () => {
+  const answer = viewSnapshot("images_that_machines_went_down_under") as Suspects;
+
+  it("are what the console takes them for", () => {
+    expect(faults(answer, suspects)).toEqual([]);
+    const counted = answer.images.map(({ losses }) => losses.filter(({ counts }) => counts).length);
+    expect(counted).toEqual(answer.images.map(({ counted }) => counted));
   });
 });
 

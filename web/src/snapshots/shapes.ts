@@ -1,5 +1,5 @@
 // The shape of every answer that the page reads, field by field as in api/types.ts.
-import type { Bucket, Fleet, History, NodeInfo } from "../api/admin";
+import type { Bucket, Fleet, History, NodeInfo, Suspects } from "../api/admin";
 import type {
   Accepted,
   Attempt,
@@ -322,6 +322,32 @@ export const fleet = object<Fleet>({
     }),
   ),
   nodes: list(node),
+});
+
+export const suspects = object<Suspects>({
+  images: list(
+    object({
+      digest: text,
+      standing: oneOf("suspected", "quarantined", "poison", "cleared"),
+      changed_at: time,
+      counted: number,
+      graded_alone_now: yesNo,
+      losses: list(
+        object({
+          at: time,
+          machine: text,
+          worker: text,
+          node: maybe(text),
+          alone: yesNo,
+          counts: yesNo,
+          submission: maybe(text),
+          with: number,
+        }),
+      ),
+      orders: list(object({ standing: text, by: text, at: time, note: maybe(text) })),
+    }),
+  ),
+  machines: list(object({ machine: text, images: number, cleared: number })),
 });
 
 const bucket = object<Bucket>({

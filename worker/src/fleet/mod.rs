@@ -415,6 +415,15 @@ impl Fleet {
         }
     }
 
+    /// Whether what the prober of a slot sends arrives on the strangers' side. On a plain engine there is
+    /// no way between.
+    pub async fn is_clear(&self, slot: &Slot) -> bool {
+        match self {
+            Self::Engine(_) => true,
+            Self::Swarm(node) => node.is_clear(slot).await,
+        }
+    }
+
     /// How long nothing was heard from the strangers' side of a slot, if that was too long at some
     /// moment since then: what did not reach the prober meanwhile may have been lost on the way. On a
     /// plain engine there is no way.

@@ -203,6 +203,9 @@ pub fn prober(
     let mut host = host_config(&limits, Profile::Strict, place);
     host.init = Some(false);
     host.readonly_rootfs = Some(true);
+    // It alone: by an echo it finds out whether there is a way to the strangers' side.
+    let group = ("net.ipv4.ping_group_range".to_owned(), format!("{uid} {uid}"));
+    host.sysctls.get_or_insert_default().extend([group]);
     // What it says is attached to; keeping it on the node would keep strangers' bytes there.
     host.log_config =
         Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: Some(HashMap::new()) });
@@ -367,7 +370,7 @@ pub(super) fn sysctls() -> HashMap<String, String> {
     [
         // Port 80 without a capability.
         ("net.ipv4.ip_unprivileged_port_start", "0"),
-        // Nobody may open ping sockets.
+        // No stranger may open ping sockets.
         ("net.ipv4.ping_group_range", "1 0"),
         ("net.ipv6.conf.all.disable_ipv6", "1"),
     ]

@@ -6,7 +6,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -136,6 +136,7 @@ pub(super) struct Tenancy(Arc<TenancyState>);
 #[derive(Debug, Default)]
 struct TenancyState {
     addresses: RwLock<HashSet<Ipv4Addr>>,
+    anchor: OnceLock<Ipv4Addr>,
     doubt: AtomicBool,
 }
 
@@ -146,8 +147,16 @@ impl Tenancy {
         *reported = addresses.into_iter().collect();
     }
 
+    /// Says where our own process is on the strangers' side, which the prober may dial at any time.
+    pub(super) fn anchored(&self, address: Ipv4Addr) {
+        self.0.anchor.get_or_init(|| address);
+    }
+
     pub(super) fn may_dial(&self, address: IpAddr) -> bool {
         let IpAddr::V4(address) = address else { return false };
+        if self.0.anchor.get() == Some(&address) {
+            return true;
+        }
         self.0.addresses.read().unwrap_or_else(PoisonError::into_inner).contains(&address)
     }
 
@@ -189,7 +198,9 @@ mod tests {
         tenancy.report([address]);
         assert!(tenancy.may_dial(address.into()));
         assert!(!tenancy.may_dial(address.to_ipv6_mapped().into()));
+        tenancy.anchored(Ipv4Addr::new(10, 213, 0, 4));
         tenancy.report([]);
         assert!(!tenancy.may_dial(address.into()));
+        assert!(tenancy.may_dial([10, 213, 0, 4].into()));
     }
 }

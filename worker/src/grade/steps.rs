@@ -1,13 +1,11 @@
 //! The steps that the story of a grading is made of, and the real ones.
 
-use std::time::Duration;
-
 use portcall_shared::domain::{
     event::Event, evidence::ContainerEvidence, submission::Submission, verdict::ParticipantFault,
 };
 use tokio::time::Instant;
 
-use super::{Admitted, Break, Grader, Logs, Prepared, Started};
+use super::{Admitted, Break, Grader, Logs, Prepared, Started, Unheard};
 use crate::{
     fleet::{Owner, Slot, Workload},
     judge::Seen,
@@ -79,8 +77,8 @@ pub trait Steps: Sync {
         progress: &impl Progress,
     ) -> impl Future<Output = Result<Option<ParticipantFault>, Break>> + Send;
 
-    /// How long nothing was heard from the node since then, if that was too long.
-    fn silence(&self, since: Instant) -> impl Future<Output = Option<Duration>> + Send;
+    /// What may explain that something from there did not arrive since then.
+    fn unheard(&self, since: Instant) -> impl Future<Output = Option<Unheard>> + Send;
 
     /// Makes sure that no failure is charged to the participant that a dead service explains.
     fn services_run(
@@ -172,8 +170,12 @@ impl Steps for InSlot<'_> {
         self.grader.last_look(running, prepared, progress).await
     }
 
-    async fn silence(&self, since: Instant) -> Option<Duration> {
-        self.grader.fleet.silence(self.slot, since).await
+    async fn unheard(&self, since: Instant) -> Option<Unheard> {
+        let fleet = &self.grader.fleet;
+        match fleet.silence(self.slot, since).await {
+            Some(lasted) => Some(Unheard::Silence(lasted)),
+            None => (!fleet.is_clear(self.slot).await).then_some(Unheard::NoWay),
+        }
     }
 
     async fn services_run(&self, running: &Workload) -> Result<(), Break> {

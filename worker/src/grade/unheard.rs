@@ -4,8 +4,9 @@
 //! ```text
 //!    failed ── by what was seen: an answer, an exit code ───────────────► charged
 //!      └────── by what was not: a port, an answer or its end
-//!                 ├── the node was heard from all the time ─────────────► charged
-//!                 └── there was a silence ──────────────────────────────► the platform's: another try
+//!                 ├── the node was heard from all the time, and what
+//!                 │   is sent to it arrives there ──────────────────────► charged
+//!                 └── there was a silence, or nothing arrives ──────────► the platform's: another try
 //! ```
 //!
 //! Nothing is excused for ever: like whatever is the platform's, a submission is tried so often
@@ -24,28 +25,44 @@ use crate::{
     probe::wire::{AskFailure, Observation},
 };
 
-/// The judgement, unless it charges somebody with what a silence of the node may explain. How long
-/// that lasted is asked only if it matters.
+/// What may explain that something did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unheard {
+    /// The node was not heard from for so long.
+    Silence(Duration),
+    /// What the prober sends does not arrive at our own process beside the stranger's either.
+    NoWay,
+}
+
+impl Unheard {
+    /// As it is told.
+    fn message(self) -> String {
+        match self {
+            Self::Silence(lasted) => {
+                let seconds = lasted.as_secs();
+                format!("the machine was not heard from for {seconds} s around this grading")
+            }
+            Self::NoWay => "nothing passes any more between the machine and its prober".to_owned(),
+        }
+    }
+}
+
+/// The judgement, unless it charges somebody with what was lost on the way. Whether something may have
+/// been is asked only if it matters.
 pub(super) async fn charged(
     judgement: Judgement,
     event: &Event,
     seen: &[Seen],
-    silence: impl Future<Output = Option<Duration>>,
+    unheard: impl Future<Output = Option<Unheard>>,
 ) -> Result<Judgement, PlatformFault> {
     let mut images = seen.iter().enumerate();
     if judgement.outcome.is_ok() || !images.any(|(image, one)| lacks(event, image, one)) {
         return Ok(judgement);
     }
-    let Some(silence) = silence.await else { return Ok(judgement) };
+    let Some(unheard) = unheard.await else { return Ok(judgement) };
     let would_be = judgement.outcome.err().map(|fault| fault.code.as_str());
-    tracing::warn!(
-        ?silence,
-        would_be,
-        "the node was not heard from for a while: nobody is charged"
-    );
-    let seconds = silence.as_secs();
-    let message = format!("the machine was not heard from for {seconds} s around this grading");
-    Err(PlatformFault::new(PlatformCode::NodeLost, message))
+    tracing::warn!(?unheard, would_be, "something may have been lost on the way: nobody is charged");
+    Err(PlatformFault::new(PlatformCode::NodeLost, unheard.message()))
 }
 
 /// Whether something did not come from an image that should have.

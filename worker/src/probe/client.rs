@@ -166,6 +166,21 @@ impl ProberClient {
         }
     }
 
+    /// Whether large packets arrive at an address and come back.
+    ///
+    /// # Errors
+    /// As [`ProberError`] says.
+    pub async fn is_clear(&self, address: IpAddr, within: Duration) -> Result<bool, ProberError> {
+        self.admit(address)?;
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX).min(KNOCK_MS);
+        let _room = self.room.acquire().await;
+        let request = |id| Request::Path { id, address, within_ms };
+        match self.exchange(request, Duration::from_millis(within_ms)).await? {
+            Observation::Path { clear, .. } => Ok(clear),
+            other => Err(self.distrust(unexpected(other))),
+        }
+    }
+
     /// Waits for a sign of life, at most two seconds.
     ///
     /// # Errors

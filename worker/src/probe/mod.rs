@@ -33,3 +33,4 @@ mod body;
 mod head;
 mod knock;
 mod lines;
+mod path;

@@ -21,6 +21,7 @@ use super::{
     ask::ask,
     knock::knock,
     lines::{Line, Lines},
+    path,
     wire::{AT_ONCE, DiskSpace, KNOCK_MS, KNOCK_PORTS, LINE_BYTES, Observation, Request},
 };
 
@@ -89,6 +90,10 @@ async fn observe(request: Request) -> Observation {
             let within = Duration::from_millis(within_ms.min(KNOCK_MS));
             Observation::Knocked { id, open: knock(address, &ports, within).await }
         }
+        Request::Path { id, address, within_ms } => {
+            let within = Duration::from_millis(within_ms.min(KNOCK_MS));
+            Observation::Path { id, clear: path::is_clear(address, within).await }
+        }
         Request::Ping { id } => Observation::Pong { id },
         Request::Disk { id } => match disk() {
             Ok(space) => Observation::Disk { id, space },
@@ -128,6 +133,7 @@ fn admit(request: Request, allowed: &AddressSet) -> Result<Request, Observation>
             }
             (*id, *address)
         }
+        Request::Path { id, address, .. } => (*id, *address),
         Request::Ping { .. } | Request::Disk { .. } => return Ok(request),
     };
     if allowed.allows(address) {
@@ -200,9 +206,10 @@ mod tests {
         for address in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "0.0.0.0"] {
             let requests = format!(
                 "{{\"op\":\"ask\",\"id\":1,\"address\":\"{address}:80\",\"host\":\"a\",\"method\":\"GET\",\"path\":\"/\"}}\n\
-                 {{\"op\":\"knock\",\"id\":2,\"address\":\"{address}\",\"ports\":[80],\"within_ms\":10}}\n"
+                 {{\"op\":\"knock\",\"id\":2,\"address\":\"{address}\",\"ports\":[80],\"within_ms\":10}}\n\
+                 {{\"op\":\"path\",\"id\":3,\"address\":\"{address}\",\"within_ms\":10}}\n"
             );
-            for (reply, id) in replies(&requests).await.iter().zip([1, 2]) {
+            for (reply, id) in replies(&requests).await.iter().zip([1, 2, 3]) {
                 let detail = format!("{address} is not within 127.0.0.0/8");
                 assert_eq!(*reply, Observation::Refused { id, detail });
             }

@@ -46,6 +46,15 @@ pub enum Request {
         /// For all ports together, in milliseconds; at most [`KNOCK_MS`].
         within_ms: u64,
     },
+    /// Find out whether large packets arrive at an address and come back.
+    Path {
+        /// Comes back in the observation.
+        id: u64,
+        /// Whose.
+        address: IpAddr,
+        /// In milliseconds; at most [`KNOCK_MS`].
+        within_ms: u64,
+    },
     /// Show a sign of life.
     Ping {
         /// Comes back in the observation.
@@ -220,6 +229,13 @@ pub enum Observation {
         /// The ports that accepted, in the order of the knock.
         open: Vec<u16>,
     },
+    /// Whether a path is clear.
+    Path {
+        /// Of the request.
+        id: u64,
+        /// One went there and came back.
+        clear: bool,
+    },
     /// A sign of life.
     Pong {
         /// Of the ping.
@@ -249,6 +265,7 @@ impl Observation {
             Self::Answer { id, .. }
             | Self::Failed { id, .. }
             | Self::Knocked { id, .. }
+            | Self::Path { id, .. }
             | Self::Pong { id }
             | Self::Disk { id, .. }
             | Self::Refused { id, .. } => *id,

@@ -118,6 +118,7 @@ async fn an_engine_that_is_restarted_takes_its_tasks_along_and_nobody_is_blamed(
     let spec = world.spec(&fleet, "app", &image).await?;
     let workload = fleet.start(&slot, &world.owner(), &[spec]).await?;
     assert_eq!(ask(&slot, &workload, 0, "/").await?, "hello");
+    a_way_that_loses_is_noticed(&world, &fleet, &slot).await?;
     // A cut that nobody else notices: what was lost in it is not the stranger's either.
     let asked = Instant::now();
     assert_eq!(fleet.silence(&slot, asked).await, None, "the control");
@@ -139,6 +140,27 @@ async fn an_engine_that_is_restarted_takes_its_tasks_along_and_nobody_is_blamed(
     let slot = fleet.open_slot(1).await?;
     fleet.close_slot(slot).await?;
     world.end().await
+}
+
+/// Everything that an overlay carries, or only what is large: the node is heard from all the time, and what
+/// a stranger answered is not known.
+async fn a_way_that_loses_is_noticed(world: &World, fleet: &Fleet, slot: &Slot) -> Result<()> {
+    for what in ["", "meta length > 1300"] {
+        let asked = Instant::now();
+        ensure!(fleet.is_clear(slot).await, "the control");
+        let rules = format!(
+            "nft 'add table inet gone; add chain inet gone out {{ type filter hook output priority 0; }}; \
+             add rule inet gone out udp dport 4789 {what} counter drop'"
+        );
+        world.lab.must_on("g1", &rules).await?;
+        let is_clear = fleet.is_clear(slot).await;
+        let health = fleet.slot_alive(slot).await;
+        world.lab.must_on("g1", "nft delete table inet gone").await?;
+        ensure!(!is_clear, "{what:?} is lost on the way back");
+        ensure!(matches!(health, SlotHealth::Lost { .. }), "{what:?}: {health:?}");
+        assert_eq!(fleet.silence(slot, asked).await, None, "{what:?}: the node was heard");
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use portcall_shared::{
 use portcall_worker::{
     company::{Alone, Member},
     fleet::{FleetError, Owner},
-    grade::{Break, Ended, Logs, Started, Steps, platform},
+    grade::{Break, Ended, Logs, Started, Steps, Unheard, platform},
     judge::{Presence, Seen},
     lease::{Holder, Keeper, LeaseTimes, Progress, Stop},
     probe::wire::{AskFailure, Observation},
@@ -293,9 +293,9 @@ impl Steps for Scene {
         Ok(None)
     }
 
-    async fn silence(&self, since: Instant) -> Option<Duration> {
+    async fn unheard(&self, since: Instant) -> Option<Unheard> {
         let was_away = self.hands.endpoint.was_away(self.node, since);
-        was_away.then(|| since.elapsed())
+        was_away.then(|| Unheard::Silence(since.elapsed()))
     }
 
     async fn services_run(&self, _: &Workload) -> Result<(), Break> {

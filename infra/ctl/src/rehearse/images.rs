@@ -6,18 +6,24 @@ use std::{collections::BTreeSet, fs, io::Write as _, path::Path, sync::Arc};
 
 use flate2::{Compression, write::GzEncoder};
 use portcall_shared::{
-    domain::image::{Digest, RegistryHost},
+    domain::{
+        ids::EventSlug,
+        image::{Digest, RegistryHost},
+    },
     registry::push::{Deleted, OwnRegistry, PushError, Put},
     store::submissions::sha256_hex,
 };
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, task::JoinSet};
+use uuid::Uuid;
 
 use super::{derive::Answers, plan::Attack};
 use crate::failure::{Failure, chain};
 
 /// The folder in the registry that holds the images of rehearsals.
-pub(super) const FOLDER: &str = "portcall-rehearsal";
+const FOLDER: &str = "portcall-rehearsal";
+/// How many hexadecimal digits of its repository's name are drawn.
+const DRAWN: usize = 12;
 /// How many images are pushed at once.
 const AT_ONCE: usize = 8;
 
@@ -138,12 +144,25 @@ fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
+/// A repository of its own for the images of one rehearsal: another database may have a shadow of the same
+/// name, and use the same registry.
+pub(super) fn repository(shadow: &EventSlug) -> String {
+    let drawn = Uuid::new_v4().simple().to_string();
+    format!("{FOLDER}/{shadow}-{}", &drawn[..DRAWN])
+}
+
+/// Whether a repository is one of a rehearsal in this shadow.
+pub(super) fn is_of(repository: &str, shadow: &EventSlug) -> bool {
+    let name = repository.strip_prefix(FOLDER).and_then(|rest| rest.strip_prefix('/'));
+    name.and_then(|name| name.rsplit_once('-'))
+        .is_some_and(|(of, drawn)| of == shadow.as_str() && drawn.len() == DRAWN)
+}
+
 impl Shelf {
-    /// A place of its own in a registry.
-    pub(super) fn at(host: &RegistryHost, name: &str, plain_http: &[RegistryHost]) -> Self {
-        let repository = format!("{FOLDER}/{name}");
+    /// A place in a registry.
+    pub(super) fn at(host: &RegistryHost, repository: &str, plain_http: &[RegistryHost]) -> Self {
         Self {
-            registry: OwnRegistry::new(host, &repository, plain_http),
+            registry: OwnRegistry::new(host, repository, plain_http),
             place: format!("{host}/{repository}"),
             manifests: BTreeSet::new(),
             blobs: BTreeSet::new(),

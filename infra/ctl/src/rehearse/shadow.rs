@@ -19,7 +19,7 @@ use portcall_shared::{
 };
 use time::OffsetDateTime;
 
-use super::images::{FOLDER, Shelf};
+use super::images::{Shelf, is_of};
 use crate::failure::Failure;
 
 /// How much of the event's slug is kept, so that what comes behind it has room.
@@ -135,8 +135,8 @@ pub(super) async fn clean(
         let shadow = &left.event.slug;
         let pushed = pushed(&submissions(store, shadow).await?, shadow);
         let mut images = 0;
-        for (host, manifests) in pushed {
-            let mut shelf = Shelf::at(&host, shadow.as_str(), plain_http).holding(manifests);
+        for ((host, repository), manifests) in pushed {
+            let mut shelf = Shelf::at(&host, &repository, plain_http).holding(manifests);
             match shelf.clear().await {
                 Ok(deleted) => images += deleted,
                 Err(left) => told.push(left),
@@ -151,40 +151,54 @@ pub(super) async fn clean(
     Ok(told)
 }
 
-/// The images of ours that submissions name, by registry.
-fn pushed(all: &[Submission], shadow: &EventSlug) -> BTreeMap<RegistryHost, BTreeSet<Digest>> {
-    let folder = format!("{FOLDER}/{shadow}");
-    let mut pushed: BTreeMap<RegistryHost, BTreeSet<Digest>> = BTreeMap::new();
+/// The images of ours that submissions name, by registry and repository.
+fn pushed(all: &[Submission], shadow: &EventSlug) -> BTreeMap<Place, BTreeSet<Digest>> {
+    let mut pushed: BTreeMap<Place, BTreeSet<Digest>> = BTreeMap::new();
     for image in all.iter().flat_map(|one| &one.images).map(|image| &image.image) {
-        if let Some(digest) = image.digest().filter(|_| image.path() == folder) {
-            pushed.entry(image.host().clone()).or_default().insert(digest.clone());
+        if let Some(digest) = image.digest().filter(|_| is_of(image.path(), shadow)) {
+            let place = (image.host().clone(), image.path().to_owned());
+            pushed.entry(place).or_default().insert(digest.clone());
         }
     }
     pushed
 }
+
+/// A registry, and a repository there.
+type Place = (RegistryHost, String);
 
 #[cfg(test)]
 mod tests {
     use portcall_shared::domain::submission::SubmittedImage;
 
     use super::*;
-    use crate::rehearse::images::tests::somebody;
+    use crate::rehearse::images::{self, tests::somebody};
 
     #[test]
     fn only_images_of_ours_are_taken_away() {
         let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
         let mut one = somebody("Ann");
         for reference in [
-            format!("127.0.0.1:5000/portcall-rehearsal/e-rehearsal-1@{}", digest("a")),
-            format!("127.0.0.1:5000/portcall-rehearsal/e-rehearsal-2@{}", digest("b")),
-            format!("127.0.0.1:5000/theirs@{}", digest("c")),
-            "127.0.0.1:5000/portcall-rehearsal/e-rehearsal-1:tag".to_owned(),
+            format!("127.0.0.1:5000/portcall-rehearsal/e-rehearsal-1-0123456789ab@{}", digest("a")),
+            format!("127.0.0.1:5000/portcall-rehearsal/e-rehearsal-1@{}", digest("d")),
+            format!("127.0.0.1:5000/portcall-rehearsal/e-rehearsal-2-0123456789ab@{}", digest("b")),
+            format!("127.0.0.1:5000/theirs/e-rehearsal-1-0123456789ab@{}", digest("c")),
+            "127.0.0.1:5000/portcall-rehearsal/e-rehearsal-1-0123456789ab:tag".to_owned(),
         ] {
             one.images.push(SubmittedImage { image: reference.parse().unwrap(), pinned: None });
         }
         let found = pushed(&[one], &"e-rehearsal-1".parse().unwrap());
-        let own =
-            (&"127.0.0.1:5000".parse().unwrap(), &BTreeSet::from([digest("a").parse().unwrap()]));
-        assert_eq!(found.iter().collect::<Vec<_>>(), [own]);
+        let name = "portcall-rehearsal/e-rehearsal-1-0123456789ab".to_owned();
+        let place = ("127.0.0.1:5000".parse().unwrap(), name);
+        let own = (place, BTreeSet::from([digest("a").parse().unwrap()]));
+        assert_eq!(found, BTreeMap::from([own]));
+    }
+
+    #[test]
+    fn two_rehearsals_share_no_repository() {
+        let shadow = "e-rehearsal-1".parse().unwrap();
+        let (one, other) = (images::repository(&shadow), images::repository(&shadow));
+        assert_ne!(one, other);
+        assert!(is_of(&one, &shadow) && is_of(&other, &shadow), "{one} {other}");
+        assert!(!is_of(&one, &"e-rehearsal-2".parse().unwrap()));
     }
 }

@@ -21,7 +21,7 @@ use super::{
     figures::{Crowd, Rate},
     fleet::Fleet,
     has_hostile,
-    images::Shelf,
+    images::{Shelf, repository},
     lure::Lure,
     people::{Own, Prepared, Programs},
     plan::{ATTACKS, Half, Kind, Truth},
@@ -82,7 +82,7 @@ impl<'a> Stage<'a> {
         plain_http: &[RegistryHost],
         stop: CancellationToken,
     ) -> Self {
-        let shelf = registry.map(|host| Shelf::at(host, shadow.as_str(), plain_http));
+        let shelf = registry.map(|host| Shelf::at(host, &repository(shadow), plain_http));
         Self { store, shadow, shelf, stop, progress: Progress::new(), busiest: 0 }
     }
 

@@ -3,6 +3,7 @@
 
 use std::{
     fmt,
+    net::Ipv4Addr,
     sync::{Arc, OnceLock, PoisonError},
     time::Duration,
 };
@@ -48,6 +49,10 @@ const FIRST_WORD: Duration = Duration::from_secs(15);
 const ALLOCATED: Duration = Duration::from_secs(15);
 /// Between two looks at one.
 const LOOK: Duration = Duration::from_millis(50);
+/// For the first packet that goes all the way: engines tell each other of a new network by gossip.
+const FIRST_WAY: Duration = Duration::from_secs(20);
+/// For a packet on a way that was clear before.
+const WAY: Duration = Duration::from_secs(2);
 /// For a sign of life of the prober.
 const PING: Duration = Duration::from_secs(5);
 
@@ -58,6 +63,8 @@ pub(in crate::fleet) struct Far {
     /// The anchor's service.
     anchor: GivenId,
     anchor_name: String,
+    /// Where the anchor is in the slot's network.
+    at: Ipv4Addr,
     pub(in crate::fleet) watch: Watch,
 }
 
@@ -103,9 +110,11 @@ impl SwarmFleet {
                 self.make_anchor(&anchor, &network, &node),
             )?;
             let ((prober_id, prober, tenancy), (anchor, word)) = (prober, far);
-            let (service, watch) = anchor;
-            let far =
-                Far { manager, anchor: service, anchor_name: anchor_name(&network.name), watch };
+            let (service, at, watch) = anchor;
+            let anchor_name = anchor_name(&network.name);
+            let far = Far { manager, anchor: service, anchor_name, at, watch };
+            tenancy.anchored(at);
+            until_clear(&prober, at).await?;
             Ok(Furniture { prober_id, prober, tenancy, far, word })
         };
         match furnished.await {
@@ -151,6 +160,9 @@ impl SwarmFleet {
         match far.watch.word() {
             Ok(word) => self.tell(word),
             Err(why) => return lost(why),
+        }
+        if !self.is_clear(slot).await {
+            return lost("nothing passes between its prober and its node".to_owned());
         }
         let manager = &self.swarm.managers[far.manager];
         let inhabitants = manager.inhabitants(&slot.network).await.map(|mut ids| {
@@ -256,7 +268,7 @@ impl SwarmFleet {
         image: &str,
         network: &Network,
         node: &NodeFacts,
-    ) -> Result<((GivenId, Watch), Word), FleetError> {
+    ) -> Result<((GivenId, Ipv4Addr, Watch), Word), FleetError> {
         let swarm = &self.swarm;
         let name = anchor_name(&network.name);
         let place = request::Place {
@@ -280,9 +292,13 @@ impl SwarmFleet {
         if task.stage != Stage::Running {
             return Err(task.stage.instead(&name, &task.words));
         }
+        let Some(at) = task.address(&network.id) else {
+            let detail = "it has no address in its slot's network".to_owned();
+            return Err(FleetError::Answer { doing: "looking for the anchor", detail });
+        };
         let watch = Watch::follow(Arc::clone(swarm), service.to_string());
         match watch.next(FIRST_WORD).await {
-            Some(word) => Ok(((service.clone(), watch), word)),
+            Some(word) => Ok(((service.clone(), at, watch), word)),
             None => {
                 let detail = watch.word().err().unwrap_or_default();
                 Err(FleetError::Answer { doing: "listening to the anchor", detail })
@@ -439,11 +455,35 @@ impl SwarmFleet {
         }
     }
 
+    /// Whether what the prober sends arrives on the strangers' side, large packets too.
+    pub(in crate::fleet) async fn is_clear(&self, slot: &Slot) -> bool {
+        match &slot.side {
+            Side::Far(far) => slot.prober.is_clear(far.at.into(), WAY).await == Ok(true),
+            Side::Near => true,
+        }
+    }
+
     /// How long the anchor said nothing, if too long at some moment since then.
     pub(in crate::fleet) async fn silence(&self, slot: &Slot, since: Instant) -> Option<Duration> {
         match &slot.side {
             Side::Far(far) => far.watch.silence(since).await,
             Side::Near => None,
+        }
+    }
+}
+
+/// Waits until the first packet went all the way to the anchor.
+async fn until_clear(prober: &ProberClient, anchor: Ipv4Addr) -> Result<(), FleetError> {
+    let until = Instant::now() + FIRST_WAY;
+    let doing = "trying the way from the prober to the anchor";
+    loop {
+        let detail = match prober.is_clear(anchor.into(), WAY).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => format!("nothing arrived within {} s", FIRST_WAY.as_secs()),
+            Err(error) => return Err(FleetError::Answer { doing, detail: error.to_string() }),
+        };
+        if Instant::now() >= until {
+            return Err(FleetError::Answer { doing, detail });
         }
     }
 }

@@ -10,7 +10,7 @@ use rstest::rstest;
 
 use super::*;
 
-const LONG: Option<Duration> = Some(Duration::from_secs(4));
+const LONG: Option<Unheard> = Some(Unheard::Silence(Duration::from_secs(4)));
 
 /// Two images; every check asks both, or those of `image`.
 fn event(image: &str) -> Event {
@@ -64,6 +64,9 @@ async fn what_a_silence_may_explain_is_charged_only_without_one(
     assert!(fault.message.contains("4 s"), "{fault:?}");
     // Tried again, as whatever is the platform's.
     assert!(matches!(Fault::from(fault).disposition(1), Disposition::Release { .. }));
+    let no_way = ready(Some(Unheard::NoWay));
+    let excused = charged(judged(code), &event("\"any\""), &one, no_way).await;
+    assert_eq!(excused.expect_err("the platform's").code, PlatformCode::NodeLost);
 }
 
 #[rstest]
