@@ -534,7 +534,9 @@ fn images_that_machines_went_down_under() {
     let suspects = [quarantined, cleared];
     insta::assert_json_snapshot!(SuspectsView::of(&suspects, Whose::Shown));
     let to_organisers = SuspectsView::of(&suspects, Whose::Hidden);
-    assert!(to_organisers.images.iter().flat_map(|it| &it.losses).all(|it| it.submission.is_none()));
+    assert!(
+        to_organisers.images.iter().flat_map(|it| &it.losses).all(|it| it.submission.is_none())
+    );
 }
 
 fn wish_errors(body: &str) -> Vec<(String, String)> {

@@ -103,7 +103,7 @@ suite_edge() {
   export PORTCALL_TEST_BIN=$BIN PORTCALL_TEST_STATIC_BIN=$STATIC_BIN
   export PORTCALL_TEST_SCHEMATHESIS=$SCHEMATHESIS
   # They wait more than they work.
-  NEXTEST_TEST_THREADS=6 rust_tests "$EDGE_TESTS"
+  NEXTEST_TEST_THREADS=8 rust_tests "$EDGE_TESTS"
 }
 
 suite_system() {

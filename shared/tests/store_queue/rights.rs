@@ -67,8 +67,8 @@ macro_rules! call {
 
 /// Calls of the store whose names others have too: they count where a store or a queue is asked.
 const NAMES_OF_OTHERS: [&str; 15] = [
-    "advance", "cancel", "close", "event", "fleet", "follow", "holds", "line", "nodes", "pin", "ping",
-    "renew", "settle", "stats", "sweep",
+    "advance", "cancel", "close", "event", "fleet", "follow", "holds", "line", "nodes", "pin",
+    "ping", "renew", "settle", "stats", "sweep",
 ];
 
 fn sources(folder: &Path, found: &mut Vec<String>) {

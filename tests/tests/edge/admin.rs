@@ -113,7 +113,8 @@ impl Row {
     /// Asks about something of its own; the answer.
     async fn ask(&self, all: &Organisers, token: Option<&Token>, id: &str) -> Result<Answer> {
         let image = format!("sha256:{:064x}", 7);
-        let path = self.path.replace("{event}", OWN).replace("{id}", id).replace("{digest}", &image);
+        let path =
+            self.path.replace("{event}", OWN).replace("{id}", id).replace("{digest}", &image);
         let body = self.body.map(|body| body.replace("{id}", id).replace("{event}", OWN));
         let body = body.map(|body| serde_json::from_str(&body)).transpose()?;
         all.ask(token, self.method, &path, body.as_ref()).await

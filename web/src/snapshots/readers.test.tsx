@@ -8,6 +8,7 @@ import { Playback } from "../board/replay";
 import { Side } from "../board/Side";
 import { FleetPanel } from "../console/overview/Fleet";
 import { labels, reasons, throughput, total } from "../console/overview/series";
+import { standingWords } from "../console/suspects/words";
 import { hintOf } from "../submit/useImageCheck";
 import { viewSnapshot } from "./read";
 import { list, newFindings, type Shape, unseen } from "./shape";
@@ -123,6 +124,9 @@ describe("images that machines went down under", () => {
 
   it("are what the console takes them for", () => {
     expect(faults(answer, suspects)).toEqual([]);
+    // One that it did not know would stand for itself.
+    const unknown = answer.images.filter(({ standing }) => standingWords(standing).means === "");
+    expect(unknown).toEqual([]);
     const counted = answer.images.map(({ losses }) => losses.filter(({ counts }) => counts).length);
     expect(counted).toEqual(answer.images.map(({ counted }) => counted));
   });

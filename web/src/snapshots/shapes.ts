@@ -328,7 +328,7 @@ export const suspects = object<Suspects>({
   images: list(
     object({
       digest: text,
-      standing: oneOf("suspected", "quarantined", "poison", "cleared"),
+      standing: text,
       changed_at: time,
       counted: number,
       graded_alone_now: yesNo,

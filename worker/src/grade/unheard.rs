@@ -61,7 +61,11 @@ pub(super) async fn charged(
     }
     let Some(unheard) = unheard.await else { return Ok(judgement) };
     let would_be = judgement.outcome.err().map(|fault| fault.code.as_str());
-    tracing::warn!(?unheard, would_be, "something may have been lost on the way: nobody is charged");
+    tracing::warn!(
+        ?unheard,
+        would_be,
+        "something may have been lost on the way: nobody is charged"
+    );
     Err(PlatformFault::new(PlatformCode::NodeLost, unheard.message()))
 }
 

@@ -45,6 +45,7 @@ pub(super) fn transcript(request: &str, alias: &str, observation: &Observation) 
         }
         Observation::Knocked { .. }
         | Observation::Pong { .. }
+        | Observation::Path { .. }
         | Observation::Disk { .. }
         | Observation::Refused { .. } => {
             transcript.error = Some("not asked".to_owned());
@@ -81,6 +82,7 @@ pub(super) fn evaluate(
         }
         Observation::Knocked { .. }
         | Observation::Pong { .. }
+        | Observation::Path { .. }
         | Observation::Disk { .. }
         | Observation::Refused { .. } => {
             Err(fault(ParticipantCode::AnswerNotHttp, "there was no answer"))

@@ -56,6 +56,7 @@ fn own_id(request: &Request) -> u64 {
     match request {
         Request::Ask(Question { id, .. })
         | Request::Knock { id, .. }
+        | Request::Path { id, .. }
         | Request::Ping { id }
         | Request::Disk { id } => *id,
     }
@@ -86,6 +87,28 @@ async fn an_id_that_nobody_waits_for_helps_nobody() {
     })
     .0;
     assert!(matches!(asked, Err(ProberError::Garbled { .. })), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_way_is_clear_if_the_prober_says_so_and_only_within_the_slot() {
+    let (client, mut prober) = conversation();
+    let (there, within) = (IpAddr::from([10, 213, 4, 2]), Duration::from_secs(60));
+    for said in [true, false] {
+        let (clear, request) = tokio::join!(client.is_clear(there, within), async {
+            let request = prober.request().await;
+            prober.say(&Observation::Path { id: own_id(&request), clear: said }).await;
+            request
+        });
+        assert_eq!(clear, Ok(said));
+        assert!(matches!(request, Request::Path { within_ms: KNOCK_MS, .. }), "{request:?}");
+    }
+    let elsewhere = client.is_clear([10, 213, 4, 3].into(), within).await;
+    assert!(matches!(elsewhere, Err(ProberError::Refused { .. })), "{elsewhere:?}");
+    let (other, ()) = tokio::join!(client.is_clear(there, within), async {
+        let id = own_id(&prober.request().await);
+        prober.say(&Observation::Pong { id }).await;
+    });
+    assert!(matches!(other, Err(ProberError::Garbled { .. })), "{other:?}");
 }
 
 #[tokio::test]
