@@ -46,7 +46,7 @@ SYSTEM_TESTS="(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binar
 UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($SIMULATION_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS) - ($CORPUS_TESTS) - ($FAULTS_TESTS) - ($EDGE_TESTS) - ($LAB_TESTS)"
 
 # How many run at once, as .config/nextest.toml has it: its groups real-parts and labs.
-REAL_PARTS=3 LABS=2
+REAL_PARTS=3 LABS=1
 
 GIVEN_ENGINE=${PORTCALL_TEST_DOCKER_HOST:-}
 
@@ -170,13 +170,9 @@ suite_faults() {
 
 # suite_lab: each test has a lab of its own (tests/lab), with an address of it in the tests' network.
 suite_lab() {
-  local threads=$LABS
   prepare_labs || return
-  if [[ $PROFILE == full ]]; then
-    threads=1
-    once use_test_parts && once need_balancer || return
-  fi
-  NEXTEST_TEST_THREADS=$threads rust_tests "$LAB_TESTS"
+  if [[ $PROFILE == full ]]; then once use_test_parts && once need_balancer || return; fi
+  NEXTEST_TEST_THREADS=$LABS rust_tests "$LAB_TESTS"
 }
 
 prepare_labs() {

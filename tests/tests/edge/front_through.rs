@@ -275,8 +275,10 @@ async fn its_files_fit_together() -> Result<()> {
         let port = address.strip_prefix("0.0.0.0:").context("every interface")?;
         ensure!(text.contains(&format!("\n  presetenv {variable} {port}\n")), "{variable} {port}");
     }
-    let behind: Vec<&str> =
-        text.lines().filter(|line| line.trim_start().starts_with("default-server ")).collect();
+    let behind: Vec<&str> = text
+        .lines()
+        .filter(|line| line.trim_start().starts_with("default-server resolvers "))
+        .collect();
     let told = behind.iter().filter(|line| line.ends_with(" send-proxy-v2")).count();
     ensure!(
         environment["PORTCALL_PROXY_PROTOCOL"] == "on" && told == behind.len() && told > 1,
