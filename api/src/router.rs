@@ -128,6 +128,8 @@ fn views_of_the_page() -> OpenApiRouter<AppState> {
         "/console/{event}/regrades",
         "/console/{event}/regrades/{id}",
         "/console/{event}/rules",
+        "/console/{event}/suspects",
+        "/console/{event}/suspects/{digest}",
         "/console/{event}/audit",
         "/console/{event}/webhooks",
     ];

@@ -31,7 +31,7 @@ export function MapView({ slug, title }: Props): VNode {
   const stage = useRef<HTMLDivElement>(null);
   const size = useSize(stage);
   const movable = useView(size);
-  const { view, current, fly } = movable;
+  const { view, current, resting, fly } = movable;
   useGestures(stage, size, movable);
   const world = useWorld(view.zoom);
   const { pins, features, seen, said, stats, status } = useHappenings(slug, view, size);
@@ -39,8 +39,10 @@ export function MapView({ slug, title }: Props): VNode {
   const { total, arrived } = pins;
   const submitHref = `/events/${slug}/submit`;
 
-  const zoomBy = (levels: number): void =>
-    fly(zoomAround(view, size, size.width / 2, size.height / 2, view.zoom + levels));
+  const zoomBy = (levels: number): void => {
+    const from = resting();
+    fly(zoomAround(from, size, size.width / 2, size.height / 2, from.zoom + levels));
+  };
   const backTo = (before: HTMLElement | SVGElement | null): void => {
     close();
     (before ?? stage.current)?.focus({ preventScroll: true });

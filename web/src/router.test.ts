@@ -1,7 +1,8 @@
 // Addresses and the views that they mean; the event of the front page.
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { pickEvent } from "./events";
-import { parsePath } from "./router";
+import { CONSOLE_SECTIONS, parsePath, SECTIONS_OF_SINGLES } from "./router";
 
 describe("addresses", () => {
   it.each([
@@ -31,6 +32,28 @@ describe("addresses", () => {
     ["/api/v1/events", { view: "missing" }],
   ])("%s", (path, route) => {
     expect(parsePath(path)).toEqual(route);
+  });
+});
+
+describe("the addresses that the api answers with the page", () => {
+  const source = readFileSync("../api/src/router.rs", "utf8");
+  const list = /fn views_of_the_page\(\)[^[]*\[([^\]]*)\]/.exec(source)?.[1] ?? "";
+  const served = [...list.matchAll(/"([^"]+)"/g)].map(([, path]) => path ?? "");
+
+  it("are views, each of them", () => {
+    expect(served.length).toBeGreaterThan(10);
+    for (const path of served)
+      expect([path, parsePath(path.replaceAll(/\{\w+\}/g, "b3")).view]).not.toContain("missing");
+  });
+
+  it("have every section of the console, so that each can be reloaded", () => {
+    const plain = served.map((path) => path.replaceAll(/\{\w+\}/g, "*"));
+    const sections = CONSOLE_SECTIONS.filter((section) => section !== "overview");
+    const wanted = [
+      ...sections.map((section) => `/console/*/${section}`),
+      ...SECTIONS_OF_SINGLES.map((section) => `/console/*/${section}/*`),
+    ];
+    expect(wanted.filter((path) => !plain.includes(path))).toEqual([]);
   });
 });
 

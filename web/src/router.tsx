@@ -21,7 +21,7 @@ export const CONSOLE_SECTIONS = [
 ] as const;
 export type ConsoleSection = (typeof CONSOLE_SECTIONS)[number];
 /** Lists of things that have an address each. */
-const SECTIONS_OF_SINGLES: ConsoleSection[] = ["submissions", "regrades", "suspects"];
+export const SECTIONS_OF_SINGLES: ConsoleSection[] = ["submissions", "regrades", "suspects"];
 
 const SLUG = /^[a-z0-9-]{1,64}$/;
 

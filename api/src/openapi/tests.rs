@@ -24,6 +24,8 @@ const UNDESCRIBED: [&str; 18] = [
     "/console/{event}/rules",
     "/console/{event}/submissions",
     "/console/{event}/submissions/{id}",
+    "/console/{event}/suspects",
+    "/console/{event}/suspects/{digest}",
     "/console/{event}/webhooks",
     "/docs",
     "/docs.css",

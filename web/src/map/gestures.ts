@@ -20,7 +20,7 @@ export function useGestures(
   movable: Movable,
 ): void {
   const { width, height } = size;
-  const { current, jump, fly } = movable;
+  const { current, resting, jump, fly } = movable;
   useEffect(() => {
     const element = ref.current;
     if (element === null || width === 0) return;
@@ -28,12 +28,12 @@ export function useGestures(
     const ends = [
       listenWheel(element, window, current, jump),
       listenPointers(element, window, current, jump),
-      listenKeys(element, window, current, fly),
+      listenKeys(element, window, resting, fly),
     ];
     return () => {
       for (const end of ends) end();
     };
-  }, [ref, width, height, current, jump, fly]);
+  }, [ref, width, height, current, resting, jump, fly]);
 }
 
 type Current = () => View;
@@ -135,14 +135,14 @@ export function pinch(view: View, size: Size, other: Point, before: Point, now: 
   return panBy(zoomed, size, from.x - to.x, from.y - to.y);
 }
 
-function listenKeys(element: HTMLElement, size: Size, current: Current, fly: Move): () => void {
+function listenKeys(element: HTMLElement, size: Size, resting: Current, fly: Move): () => void {
   const onKey = (event: KeyboardEvent): void => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     // The keys of a mark that are not its own are the map's.
     const onMark = event.target instanceof Element && event.target.closest("[data-mark]") !== null;
     if (event.target !== element && !onMark) return;
     if (event.key === "Escape" && onMark) element.focus({ preventScroll: true });
-    const next = keyedView(event.key, current(), size);
+    const next = keyedView(event.key, resting(), size);
     if (next === null) return;
     event.preventDefault();
     fly(next);

@@ -11,6 +11,9 @@ export function motionReduced(): boolean {
 export interface Flight {
   jump: (view: View) => void;
   fly: (view: View) => void;
+  /** Where it leads, if one is under way. */
+  heading: () => View | null;
+  stop: () => void;
 }
 
 /** `show` draws a view, `current` is the one that is drawn, `allowed` the nearest that fits the window. */
@@ -20,35 +23,44 @@ export function useFlight(
   allowed: (view: View) => View,
 ): Flight {
   const frame = useRef(0);
+  const target = useRef<View | null>(null);
+
+  const heading = useCallback(() => target.current, []);
+  const stop = useCallback((): void => {
+    cancelAnimationFrame(frame.current);
+    target.current = null;
+  }, []);
 
   const jump = useCallback(
     (next: View): void => {
-      cancelAnimationFrame(frame.current);
+      stop();
       show(next);
     },
-    [show],
+    [show, stop],
   );
 
   const fly = useCallback(
-    (target: View): void => {
-      cancelAnimationFrame(frame.current);
+    (wanted: View): void => {
+      stop();
       if (motionReduced()) {
-        show(target);
+        show(wanted);
         return;
       }
       const from = current();
-      const to = allowed(target);
+      const to = allowed(wanted);
+      target.current = to;
       const start = performance.now();
       const tick = (now: number): void => {
         const t = Math.min(1, Math.max(0, (now - start) / FLIGHT_MS));
         show(between(from, to, 1 - (1 - t) ** 3));
         if (t < 1) frame.current = requestAnimationFrame(tick);
+        else target.current = null;
       };
       frame.current = requestAnimationFrame(tick);
     },
-    [show, current, allowed],
+    [show, current, allowed, stop],
   );
 
-  useEffect(() => () => cancelAnimationFrame(frame.current), []);
-  return { jump, fly };
+  useEffect(() => stop, [stop]);
+  return { jump, fly, heading, stop };
 }

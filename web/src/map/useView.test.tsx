@@ -62,6 +62,31 @@ it("is what the address comes to say", async () => {
   expect(movable.view).toEqual(clampView({ lng: 2, lat: 48, zoom: 0.5 }, DESK));
 });
 
+it("is what the address comes to say, however the window changes meanwhile", async () => {
+  const small: Size = { width: 1280, height: 740 };
+  await show(small);
+  history.replaceState(null, "", "#46.00,30.00,1.00");
+  await move(() => {
+    globalThis.dispatchEvent(new Event("hashchange"));
+    render(<Probe size={DESK} />, root);
+  });
+  expect(movable.view).toEqual(clampView({ lng: 46, lat: 30, zoom: 1 }, DESK));
+  expect(location.hash).toBe("#46.00,30.00,2.49");
+});
+
+it("rests where a flight leads, so that steps on the way add up", async () => {
+  history.replaceState(null, "", "#46.00,30.00,3.00");
+  await show(DESK);
+  const step = (): void => movable.fly({ ...movable.resting(), zoom: movable.resting().zoom + 1 });
+  step();
+  await act(() => vi.advanceTimersByTimeAsync(100));
+  expect(movable.current().zoom).toBeGreaterThan(3);
+  expect(movable.current().zoom).toBeLessThan(4);
+  expect(movable.resting().zoom).toBe(4);
+  await move(step);
+  expect([movable.current().zoom, movable.resting().zoom]).toEqual([5, 5]);
+});
+
 it("goes as far out as the list leaves room, where no link leads", async () => {
   history.replaceState(null, "", "#46.00,30.00,3.00");
   await show(DESK);

@@ -17,6 +17,8 @@ export interface Movable {
   view: View;
   /** The newest view, also between two frames. */
   current: () => View;
+  /** The one that it rests at: where a flight leads, if one is under way. */
+  resting: () => View;
   jump: (view: View) => void;
   fly: (view: View) => void;
 }
@@ -56,26 +58,31 @@ export function useView(size: Size): Movable {
     (wanted: View) => clampView(wanted, window.current, leastZoom(window.current)),
     [],
   );
+  const choose = useCallback((next: Chosen): void => {
+    latest.current = next;
+    if (frame.current !== 0) return;
+    frame.current = requestAnimationFrame(() => {
+      frame.current = 0;
+      setChosen(latest.current);
+    });
+  }, []);
   const show = useCallback(
-    (next: View): void => {
-      latest.current = { view: allowed(next), by: "hand" };
-      if (frame.current !== 0) return;
-      frame.current = requestAnimationFrame(() => {
-        frame.current = 0;
-        setChosen(latest.current);
-      });
-    },
-    [allowed],
+    (next: View): void => choose({ view: allowed(next), by: "hand" }),
+    [choose, allowed],
   );
   useEffect(() => () => cancelAnimationFrame(frame.current), []);
-  const { jump, fly } = useFlight(show, current, allowed);
+  const { jump, fly, heading, stop } = useFlight(show, current, allowed);
+  const resting = useCallback(() => heading() ?? current(), [heading, current]);
 
   // The first picture is right already, before any effect has run.
   const view = useMemo(() => shownOf(chosen, size), [chosen, size]);
   const follow = useCallback(
-    (wanted: View): void => jump(clampView(wanted, window.current)),
-    [jump],
+    (wanted: View): void => {
+      stop();
+      choose({ view: wanted, by: "link" });
+    },
+    [stop, choose],
   );
   useAddress(hashOf(chosen, view, size), follow);
-  return { view, current, jump, fly };
+  return { view, current, resting, jump, fly };
 }
