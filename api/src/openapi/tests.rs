@@ -13,7 +13,7 @@ use super::*;
 use crate::{settings::Settings, state::AppState};
 
 /// What needs no operation: pages for people and what they are made of.
-const UNDESCRIBED: [&str; 18] = [
+const UNDESCRIBED: [&str; 20] = [
     "/",
     "/assets/{*file}",
     "/console",
