@@ -79,7 +79,9 @@ it("rests where a flight leads, so that steps on the way add up", async () => {
   await show(DESK);
   const step = (): void => movable.fly({ ...movable.resting(), zoom: movable.resting().zoom + 1 });
   step();
-  await act(() => vi.advanceTimersByTimeAsync(100));
+  await act(async () => {
+    await vi.advanceTimersByTimeAsync(100);
+  });
   expect(movable.current().zoom).toBeGreaterThan(3);
   expect(movable.current().zoom).toBeLessThan(4);
   expect(movable.resting().zoom).toBe(4);
