@@ -14,7 +14,9 @@ export interface Label {
   dot: boolean;
 }
 
-const LETTER_PX = { country: 6.9, city: 5.9 };
+const LETTER_PX = { country: 7.2, city: 5.9 };
+/** Between two names, and for what is wider than most letters. */
+const ROOM_PX = 8;
 const HALF_PX = { country: 9, city: 8 };
 const DOT_PX = 6;
 /** A country's name gives way to a count by so much, down or up. */
@@ -86,7 +88,7 @@ function* standings(wanted: Wanted, marks: readonly Rect[]): Generator<Label> {
 }
 
 function rectOf({ text, x, y, kind, side, dot }: Label): Rect {
-  const width = text.length * LETTER_PX[kind];
+  const width = text.length * LETTER_PX[kind] + ROOM_PX;
   const half = HALF_PX[kind];
   if (side === "middle") return [x - width / 2, y - half, x + width / 2, y + half];
   const point = dot ? DOT_PX + 3 : 0;

@@ -2,6 +2,7 @@
 import { render } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { realHashChanges } from "./realHashChanges";
 import { type Movable, useView } from "./useView";
 import { clampView, leastZoom, type Size, startView } from "./viewport";
 
@@ -9,6 +10,7 @@ const DESK: Size = { width: 1440, height: 840 };
 const LARGE: Size = { width: 1920, height: 1020 };
 let root: HTMLElement;
 let movable: Movable;
+let undo: () => void;
 
 function Probe({ size }: { size: Size }): null {
   movable = useView(size);
@@ -27,6 +29,7 @@ async function move(to: () => void): Promise<void> {
 const show = (size: Size): Promise<void> => move(() => render(<Probe size={size} />, root));
 
 beforeEach(() => {
+  undo = realHashChanges();
   vi.useFakeTimers();
   history.replaceState(null, "", "/events/birthday-3");
   root = document.createElement("div");
@@ -35,6 +38,7 @@ beforeEach(() => {
 afterEach(() => {
   render(null, root);
   vi.useRealTimers();
+  undo();
 });
 
 it("is the first one in a window of any size, and the address says nothing of it", async () => {
