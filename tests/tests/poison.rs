@@ -191,7 +191,7 @@ async fn shown_and_cleared(world: &World, poison: &Value) -> Result<()> {
 
 /// The control: with a limit that nothing reaches, it goes from worker to worker.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_limit_it_takes_a_fourth_worker_down() -> Result<()> {
+async fn full_without_a_limit_it_takes_a_fourth_worker_down() -> Result<()> {
     let mut world = plan().worker_setting("PORTCALL_SUSPECT_LOSSES", 1000).start().await?;
     let image = world.app("ok", "Gordon").await?;
     let id = submit(&world, "Gordon", &image).await?;
