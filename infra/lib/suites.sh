@@ -46,7 +46,7 @@ SYSTEM_TESTS="(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binar
 UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($SIMULATION_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS) - ($CORPUS_TESTS) - ($FAULTS_TESTS) - ($EDGE_TESTS) - ($LAB_TESTS)"
 
 # How many run at once, as .config/nextest.toml has it: its groups real-parts and labs.
-REAL_PARTS=3 LABS=1
+REAL_PARTS=2 LABS=1
 
 GIVEN_ENGINE=${PORTCALL_TEST_DOCKER_HOST:-}
 
