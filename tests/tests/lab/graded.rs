@@ -137,9 +137,11 @@ async fn reaches_no_other_slot(world: &Portcall, client: &Client) -> Result<()> 
     ensure!(hosts.len() >= 4 * 14, "four slots: {subnets:?}");
     let at = |port| hosts.iter().map(move |host| SocketAddr::from((*host, port)));
     let targets: Vec<SocketAddr> = at(9999).chain(at(80)).collect();
-    let dialler = Recipe::hostile("dialler")?.env("HOSTILE_TARGETS", &listed(&targets));
+    // So long that both are there, however much later the other is started.
+    let mode = |mode| anyhow::Ok(Recipe::hostile(mode)?.env("HOSTILE_TOGETHER_S", "20"));
+    let dialler = mode("dialler")?.env("HOSTILE_TARGETS", &listed(&targets));
     let all = [
-        strange(world, client, "listener", Recipe::hostile("listener")?, "strangers=0"),
+        strange(world, client, "listener", mode("listener")?, "strangers=0"),
         strange(world, client, "dialler", dialler, "open=0"),
     ];
     let found = try_join_all(all).await?;

@@ -23,7 +23,7 @@ const SCANNERS: usize = 16;
 /// What is looked for where nobody seems to be.
 const USUAL: [u16; 16] =
     [22, 53, 80, 443, 1337, 2375, 2376, 2377, 4789, 5000, 6379, 7946, 8080, 9080, 9081, 27017];
-/// How long two strangers wait for each other.
+/// How long two strangers wait for each other, unless `HOSTILE_TOGETHER_S` says otherwise.
 const TOGETHER: Duration = Duration::from_secs(8);
 const STRANGERS: u16 = 9999;
 
@@ -57,6 +57,10 @@ pub(super) fn reach() -> String {
     format!("open={}", reached.len())
 }
 
+fn together() -> Duration {
+    setting("HOSTILE_TOGETHER_S").parse().map_or(TOGETHER, Duration::from_secs)
+}
+
 /// Listens for strangers for a while; how many came.
 pub(super) fn listener() -> String {
     let Ok(listener) = TcpListener::bind((Ipv4Addr::UNSPECIFIED, STRANGERS)) else {
@@ -66,7 +70,7 @@ pub(super) fn listener() -> String {
         return "no port".to_owned();
     }
     let mut came = 0;
-    let until = Instant::now() + TOGETHER;
+    let until = Instant::now() + together();
     while Instant::now() < until {
         match listener.accept() {
             Ok(_) => came += 1,
@@ -80,7 +84,7 @@ pub(super) fn listener() -> String {
 /// answered.
 pub(super) fn dialler() -> String {
     let targets = targets();
-    let until = Instant::now() + TOGETHER;
+    let until = Instant::now() + together();
     let mut reached = 0;
     while Instant::now() < until {
         reached += open(&targets).len();
