@@ -6,7 +6,7 @@ const API = resolve(import.meta.dirname, "../../../api");
 
 /** A snapshot of a whole answer, by its name in the api's tests. */
 export function viewSnapshot(name: string): unknown {
-  return readSnapshot(`tests/snapshots/views__${name}.snap`);
+  return readSnapshot(`tests/views/snapshots/views__${name}.snap`);
 }
 
 export interface SentProblem {

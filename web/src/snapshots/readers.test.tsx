@@ -101,7 +101,7 @@ describe("names of images", () => {
 });
 
 describe("the fleet", () => {
-  const answer = viewSnapshot("the_fleet") as Fleet;
+  const answer = viewSnapshot("admin__the_fleet") as Fleet;
 
   it("is what the console takes it for, without an address of a machine", () => {
     expect(faults(answer, fleet)).toEqual([]);
@@ -120,7 +120,7 @@ describe("the fleet", () => {
 });
 
 describe("images that machines went down under", () => {
-  const answer = viewSnapshot("images_that_machines_went_down_under") as Suspects;
+  const answer = viewSnapshot("admin__images_that_machines_went_down_under") as Suspects;
 
   it("are what the console takes them for", () => {
     expect(faults(answer, suspects)).toEqual([]);
@@ -133,7 +133,7 @@ describe("images that machines went down under", () => {
 });
 
 describe("an event along the time", () => {
-  const answer = viewSnapshot("an_event_along_the_time") as History;
+  const answer = viewSnapshot("admin__an_event_along_the_time") as History;
 
   it("is what the console takes it for, a step after the other", () => {
     expect(faults(answer, history)).toEqual([]);
