@@ -8,6 +8,8 @@
 
 # shellcheck source=fuzz.sh
 source "$ROOT/infra/lib/fuzz.sh"
+# shellcheck source=long.sh
+source "$ROOT/infra/lib/long.sh"
 
 SUITES=(
   "fmt|quick|formatting of the Rust, and the shell scripts (shellcheck)"
@@ -149,10 +151,10 @@ suite_corpus() {
     cargo nextest run --locked "${FEATURES[@]}" --no-fail-fast --no-capture -E "$CORPUS_TESTS" -- "${name[@]}"
 }
 
-# suite_faults: its rows run one after the other, and say what they found. A row that is named runs with
-# all of its times, as with --full.
+# suite_faults: its rows say what they found. With --full all are played, two at a time where none measures;
+# a row that is named runs with all of its times, too.
 suite_faults() {
-  local name names=() profile=$PROFILE
+  local name names=() profile=$PROFILE chosen=$FAULTS_TESTS shown=(--no-capture)
   for name in "${PASS_ON[@]}"; do
     if [[ $name =~ ^[Kk][0-9]+$ ]]; then name=full_${name,,}_; fi
     if [[ $name == full_* ]]; then profile=full; fi
@@ -164,8 +166,12 @@ suite_faults() {
     once need_lab || return
     if ((${#names[@]} == 0)) || [[ " ${names[*]}" == *full_k44* ]]; then once build_before || return; fi
   fi
+  if [[ $profile == full && ${#names[@]} != 1 ]]; then
+    chosen="($chosen) - test(=eight_of_the_table)"
+    shown=(--test-threads "$REAL_PARTS")
+  fi
   counted read_nextest "cargo nextest" env CARGO_NET_OFFLINE=true NEXTEST_PROFILE="$profile" \
-    cargo nextest run --locked "${FEATURES[@]}" --test faults --no-fail-fast --no-capture -E "$FAULTS_TESTS" -- "${names[@]}"
+    cargo nextest run --locked "${FEATURES[@]}" --test faults --no-fail-fast "${shown[@]}" -E "$chosen" -- "${names[@]}"
 }
 
 # suite_lab: each test has a lab of its own (tests/lab), with an address of it in the tests' network.
@@ -315,9 +321,9 @@ nothing_is_left_of() {
 
 # rust_tests FILTER: the tests of the one build that FILTER picks.
 rust_tests() {
-  once build_tests && once need_nextest || return
+  once build_tests && once need_nextest && once choose_long_tests || return
   counted read_nextest "cargo nextest" env CARGO_NET_OFFLINE=true NEXTEST_PROFILE="$PROFILE" \
-    cargo nextest run --locked "${FEATURES[@]}" --no-fail-fast -E "$1" -- "${PASS_ON[@]}"
+    cargo nextest run --locked "${FEATURES[@]}" --no-fail-fast -E "($1) - ($LEFT_OUT)" -- "${PASS_ON[@]}"
 }
 
 build_tests() {
