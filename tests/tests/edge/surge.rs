@@ -10,6 +10,7 @@ use portcall_tests::{
 };
 use reqwest::Method;
 use serde_json::Value;
+use tokio::{time::sleep_until, try_join};
 
 use super::stage::{From, POSTS, Stage};
 
@@ -26,23 +27,25 @@ const MOST_PENDING: usize = 5;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_people_are_taken_in_at_once() -> Result<()> {
-    surge(1_000).await
+    surge(1_000, Duration::ZERO).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn full_ten_thousand_people_are_taken_in_at_once() -> Result<()> {
-    surge(10_000).await
+async fn full_ten_thousand_people_are_taken_in_within_a_minute() -> Result<()> {
+    surge(10_000, Duration::from_secs(60)).await
 }
 
-/// Nobody is refused, nobody is lost, and everybody is told a place in the line.
+/// Nobody is refused, nobody is lost, and everybody is told a place in the line. They come one after the
+/// other `within` that time, or as fast as they are answered where that takes longer.
 #[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
-async fn surge(people: usize) -> Result<()> {
+async fn surge(people: usize, within: Duration) -> Result<()> {
     let stage = Stage::set(&[("PORTCALL_RATE_PER_ADDRESS", "0")]).await?;
     let client = stage.client()?;
     let began = Instant::now();
     let posts = stream::iter(0..people).map(|n| {
         let (client, submission) = (&client, stage.submission(&format!("Visitor {n}")));
         async move {
+            sleep_until((began + turn(n, people, within)).into()).await;
             let answer = client.post(&submission).await?;
             ensure!(answer.status == 202, "{n}: {} {}", answer.status, answer.text);
             let id = answer.json["id"].as_str().context("an id")?.to_owned();
@@ -51,14 +54,11 @@ async fn surge(people: usize) -> Result<()> {
     });
     let taken: Vec<(Duration, String)> = posts.buffer_unordered(AT_ONCE).try_collect().await?;
     let all = began.elapsed();
-    let (mut took, mut ids): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
-    took.sort_unstable();
+    let (took, mut ids): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
     println!(
-        "{people} taken in {all:.1?}, {AT_ONCE} at once: {:.0} a second; p50 {:?}, p99 {:?}, longest {:?}",
+        "{people} taken in {all:.1?}, {AT_ONCE} at once: {:.0} a second; {}",
         people as f64 / all.as_secs_f64(),
-        took[people / 2],
-        took[people * 99 / 100],
-        took[people - 1]
+        spread(took)
     );
     ids.sort_unstable();
     ids.dedup();
@@ -78,6 +78,63 @@ async fn surge(people: usize) -> Result<()> {
     }
     ensure!(before > 1, "all stand at the same place");
     drain(&stage, people).await?;
+    stage.end().await
+}
+
+/// When the `n`th of so many comes.
+fn turn(n: usize, of: usize, within: Duration) -> Duration {
+    within.mul_f64(n as f64 / of as f64)
+}
+
+fn spread(mut took: Vec<Duration>) -> String {
+    took.sort_unstable();
+    let [middle, most] = [took.len() / 2, took.len() * 99 / 100].map(|at| took[at]);
+    format!("p50 {middle:?}, p99 {most:?}, longest {:?}", took[took.len() - 1])
+}
+
+/// One participant posts ten thousand times within a minute, and somebody else each quarter of a second: what
+/// the one has in the line stays bounded, each further post is told when to come again, and everybody else is
+/// taken in.
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
+async fn full_ten_thousand_posts_of_one_refuse_nobody_else() -> Result<()> {
+    const POSTED: usize = 10_000;
+    const OTHERS: usize = 240;
+    let minute = Duration::from_secs(60);
+    let stage = Stage::set(&[("PORTCALL_RATE_PER_ADDRESS", "0")]).await?;
+    let client = stage.client()?;
+    let began = Instant::now();
+    let flood = stream::iter(0..POSTED).map(|n| {
+        let (client, submission) = (&client, stage.submission("Mallory"));
+        async move {
+            sleep_until((began + turn(n, POSTED, minute)).into()).await;
+            let answer = client.post_to("?again=true", &submission).await?;
+            let told = answer.status == 429 && answer.headers.contains_key("retry-after");
+            ensure!(told || answer.status == 202, "{n}: {} {}", answer.status, answer.text);
+            Ok(usize::from(answer.status == 202))
+        }
+    });
+    let others = stream::iter(0..OTHERS).map(|n| {
+        let (client, submission) = (&client, stage.submission(&format!("Visitor {n}")));
+        async move {
+            sleep_until((began + turn(n, OTHERS, minute)).into()).await;
+            let answer = client.post(&submission).await?;
+            ensure!(answer.status == 202, "{n}: {} {}", answer.status, answer.text);
+            Ok(answer.took)
+        }
+    });
+    let (taken, took): (Vec<usize>, Vec<Duration>) = try_join!(
+        flood.buffer_unordered(AT_ONCE).try_collect(),
+        others.buffer_unordered(AT_ONCE).try_collect()
+    )?;
+    let (taken, all) = (taken.iter().sum::<usize>(), began.elapsed());
+    println!(
+        "{POSTED} posts of one in {all:.1?}: {taken} taken, the others told when to come again; \
+         {OTHERS} of others meanwhile: {}",
+        spread(took)
+    );
+    ensure!(taken == MOST_PENDING, "{taken} of one were taken");
+    ensure!(stage.stored().await? == (taken + OTHERS) as u64);
     stage.end().await
 }
 
