@@ -14,7 +14,7 @@ use std::{
 
 use portcall_shared::domain::ids::WorkerId;
 use portcall_worker::fleet::{
-    EngineSettings, Fleet, FleetError, Images, LabelKey, NodeSettings, PullFailure, Pulled,
+    Came, EngineSettings, Fleet, FleetError, Images, LabelKey, NodeSettings, PullFailure, Pulled,
     SubnetPool,
 };
 use serde_json::{Value, json};
@@ -68,16 +68,16 @@ pub fn check(input: &[u8]) {
     let streamed = matches!(script.pull, (200, _));
     let engine = ENGINE.lock().unwrap_or_else(PoisonError::into_inner);
     let outcome = engine.pull(script);
-    match &outcome {
-        Ok(Pulled::Fetched) => {
+    match outcome.as_ref().map(|pulled| pulled.came) {
+        Ok(Came::Fetched) => {
             assert!(kind % 4 != 2, "a refusal was taken for an image");
             assert!(
                 !(streamed && kind % 4 < 2 && tells_an_error(words)),
                 "an error was overlooked"
             );
         }
-        Ok(Pulled::AlreadyThere) => panic!("it was not there before"),
-        Ok(Pulled::WhenStarted) => panic!("an engine fetches it at once"),
+        Ok(Came::AlreadyThere) => panic!("it was not there before"),
+        Ok(Came::WhenStarted) => panic!("an engine fetches it at once"),
         Err(PullFailure::Slow { .. }) => panic!("it hangs"),
         Err(failure) => said(failure),
     }

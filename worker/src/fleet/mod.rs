@@ -87,9 +87,18 @@ use crate::probe::{client::ProberError, wire::DiskSpace};
 /// How many tasks gVisor may take for the canary; how many its container may is not asked there.
 const GVISOR_CANARY_PIDS: u32 = 512;
 
+/// An image that can be started.
+#[derive(Debug)]
+pub struct Pulled {
+    /// How it came.
+    pub came: Came,
+    /// What its configuration says.
+    pub declares: ImageDeclares,
+}
+
 /// How an image came to be on the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pulled {
+pub enum Came {
     /// It was there.
     AlreadyThere,
     /// It was fetched from its registry.
@@ -190,14 +199,17 @@ impl Fleet {
         }
     }
 
-    /// Brings an image, pinned by its digest (`name@sha256:…`), onto the node.
+    /// Brings an image, pinned by its digest (`name@sha256:…`), onto the node, and reads what it declares.
     ///
     /// # Errors
     /// [`PullFailure`] says whose fault it is.
     pub async fn pull(&self, image: &str, within: Duration) -> Result<Pulled, PullFailure> {
         match self {
             Self::Engine(engine) => engine.pull(image, within).await,
-            Self::Swarm(_) => Ok(Pulled::WhenStarted),
+            Self::Swarm(node) => {
+                let declares = node.image_declares(image).await?;
+                Ok(Pulled { came: Came::WhenStarted, declares })
+            }
         }
     }
 
@@ -246,7 +258,7 @@ impl Fleet {
         }
     }
 
-    /// What the configuration of a pulled image says.
+    /// What the configuration of an image says that is there already.
     ///
     /// # Errors
     /// [`FleetError`]; not found if it is not on the node.

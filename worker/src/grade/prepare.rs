@@ -217,20 +217,22 @@ impl Grader {
         source: Option<&Source>,
         by: Instant,
     ) -> Result<(String, ImageDeclares), Break> {
-        let name = match (source, &self.quarantine) {
-            (None, _) => spec.image.clone(),
+        let (name, declared) = match (source, &self.quarantine) {
+            (None, _) => {
+                let declared = self.fleet.image_declares(&spec.image).await;
+                let declared = declared.map_err(|e| platform("read an image's configuration", &e));
+                (spec.image.clone(), declared?)
+            }
             (Some(_), None) => {
                 let within = by.saturating_duration_since(Instant::now());
                 let pulled = self.fleet.pull(&spec.image, within).await;
-                pulled.map_err(|failure| pull_fault(spec, &failure, within))?;
-                spec.image.clone()
+                let pulled = pulled.map_err(|failure| pull_fault(spec, &failure, within))?;
+                (spec.image.clone(), pulled.declares)
             }
             (Some(source), Some(quarantine)) => {
                 self.pull_admitted(spec, source, quarantine, by).await?
             }
         };
-        let declared = self.fleet.image_declares(&name).await;
-        let declared = declared.map_err(|e| platform("read an image's configuration", &e))?;
         match declared.refusal() {
             None => Ok((name, declared)),
             Some(message) if spec.role == Role::Image => {
@@ -243,14 +245,15 @@ impl Grader {
 }
 
 impl Grader {
-    /// Copies an image into the quarantine and brings it onto the node from there.
+    /// Copies an image into the quarantine and brings it onto the node from there; its name there,
+    /// and what it declares.
     async fn pull_admitted(
         &self,
         spec: &ContainerSpec,
         source: &Source,
         quarantine: &Quarantine,
         by: Instant,
-    ) -> Result<String, Fault> {
+    ) -> Result<(String, ImageDeclares), Fault> {
         let unpacked = match spec.role {
             Role::Image => quarantine.unpacked(),
             Role::Service => quarantine.unpacked().max(SERVICE * SERVICE_UNPACKED),
@@ -265,7 +268,7 @@ impl Grader {
         })?;
         let within = by.saturating_duration_since(Instant::now());
         match self.fleet.pull(&name, within).await {
-            Ok(_) => Ok(name),
+            Ok(pulled) => Ok((name, pulled.declares)),
             Err(failure @ PullFailure::WrongPlatform { .. }) => {
                 Err(pull_fault(spec, &failure, within))
             }

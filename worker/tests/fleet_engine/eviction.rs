@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use portcall_worker::fleet::{Eviction, Profile, Pulled};
+use portcall_worker::fleet::{Came, Eviction, Profile};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -39,7 +39,7 @@ async fn an_image_goes_when_nothing_counts_on_it() -> Result<()> {
     assert!(!world.fleet.image_names().await?.contains(&image));
     assert!(world.fleet.used_images().iter().all(|used| used.name != image));
     assert_eq!(world.fleet.evict(&image, Instant::now()).await?, Eviction::AlreadyGone);
-    assert_eq!(world.fleet.pull(&image, PULL).await?, Pulled::Fetched, "it is had again");
+    assert_eq!(world.fleet.pull(&image, PULL).await?.came, Came::Fetched, "it is had again");
     assert_eq!(world.fleet.evict(&image, Instant::now()).await?, Eviction::Removed);
     world.fleet.close_slot(slot).await?;
     world.end().await

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use portcall_worker::fleet::{
-    FleetError, Phase, Profile, PullFailure, Pulled, SlotHealth, StartFailure,
+    Came, FleetError, Phase, Profile, PullFailure, SlotHealth, StartFailure,
 };
 use serde_json::json;
 
@@ -94,8 +94,8 @@ async fn a_failed_pull_says_whose_fault_it_is() -> Result<()> {
     let label = world.worker.to_string();
     let image = world.push("amd64", json!({ "Entrypoint": ["/app"], "Labels": { "x": label } }));
     let image = image.await?;
-    assert_eq!(world.fleet.pull(&image, WITHIN).await?, Pulled::Fetched);
-    assert_eq!(world.fleet.pull(&image, WITHIN).await?, Pulled::AlreadyThere);
+    assert_eq!(world.fleet.pull(&image, WITHIN).await?.came, Came::Fetched);
+    assert_eq!(world.fleet.pull(&image, WITHIN).await?.came, Came::AlreadyThere);
     world.end().await
 }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{EngineFleet, Images, LOAD, READ};
 use crate::fleet::{
-    Pulled,
+    Came, Pulled,
     endpoint::within,
     error::{FleetError, PullFailure, cut},
     facts::NodeFacts,
@@ -32,17 +32,17 @@ impl EngineFleet {
             self.uses.used(image);
             self.inspect_image(image).await
         };
-        let (pulled, there) = match looked {
-            Ok(there) => (Pulled::AlreadyThere, there),
+        let (came, there) = match looked {
+            Ok(there) => (Came::AlreadyThere, there),
             Err(error) if error.is_not_found() => {
                 self.fetch(image, limit).await?;
                 self.uses.fetched(image);
-                (Pulled::Fetched, self.inspect_image(image).await?)
+                (Came::Fetched, self.inspect_image(image).await?)
             }
             Err(error) => return Err(error.into()),
         };
         right_platform(&there, &self.facts().await?)?;
-        Ok(pulled)
+        Ok(Pulled { came, declares: declares(there) })
     }
 
     async fn fetch(&self, image: &str, limit: Duration) -> Result<(), PullFailure> {
@@ -78,19 +78,7 @@ impl EngineFleet {
         &self,
         image: &str,
     ) -> Result<ImageDeclares, FleetError> {
-        let config = self.inspect_image(image).await?.config.unwrap_or_default();
-        let mut volumes = config.volumes.unwrap_or_default();
-        volumes.sort();
-        let mut exposed_ports = config.exposed_ports.unwrap_or_default();
-        exposed_ports.sort();
-        let entrypoint = config.entrypoint.unwrap_or_default().into_iter();
-        Ok(ImageDeclares {
-            volumes,
-            user: config.user.filter(|user| !user.is_empty()),
-            working_dir: config.working_dir.filter(|dir| !dir.is_empty()),
-            exposed_ports,
-            command: entrypoint.chain(config.cmd.unwrap_or_default()).collect(),
-        })
+        Ok(declares(self.inspect_image(image).await?))
     }
 
     /// Sees to it that the node has an image of ours; gives its name.
@@ -166,6 +154,22 @@ fn require_pinned(image: &str) -> Result<(), FleetError> {
         !name.is_empty() && digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit())
     });
     if pinned { Ok(()) } else { Err(FleetError::NotPinned(image.to_owned())) }
+}
+
+fn declares(image: ImageInspect) -> ImageDeclares {
+    let config = image.config.unwrap_or_default();
+    let mut volumes = config.volumes.unwrap_or_default();
+    volumes.sort();
+    let mut exposed_ports = config.exposed_ports.unwrap_or_default();
+    exposed_ports.sort();
+    let entrypoint = config.entrypoint.unwrap_or_default().into_iter();
+    ImageDeclares {
+        volumes,
+        user: config.user.filter(|user| !user.is_empty()),
+        working_dir: config.working_dir.filter(|dir| !dir.is_empty()),
+        exposed_ports,
+        command: entrypoint.chain(config.cmd.unwrap_or_default()).collect(),
+    }
 }
 
 fn right_platform(image: &ImageInspect, node: &NodeFacts) -> Result<(), PullFailure> {
