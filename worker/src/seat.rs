@@ -134,10 +134,14 @@ impl Seat {
 
     /// Grades in a slot until it is no longer good or to be given up.
     async fn serve(&self, slot: Slot) -> Slot {
-        while !self.is_over() && self.alive(&slot).await {
+        while !self.is_over() {
             let mark = self.post.gate.mark();
-            if !self.admitted(&slot).await {
-                continue;
+            let alive = async { self.alive(&slot).await.then_some(()).ok_or(()) };
+            let admitted = async { Ok(self.admitted(&slot).await) };
+            match tokio::try_join!(alive, admitted) {
+                Ok(((), true)) => {}
+                Ok(((), false)) => continue,
+                Err(()) => break,
             }
             let permit = tokio::select! {
                 permit = self.offers.reserve() => permit,

@@ -112,7 +112,8 @@ fn is_taken_off(submission: &Submission) -> bool {
     submission.marks.hidden || submission.marks.erased_at.is_some()
 }
 
-fn tell_pin(app: &AppState, event: &EventSlug, pin: &Shown) {
+/// Tells whoever watches a map of one more pin.
+pub(super) fn tell_pin(app: &AppState, event: &EventSlug, pin: &Shown) {
     app.hub.tell(event, Topic::Pin, || json(&Feature::pin(pin)));
 }
 

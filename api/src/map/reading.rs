@@ -26,7 +26,7 @@ use portcall_shared::{
 use time::OffsetDateTime;
 use tokio::{sync::Notify, time::Instant};
 
-use super::index::Change;
+use super::{follow::tell_pin, index::Change};
 use crate::{problem::chain, state::AppState};
 
 /// How often it is looked what changed lately.
@@ -185,7 +185,7 @@ pub async fn agrees(app: &AppState) -> Result<bool, StoreError> {
 }
 
 /// Takes in what was read, but for what the change stream told of meanwhile. It has its turn between any
-/// two of them.
+/// two of them, and says nothing more of a pin that was found here before.
 fn take_in(app: &AppState, page: Vec<Glance>, changed: &mut BTreeSet<EventSlug>) {
     for mut glance in page {
         let told = app.reading.told();
@@ -195,8 +195,12 @@ fn take_in(app: &AppState, page: Vec<Glance>, changed: &mut BTreeSet<EventSlug>)
         app.numbers.put(&glance);
         app.lately.forget_older(glance.id, glance.revision);
         let pin = glance.pin.take();
-        if app.map.settle(glance.id, &glance.event, pin) != Change::None {
-            changed.insert(glance.event);
+        match app.map.settle(glance.id, &glance.event, pin) {
+            Change::None => {}
+            Change::Added(pin) => tell_pin(app, &glance.event, &pin),
+            Change::Replaced(_) | Change::Removed => {
+                changed.insert(glance.event);
+            }
         }
     }
 }
@@ -225,7 +229,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::settings::Settings;
+    use crate::{live::audience::Topic, peer::Client, settings::Settings};
 
     fn glance(id: SubmissionId, revision: i64) -> Glance {
         let event: EventSlug = "e".parse().unwrap();
@@ -255,14 +259,18 @@ mod tests {
         }
     }
 
-    /// It was taken off the map while a page was on its way on which it still stands there.
-    #[tokio::test]
-    async fn what_the_change_stream_told_meanwhile_is_not_undone() {
+    async fn app() -> AppState {
         let (settings, _) = Settings::read(Reader::from_map(BTreeMap::new())).unwrap();
         // Nothing listens there, and nothing here asks it.
         let uri = "mongodb://127.0.0.1:1/?replicaSet=rs";
         let store = Store::open(uri, "test", "test").await.unwrap();
-        let app = AppState::new(settings, store, Stop::default());
+        AppState::new(settings, store, Stop::default())
+    }
+
+    /// It was taken off the map while a page was on its way on which it still stands there.
+    #[tokio::test]
+    async fn what_the_change_stream_told_meanwhile_is_not_undone() {
+        let app = app().await;
         let (taken_off, other) = (SubmissionId::new(), SubmissionId::new());
         let (event, mut changed) = (glance(other, 1).event, BTreeSet::new());
         let mut page = || take_in(&app, vec![glance(taken_off, 1), glance(other, 1)], &mut changed);
@@ -275,6 +283,23 @@ mod tests {
         // The control: outside of a reading it is news.
         *app.reading.told() = None;
         page();
-        assert_eq!((app.map.total(), changed.len()), (2, 1));
+        assert_eq!((app.map.total(), changed.len()), (2, 0));
+    }
+
+    /// The change stream says nothing of it any more when it comes second.
+    #[tokio::test]
+    async fn a_pin_that_a_reading_finds_first_is_told_as_well() {
+        let app = app().await;
+        let (id, mut changed) = (SubmissionId::new(), BTreeSet::new());
+        let event = glance(id, 1).event;
+        let mut watching = app.hub.follow_event(&event, Client::default(), None).unwrap();
+        take_in(&app, vec![glance(id, 1)], &mut changed);
+        let news = watching.next().await.unwrap();
+        assert_eq!(news.topic, Topic::Pin);
+        assert!(news.data.contains(&id.to_string()), "{news:?}");
+        // The control: more than are told one by one are a map to be read again.
+        assert_eq!(app.hub.stale_maps(), []);
+        take_in(&app, (0..50).map(|_| glance(SubmissionId::new(), 1)).collect(), &mut changed);
+        assert_eq!(app.hub.stale_maps(), [event]);
     }
 }

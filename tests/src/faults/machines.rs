@@ -61,7 +61,9 @@ impl Machines {
         let targets = Targets::default();
         targets.set(vec![world.client.clone()]);
         let mut load_of = Load::new(targets.clone());
+        // A host that may join later is off until then.
         let sockets = world.lab.hosts()?.into_iter().filter_map(|host| host.socket);
+        let sockets = sockets.filter(|socket| socket.exists());
         let engines: Vec<String> =
             sockets.map(|socket| format!("unix://{}", socket.display())).collect();
         let looker = Looker::begin_at(&engines, load_of.history.clone())?;

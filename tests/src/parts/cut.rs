@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 /// One end of a way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,21 +26,45 @@ pub struct Party {
 #[derive(Debug)]
 pub struct Cuts {
     table: String,
-    /// Told apart by these: the connections of whom to whom.
-    mark: AtomicU32,
+    ways: Vec<Way>,
+}
+
+/// The connections of one to another one that listens.
+#[derive(Debug)]
+struct Way {
+    of: Party,
+    to: Party,
+    /// By which they are known: an answer does not show whom it is for.
+    mark: u32,
 }
 
 impl Cuts {
-    /// None yet.
+    /// None yet, among these. Their connections are marked from now on by whoever asks: one over which
+    /// nothing was asked since is not cut before that.
     ///
     /// # Errors
     /// When the packet filter cannot be told.
-    pub fn none() -> Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let table = format!("portcall_cuts_{}_{}", id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let cuts = Self { table, mark: AtomicU32::new(1) };
-        let chain = "{ type filter hook output priority 0; }";
-        tell(&format!("add table inet {0}\nadd chain inet {0} out {chain}\n", cuts.table))?;
+    pub fn among(parties: &[Party]) -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let next = || (id() << 8) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let table = format!("portcall_cuts_{}", next());
+        let pairs = parties.iter().flat_map(|of| parties.iter().map(move |to| (*of, *to)));
+        let ways = pairs.filter(|(of, to)| of != to && to.port.is_some());
+        let ways: Vec<Way> = ways.map(|(of, to)| Way { of, to, mark: next() }).collect();
+        let chain = |name: &str, priority: i8| {
+            let hook = format!("{{ type filter hook output priority {priority}; }}");
+            format!("add chain inet {table} {name} {hook}\n")
+        };
+        let mut rules =
+            format!("add table inet {table}\n{}{}", chain("asked", -1), chain("out", 0));
+        for Way { of, to, mark } in &ways {
+            let (group, port) = (of.group, to.port.unwrap_or_default());
+            rules.push_str(&format!(
+                "add rule inet {table} asked meta skgid {group} tcp dport {port} ct mark set {mark}\n"
+            ));
+        }
+        let cuts = Self { table, ways };
+        tell(&rules)?;
         Ok(cuts)
     }
 
@@ -56,10 +80,9 @@ impl Cuts {
         if let Some(port) = to.port {
             add(&format!("meta skgid {} tcp dport {port} drop", from.group));
         }
-        if let Some(port) = from.port {
-            // An answer does not show whom it is for: its connection is marked by whoever asks.
-            let mark = self.mark.fetch_add(1, Ordering::Relaxed) + (id() << 8);
-            add(&format!("meta skgid {} tcp dport {port} ct mark set {mark}", to.group));
+        if from.port.is_some() {
+            let way = self.ways.iter().find(|way| (way.of, way.to) == (to, from));
+            let mark = way.context("they are not among those that can be cut")?.mark;
             add(&format!("ct mark {mark} ct direction reply drop"));
         }
         tell(&rules)

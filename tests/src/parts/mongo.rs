@@ -126,6 +126,14 @@ impl ReplicaSet {
         Ok(Party { group, port: Some(address.port()) })
     }
 
+    /// All of them, likewise.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn parties(&self) -> Result<Vec<Party>> {
+        (0..self.members.len()).map(|member| self.party(member)).collect()
+    }
+
     /// The other members.
     #[must_use]
     pub fn others(&self, member: usize) -> Vec<usize> {

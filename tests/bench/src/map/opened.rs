@@ -29,7 +29,7 @@ use tokio::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -39,6 +39,9 @@ use crate::{
 
 /// Until something is heard that should be heard at once.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two verdicts: more than twenty within 200 ms are not told one by one.
+const BETWEEN: Duration = Duration::from_millis(20);
 
 /// A page that has the map open.
 #[derive(Debug)]
@@ -128,6 +131,7 @@ pub(super) async fn pins_on_an_open_map(count: usize) -> Result<Pairs> {
     for n in 0..count {
         let lease = claimed(&store, &claimant, n).await?;
         let (id, words, verdict) = (lease.submission, lease.submission.to_string(), passed());
+        sleep(BETWEEN).await;
         let began = Instant::now();
         let (written, pin, told) = tokio::join!(
             store.settle(lease, &verdict),

@@ -25,8 +25,8 @@ const OWN: &str = "cut";
 
 /// K23: one of two workers does not reach the primary; for everybody else it stays what it is.
 pub(super) async fn worker_from_primary(ctx: Ctx) -> Result<Evidence> {
-    let (set, cuts, programs) =
-        (ReplicaSet::start_apart(3).await?, Cuts::none()?, apart::programs()?);
+    let (set, programs) = (ReplicaSet::start_apart(3).await?, apart::programs()?);
+    let cuts = Cuts::among(&[set.parties()?, vec![apart::WORKER]].concat())?;
     let mut stage =
         Stage::begin(&ctx, |plan| plan.database(&address(&set)).programs(programs.path())).await?;
     stage.world.use_programs(None);
@@ -94,7 +94,8 @@ enum Cut {
 }
 
 async fn apart_for_a_while(ctx: Ctx, kinds: &[Cut]) -> Result<Evidence> {
-    let (set, cuts) = (ReplicaSet::start_apart(3).await?, Cuts::none()?);
+    let set = ReplicaSet::start_apart(3).await?;
+    let cuts = Cuts::among(&set.parties()?)?;
     let mut stage = Stage::begin(&ctx, |plan| plan.database(&address(&set))).await?;
     let count = ctx.of(24, 80);
     stage.load(count, ctx.of(2.0, 3.0)).await?;

@@ -53,7 +53,7 @@ pub(super) async fn exhausted(ctx: Ctx) -> Result<Evidence> {
         async move { client.get(&format!("/api/v1/submissions/{id}")).await }
     });
     let asked = async { anyhow::Ok(join_all(reads).await) };
-    let (answers, watched) = tokio::try_join!(asked, watch(&stage))?;
+    let (answers, watched) = tokio::try_join!(asked, watch(&stage, LATE * held.unsigned_abs()))?;
     // It goes, and its connections with it.
     drop(crowd);
     let mut statuses: BTreeMap<u16, usize> = BTreeMap::new();
@@ -82,16 +82,16 @@ pub(super) async fn exhausted(ctx: Ctx) -> Result<Evidence> {
     stage.end().await
 }
 
-/// How many calls waited for a connection at most while they were held, and whether the api was ready each
-/// time that it was asked.
-async fn watch(stage: &Stage) -> Result<(f64, bool)> {
+/// How many calls waited for a connection at most while they were held, for so long at least, and whether the
+/// api was ready each time that it was asked.
+async fn watch(stage: &Stage, held: Duration) -> Result<(f64, bool)> {
     let api = &stage.world.apis[0];
     wait::until("calls wait for a connection", PATIENCE, || async {
         Ok((api.metric(AWAITED).await? > POOL as f64).then_some(()))
     })
     .await?;
     let seen = Mutex::new((0.0_f64, true));
-    wait::until("nobody waits for a connection any more", PATIENCE, || async {
+    wait::until("nobody waits for a connection any more", held + PATIENCE, || async {
         let awaited = api.metric(AWAITED).await?;
         let said = readiness(api).await?.status;
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
