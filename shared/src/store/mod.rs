@@ -391,10 +391,9 @@ impl Store {
     /// When none does.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let database = self.pulse.clone();
-        self.call(
-            "ping",
-            async move { database.run_command(bson::doc! { "ping": 1 }).await.map(drop) },
-        )
+        self.carry_out("ping", async move {
+            database.run_command(bson::doc! { "ping": 1 }).await.map(drop)
+        })
         .await
     }
 
@@ -429,7 +428,7 @@ impl Store {
         done
     }
 
-    /// One driver call: in a task of its own, so that whoever waits may go away, with a time limit.
+    /// One driver call, unless too many are under way.
     async fn call<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -445,6 +444,15 @@ impl Store {
             drop(room);
             done
         };
+        self.carry_out(doing, call).await
+    }
+
+    /// One driver call: in a task of its own, so that whoever waits may go away, with a time limit.
+    async fn carry_out<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        call: impl Future<Output = Result<T, DriverError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
         match tokio::time::timeout(CALL, self.calls.spawn(call)).await {
             Ok(Ok(Ok(value))) => Ok(value),
             Ok(Ok(Err(source))) => Err(StoreError::Driver { doing, source }),
@@ -535,6 +543,9 @@ mod tests {
         });
         assert!(matches!(asked.await, Err(StoreError::Busy { .. })));
         assert_eq!(tries, 1, "nobody waits in a line of their own");
+        // Whether the database answers is not a matter of who else asks: it waits for a server here.
+        let ping = tokio::time::timeout(Duration::from_millis(100), store.ping());
+        assert!(ping.await.is_err());
 
         end.notify_waiters();
         for other in others {
