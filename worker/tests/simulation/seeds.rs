@@ -66,6 +66,11 @@ fn complaint(seed: u64, history: &History) -> String {
 #[expect(clippy::print_stdout, reason = "what was run is what people read")]
 pub(crate) fn hold(seeds: Range<u64>) {
     let is_one = seeds.end - seeds.start == 1;
+    if is_one {
+        // What was set up before it stays.
+        let said = tracing_subscriber::fmt().with_test_writer().without_time();
+        _ = said.with_max_level(tracing::Level::DEBUG).try_init();
+    }
     let all = run_all(seeds, |seed| {
         let Outcome { history, ended } = run(&Plan::of(seed, None));
         if is_one {
