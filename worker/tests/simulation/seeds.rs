@@ -118,3 +118,9 @@ fn the_same_seed_is_the_same_history() {
 fn what_is_queued_again_at_the_last_moment_ends() {
     hold(496..497);
 }
+
+/// A worker once beat on when it had left the list, and was on it again.
+#[test]
+fn what_a_worker_leaves_behind_is_removed_by_another() {
+    hold(45_083..45_084);
+}

@@ -82,6 +82,9 @@ pub(crate) struct Hands {
     names: Arc<AtomicU64>,
     stop: CancellationToken,
     finish: CancellationToken,
+    /// It beats no more. One who is about to holds the other.
+    ended: CancellationToken,
+    beating: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Hands {
@@ -108,6 +111,8 @@ impl Hands {
             names: Arc::default(),
             stop: CancellationToken::new(),
             finish,
+            ended: CancellationToken::new(),
+            beating: Arc::default(),
         }
     }
 
@@ -166,6 +171,8 @@ impl Hands {
             }
             hands.slots(BTreeSet::clear);
             Reaper::new(hands.clone()).leave().await;
+            hands.ended.cancel();
+            let _nobody_beats = hands.beating.lock().await;
             _ = hands.store.forget(hands.who.id(), None).await;
         });
     }
@@ -236,10 +243,19 @@ impl Hands {
         }
     }
 
+    /// Whoever beats is on the list, also if it was just taken off.
     async fn beat(&self) {
         loop {
+            let beating = self.beating.lock().await;
+            if self.ended.is_cancelled() {
+                return;
+            }
             _ = self.store.beat(&self.claimant()).await;
-            sleep(TIMES.beat).await;
+            drop(beating);
+            tokio::select! {
+                () = sleep(TIMES.beat) => {}
+                () = self.ended.cancelled() => {}
+            }
         }
     }
 
