@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use serde_json::json;
 
 use super::{
     dump,
@@ -99,9 +100,10 @@ impl Machines {
     pub async fn large(&mut self, count: usize, per_second: f64) -> Result<()> {
         let mut planned = Vec::with_capacity(count);
         for _ in 0..count {
-            let note = "x".repeat(LARGE);
             let name = format!("Gordon {}", self.posted);
-            let body = format!("{{\"name\":\"{name}\",\"vote\":\"Cats\",\"note\":\"{note}\"}}");
+            // No string of it may be longer than 4 KiB.
+            let notes = vec!["x".repeat(1000); LARGE / 1000];
+            let body = json!({ "name": name, "vote": "Cats", "notes": notes }).to_string();
             let answer = format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
                  connection: close\r\n\r\n{body}",
