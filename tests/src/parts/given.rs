@@ -14,6 +14,7 @@
 //! | `PORTCALL_TEST_LAB` | optional, for `tests/lab`: the folder of a lab; otherwise `target/lab` |
 //! | `PORTCALL_TEST_CORPUS` | optional: which rows of the corpus run: `third` (as it is without), `all`, or ids |
 //! | `PORTCALL_TEST_SEED` | optional: which third; otherwise a new one each time, which is printed |
+//! | `PORTCALL_TEST_LONG_SEED` | optional, for `./infra/test`: which third of the long tests runs; otherwise a new one each time, which is printed |
 //! | `PORTCALL_TEST_FAULTS_SEED` | optional: which eight rows of the fault table run, and what is random in them; otherwise a new one each time, which is printed |
 //! | `PORTCALL_TEST_SOAK_MIN` | optional, with `--full`: how many minutes the soak of the fault table takes; otherwise 2 |
 //! | `PORTCALL_TEST_FUZZ_S` | optional, for the suite `fuzz`: seconds for each target; otherwise 10, with `--full` 60 |

@@ -99,7 +99,7 @@ pub(crate) const DRIVER: &[&str] = &[
 ];
 
 /// Whose arguments run in a task of their own, which nobody drops half-way.
-pub(crate) const TASKS: &[&str] = &["call", "persist", "spawn"];
+pub(crate) const TASKS: &[&str] = &["call", "carry_out", "persist", "spawn"];
 
 /// What may ask the driver directly, and why.
 pub(crate) const DIRECT: &[(&str, &str)] = &[

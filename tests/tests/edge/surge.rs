@@ -96,7 +96,6 @@ fn spread(mut took: Vec<Duration>) -> String {
 /// the one has in the line stays bounded, each further post is told when to come again, and everybody else is
 /// taken in.
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "the figures are what the run is for")]
 async fn full_ten_thousand_posts_of_one_refuse_nobody_else() -> Result<()> {
     const POSTED: usize = 10_000;
     const OTHERS: usize = 240;

@@ -1,4 +1,4 @@
-//! When which image was last asked for here, in memory: what goes first when a node is full.
+//! How an image came, and when which was last asked for here, in memory: what goes first when a node is full.
 //!
 //! What was used before this process began is not known; whoever asks takes it for the oldest.
 
@@ -9,6 +9,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::workload::ImageDeclares;
+
 /// A stranger's image that this fleet may have to do with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsedImage {
@@ -18,6 +20,26 @@ pub struct UsedImage {
     pub last: Instant,
     /// Whether it was this fleet that brought it onto the node.
     pub fetched: bool,
+}
+
+/// An image that can be started.
+#[derive(Debug)]
+pub struct Pulled {
+    /// How it came.
+    pub came: Came,
+    /// What its configuration says.
+    pub declares: ImageDeclares,
+}
+
+/// How an image came to be on the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// It was there.
+    AlreadyThere,
+    /// It was fetched from its registry.
+    Fetched,
+    /// A swarm's node fetches it when its task is started; see [`Fleet::start_within`](super::Fleet::start_within).
+    WhenStarted,
 }
 
 /// What became of an image that was to be removed.

@@ -64,7 +64,7 @@ pub mod workload;
 pub use engine::{EngineSettings, Images};
 pub use error::{FleetError, PullFailure, StartFailure};
 pub use facts::{CgroupVersion, NodeFacts, Requests};
-pub use image_uses::{Eviction, UsedImage};
+pub use image_uses::{Came, Eviction, Pulled, UsedImage};
 pub use labels::{Kind, LabelKey, Owner};
 pub use limits::{Limits, Profile};
 pub use nodes::{Availability, Node, Nodes};
@@ -86,26 +86,6 @@ use crate::probe::{client::ProberError, wire::DiskSpace};
 
 /// How many tasks gVisor may take for the canary; how many its container may is not asked there.
 const GVISOR_CANARY_PIDS: u32 = 512;
-
-/// An image that can be started.
-#[derive(Debug)]
-pub struct Pulled {
-    /// How it came.
-    pub came: Came,
-    /// What its configuration says.
-    pub declares: ImageDeclares,
-}
-
-/// How an image came to be on the node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Came {
-    /// It was there.
-    AlreadyThere,
-    /// It was fetched from its registry.
-    Fetched,
-    /// A swarm's node fetches it when its task is started; see [`Fleet::start_within`].
-    WhenStarted,
-}
 
 /// One way to run containers. Cheap to clone.
 #[derive(Clone, Debug)]
