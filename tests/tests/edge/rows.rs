@@ -63,7 +63,7 @@ const ROWS: [Row; 37] = [
         "the real surge",
         &[
             "a_thousand_people_are_taken_in_at_once",
-            "full_ten_thousand_people_are_taken_in_at_once",
+            "full_ten_thousand_people_are_taken_in_within_a_minute",
         ],
     ),
     (
