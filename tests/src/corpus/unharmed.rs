@@ -26,8 +26,9 @@ use crate::{
 const CLEANUP: Duration = Duration::from_secs(15);
 /// How much more memory a worker may hold, in KiB.
 const RSS: u64 = 64 * 1024;
-/// Descriptors that a pool may have opened since.
-const DESCRIPTORS: usize = 6;
+/// Descriptors that a pool may have opened since: a grading may make two calls of the store at once. What is
+/// lost by each grading is more after a dozen of them.
+const DESCRIPTORS: usize = 12;
 /// Largest log of one container: what is kept is bounded at 256 KiB, in a file or two.
 const LOG: u64 = 1024 * 1024;
 /// How long the engine may take to say that it is there.
