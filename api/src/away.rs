@@ -4,13 +4,14 @@
 //! answer and by its `Age`. Whoever waits for the store meanwhile and has something in memory stops waiting.
 
 use std::{
+    pin::pin,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use portcall_shared::store::StoreError;
 use time::OffsetDateTime;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{problem::ApiError, state::Shared};
 
@@ -88,22 +89,31 @@ impl Shared {
         }
     }
 
-    /// What the store says, or while it does not, what is remembered.
+    /// What the store says; what is remembered, if anything is, when it fails or was silent for
+    /// [`SILENT`].
     ///
     /// # Errors
     /// When the store cannot say, and nothing is remembered.
     pub async fn or_remembered<T>(
         &self,
         read: impl Future<Output = Result<T, StoreError>>,
-        remembered: impl Future<Output = Option<T>>,
+        remembered: impl Fn() -> Option<T>,
     ) -> Result<T, ApiError> {
-        let error = match self.ask(read).await {
+        let mut asked = pin!(self.ask(read));
+        let asked = match timeout(SILENT, &mut asked).await {
+            Ok(asked) => asked,
+            Err(_) => match remembered() {
+                Some(remembered) => return Ok(remembered),
+                None => asked.await,
+            },
+        };
+        let error = match asked {
             Some(Ok(read)) => return Ok(read),
             Some(Err(error)) => ApiError::from(error),
             None => ApiError::Held(SILENT),
         };
         match error {
-            ApiError::Unavailable(_) | ApiError::Held(_) => remembered.await.ok_or(error),
+            ApiError::Unavailable(_) | ApiError::Held(_) => remembered().ok_or(error),
             other => Err(other),
         }
     }

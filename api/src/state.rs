@@ -189,7 +189,7 @@ impl Shared {
                 said => Ok(said),
             }
         };
-        self.or_remembered(read, async { self.seen.last(slug).map(Ok) }).await?
+        self.or_remembered(read, || self.seen.last(slug).map(Ok)).await?
     }
 
     /// The current version of every event but rehearsals, at most a second old.
@@ -210,7 +210,7 @@ impl Shared {
     /// # Errors
     /// When the store cannot say and none were seen.
     pub async fn events_or_seen(&self) -> Result<Arc<[EventVersion]>, ApiError> {
-        self.or_remembered(self.events(), async { self.events.last(&()) }).await
+        self.or_remembered(self.events(), || self.events.last(&())).await
     }
 
     /// Which events are closed by their organisers, at most a second ago; while the store is away, as it was
@@ -221,7 +221,7 @@ impl Shared {
     pub async fn closings_or_seen(&self) -> Result<Arc<Closings>, ApiError> {
         let read = async { self.store.event_closings().await.map(Arc::new) };
         let read = self.closings.get(&(), read);
-        self.or_remembered(read, async { self.closings.last(&()) }).await
+        self.or_remembered(read, || self.closings.last(&())).await
     }
 
     /// Which events there are.
@@ -289,7 +289,7 @@ impl Shared {
         &self,
         event: &EventSlug,
     ) -> Result<Arc<[StepTimes]>, ApiError> {
-        let seen = async { Some(self.step_times.last(event).unwrap_or_default()) };
+        let seen = || Some(self.step_times.last(event).unwrap_or_default());
         self.or_remembered(self.step_times(event), seen).await
     }
 
@@ -298,7 +298,7 @@ impl Shared {
     /// # Errors
     /// When the store refuses.
     pub async fn pace_or_seen(&self) -> Result<Arc<Pace>, ApiError> {
-        let seen = async { Some(self.pace.last(&()).unwrap_or_default()) };
+        let seen = || Some(self.pace.last(&()).unwrap_or_default());
         self.or_remembered(self.pace(), seen).await
     }
 
@@ -310,10 +310,9 @@ impl Shared {
         &self,
         slug: &EventSlug,
         version: i32,
-    ) -> Result<Option<EventVersion>, StoreError> {
-        let seen = || self.versions.last(&(slug.clone(), version)).flatten();
-        let said = self.ask(self.event_version(slug, version)).await;
-        said.unwrap_or_else(|| Ok(seen()))
+    ) -> Result<Option<EventVersion>, ApiError> {
+        let seen = || self.versions.last(&(slug.clone(), version));
+        self.or_remembered(self.event_version(slug, version), seen).await
     }
 
     /// The images that are refused, at most two seconds old.

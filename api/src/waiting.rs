@@ -6,7 +6,6 @@ use std::time::Duration;
 use portcall_shared::{
     domain::submission::Submission,
     store::{
-        StoreError,
         line::Turn,
         stats::{Pace, Quantiles},
     },
@@ -14,6 +13,7 @@ use portcall_shared::{
 use time::OffsetDateTime;
 
 use crate::{
+    problem::ApiError,
     queue::{Ahead, Place},
     state::Shared,
     views::submission::{EtaView, QueueView},
@@ -28,16 +28,18 @@ const FAR: Duration = Duration::from_secs(5);
 /// However little changed, it is told after this.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// The place of a submission in the queue; none unless it waits for its turn, and while the store is away.
+/// The place of a submission in the queue; none unless it waits for its turn, and while the store does not
+/// say.
 ///
 /// # Errors
-/// When the store cannot say.
-pub async fn place(app: &Shared, submission: &Submission) -> Result<Option<QueueView>, StoreError> {
+/// When the store refuses.
+pub async fn place(app: &Shared, submission: &Submission) -> Result<Option<QueueView>, ApiError> {
     let Some(turn) = Turn::awaited(submission) else { return Ok(None) };
-    let asked = async { tokio::try_join!(app.queue.place(&app.store, turn), app.pace()) };
-    let Some(asked) = app.ask(asked).await else { return Ok(None) };
-    let (place, pace) = asked?;
-    Ok(Some(view(&place, &pace, OffsetDateTime::now_utc())))
+    let asked = async {
+        let (place, pace) = tokio::try_join!(app.queue.place(&app.store, turn), app.pace())?;
+        Ok(Some(view(&place, &pace, OffsetDateTime::now_utc())))
+    };
+    app.or_remembered(asked, || Some(None)).await
 }
 
 fn view(place: &Place, pace: &Pace, now: OffsetDateTime) -> QueueView {

@@ -2,10 +2,7 @@
 
 use axum::{extract::State, response::Response};
 use http::HeaderMap;
-use portcall_shared::{
-    domain::{ids::SubmissionId, submission::Submission},
-    store::StoreError,
-};
+use portcall_shared::domain::{ids::SubmissionId, submission::Submission};
 use time::OffsetDateTime;
 
 use crate::{
@@ -63,7 +60,7 @@ pub async fn show(
 /// # Errors
 /// When it is not, or the store cannot say.
 pub(super) async fn find(app: &Shared, id: SubmissionId) -> Result<Submission, ApiError> {
-    let remembered = async { app.lately.get(id).map(|kept| Some((*kept).clone())) };
+    let remembered = || app.lately.get(id).map(|kept| Some((*kept).clone()));
     let found = app.or_remembered(app.store.submission(id), remembered).await?;
     let found = found.filter(|found| found.marks.trial_of.is_none());
     let found = found.ok_or(ApiError::NotFound("submission"))?;
@@ -80,7 +77,7 @@ pub(super) async fn document(
     app: &Shared,
     submission: &Submission,
     queue: Option<QueueView>,
-) -> Result<SubmissionView, StoreError> {
+) -> Result<SubmissionView, ApiError> {
     let version = app.event_version_or_seen(&submission.event, submission.event_version).await?;
     let event = version.as_ref().map(|version| &*version.event);
     let mut view = SubmissionView::of(submission, event, queue, &app.settings.public_url);

@@ -173,6 +173,11 @@ impl Follower {
             return None;
         };
         let (revision, as_of) = (self.submission.revision, *self.away.borrow_and_update());
+        let silent = queue.is_none() && Turn::awaited(&self.submission).is_some();
+        if silent && as_of.is_none() && self.sent.is_some() {
+            self.behind = true;
+            return None;
+        }
         let same = |sent: &Sent| sent.revision == revision && sent.as_of == as_of;
         let told =
             |sent: &Sent| same(sent) && !waiting::is_news(sent.queue, queue, sent.at.elapsed());

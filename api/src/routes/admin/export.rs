@@ -184,6 +184,8 @@ struct Export {
 enum Broken {
     #[error("the store did not go on")]
     Store(#[from] StoreError),
+    #[error("a submission could not be read whole")]
+    Read(#[from] ApiError),
     #[error("a row could not be written")]
     Csv(#[from] csv::Error),
     #[error("a submission could not be written")]
