@@ -220,9 +220,7 @@ impl<S: Stage> Story<'_, S> {
             .record(took.as_secs_f64());
         let step = StepTime { step: Step::Cleaning, at, ms: Some(millis(took)) };
         self.0.trace(&step);
-        if let Err(error) = self.0.queue().cleaned(lease, &step).await {
-            tracing::debug!(%error, "cannot note how long the cleaning took");
-        }
+        self.0.cleaned(lease, step).await;
     }
 }
 

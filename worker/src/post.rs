@@ -55,6 +55,8 @@ pub struct Post {
     charge: channel::Sender<Charge>,
     /// The end of the post.
     pub(crate) close: CancellationToken,
+    /// What is still being written of gradings that are over.
+    pub(crate) notes: TaskTracker,
     /// What ends the gradings there; others each time that the node comes back.
     ends: Mutex<Ends>,
 }
@@ -126,6 +128,7 @@ impl Post {
             busy: Busy::default(),
             charge: channel::Sender::new(Charge::default()),
             close: stop.child_token(),
+            notes: TaskTracker::new(),
             ends: Mutex::new(Ends::under(finish)),
         }
     }
@@ -275,8 +278,10 @@ impl Post {
                 () = self.close.cancelled() => {}
             }
         }
-        tasks.close();
-        tasks.wait().await;
+        for tracker in [&tasks, &self.notes] {
+            tracker.close();
+            tracker.wait().await;
+        }
     }
 
     /// Until when gradings may go on before they are handed back; none for as long as they take.

@@ -82,8 +82,19 @@ pub trait Stage: Sync {
     /// Records a step that is over.
     fn trace(&self, step: &StepTime);
 
+    /// Has it noted how long the cleaning took; the slot need not wait for that.
+    fn cleaned(&self, lease: Lease, step: StepTime) -> impl Future<Output = ()> + Send {
+        note_cleaned(self.queue(), lease, step)
+    }
+
     /// Its containers are gone, and what they needed is free.
     fn used(&self);
+}
+
+async fn note_cleaned(queue: &impl Queue, lease: Lease, step: StepTime) {
+    if let Err(error) = queue.cleaned(lease, &step).await {
+        tracing::debug!(%error, "cannot note how long the cleaning took");
+    }
 }
 
 /// The progress of a grading, with an eye on what is known of its images.
@@ -177,6 +188,11 @@ impl<'a> Stage for OnSlot<'a> {
     fn trace(&self, step: &StepTime) {
         let took = Duration::from_millis(step.ms.unwrap_or_default());
         self.post.worker.traces.step(&Span::current(), step.step.as_str(), step.at, took);
+    }
+
+    async fn cleaned(&self, lease: Lease, step: StepTime) {
+        let store = self.post.worker.store.clone();
+        self.post.notes.spawn(async move { note_cleaned(&store, lease, step).await });
     }
 
     fn used(&self) {

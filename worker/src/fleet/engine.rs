@@ -1,7 +1,11 @@
 //! A plain engine: connecting, asking with a deadline, and what it is. The parts of the work are
 //! in files of their own: [`slots`], [`images`], [`workloads`] and [`removal`].
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bollard::Docker;
 use portcall_shared::domain::ids::WorkerId;
@@ -89,6 +93,9 @@ pub struct EngineFleet {
     uses: ImageUses,
     /// Held while an image is looked for, and alone while one is removed.
     looking: RwLock<()>,
+    /// What the engine said of itself last. It is asked anew whenever a slot is opened; for every image
+    /// it would cost more than the look at the image.
+    told: Mutex<Option<Arc<NodeFacts>>>,
 }
 
 impl EngineFleet {
@@ -106,6 +113,7 @@ impl EngineFleet {
             canary_tag: OnceCell::new(),
             uses: ImageUses::default(),
             looking: RwLock::default(),
+            told: Mutex::default(),
         }
     }
 
@@ -119,7 +127,17 @@ impl EngineFleet {
         let node = NodeFacts::read(version, info)?;
         self.address.speaks(node.api);
         node.check_runtime(self.settings.node.runtime.as_deref())?;
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(node.clone()));
         Ok(node)
+    }
+
+    /// What it said of itself last.
+    async fn known_facts(&self) -> Result<Arc<NodeFacts>, FleetError> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match told {
+            Some(told) => Ok(told),
+            None => self.facts().await.map(Arc::new),
+        }
     }
 
     /// A client. It holds no connection, so making one is how a lost engine is found again.

@@ -29,8 +29,10 @@ use crate::{
     },
 };
 
-/// Between two looks at a container that does not listen yet.
+/// Between two looks at a container that does not listen yet; most listen within a few milliseconds, so
+/// it begins with [`SOON`] and doubles.
 const LOOK: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_millis(5);
 /// How long a cause may come after the end.
 const WHY_KILLED: Duration = Duration::from_secs(1);
 /// The exit code of a process that was ended by SIGKILL: 128 + 9. Nobody inside a container can send
@@ -160,7 +162,7 @@ impl Grader {
     async fn wait(&self, target: &Target80<'_>) -> Result<(Presence, Option<IpAddr>), Break> {
         let began = Instant::now();
         let mut address = target.workload.addresses().get(target.position).copied().flatten();
-        let mut looked = began;
+        let (mut looked, mut pause) = (began, SOON);
         loop {
             if let Some(address) = address {
                 let open = target.slot.prober().knock(address.into(), vec![80], KNOCK).await;
@@ -179,7 +181,8 @@ impl Grader {
             if Instant::now() >= target.ready {
                 return Ok((target.silent(began, address).await?, None));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(pause).await;
+            pause = LOOK.min(pause * 2);
         }
     }
 

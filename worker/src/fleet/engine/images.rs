@@ -41,7 +41,7 @@ impl EngineFleet {
             }
             Err(error) => return Err(error.into()),
         };
-        right_platform(&there, &self.facts().await?)?;
+        right_platform(&there, &*self.known_facts().await?)?;
         Ok(Pulled { came, declares: declares(there) })
     }
 
