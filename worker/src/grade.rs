@@ -167,7 +167,7 @@ async fn tell<S: Steps>(
     // It is not charged for waiting until others end.
     let until = until + asked.elapsed();
     let pulled = steps.pull(prepared, event, progress, until);
-    let prepared = noted(progress, Step::Pulling, pulled).await?;
+    let prepared = progress.during(Step::Pulling, pulled).await?;
     hold::point("pulled").await;
 
     progress.step(Step::Starting).await?;
@@ -186,11 +186,11 @@ async fn tell<S: Steps>(
     hold::point("started").await;
 
     let seen = steps.probe(running, &prepared, submission, event, progress, until);
-    let seen = noted(progress, Step::Probing, seen).await?;
+    let seen = progress.during(Step::Probing, seen).await?;
     hold::point("probed").await;
 
     let full = steps.last_look(running, &prepared, progress);
-    let full = noted(progress, Step::Judging, full).await?;
+    let full = progress.during(Step::Judging, full).await?;
     let judgement = judge::judge(event, submission, &seen);
     let judgement = match full {
         Some(fault) => judgement.with_fault(event, fault),
@@ -201,17 +201,6 @@ async fn tell<S: Steps>(
     }
     hold::point("judged").await;
     Ok(judgement)
-}
-
-/// Does what a step is made of while the store is told of it. The work ends by itself when the lease is lost.
-async fn noted<T>(
-    progress: &impl Progress,
-    step: Step,
-    work: impl Future<Output = Result<T, Break>>,
-) -> Result<T, Break> {
-    let (noted, done) = tokio::join!(progress.step(step), work);
-    noted?;
-    done
 }
 
 /// What is kept of a grading: how every container stands and, unless it passed, the end of its

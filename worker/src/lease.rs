@@ -5,7 +5,7 @@
 //! over; one that is told it is stale stops at once.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -22,7 +22,10 @@ use portcall_shared::{
     store::queue::{Lease, Queue, Write},
 };
 use time::OffsetDateTime;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// The three times of a lease. `beat < stall < lease`.
@@ -92,6 +95,20 @@ pub trait Progress: Sync {
     /// Goes on to a step.
     fn step(&self, step: Step) -> impl Future<Output = Result<(), Stop>> + Send;
 
+    /// Goes on to a step, and does what it is made of while that is told. The work ends by itself when the
+    /// lease is lost.
+    fn during<T: Send, E: From<Stop> + Send>(
+        &self,
+        step: Step,
+        work: impl Future<Output = Result<T, E>> + Send,
+    ) -> impl Future<Output = Result<T, E>> + Send {
+        async move {
+            let (told, done) = tokio::join!(self.step(step), work);
+            told?;
+            done
+        }
+    }
+
     /// What the names of the images stand for.
     fn pinned(&self, images: &[SubmittedImage]) -> impl Future<Output = Result<(), Stop>> + Send;
 
@@ -103,6 +120,10 @@ pub trait Progress: Sync {
     /// Completes when the grading must stop.
     fn stopped(&self) -> impl Future<Output = Stop> + Send;
 }
+
+/// How long a step lasts at least for it to be told while it does. What is over before that is told with
+/// the end, and costs the store nothing.
+const TOLD: Duration = Duration::from_millis(25);
 
 #[derive(Debug)]
 struct Shared {
@@ -195,10 +216,25 @@ impl<Q: Queue> Holder<Q> {
         steps.iter().zip(ends).map(ended).collect()
     }
 
-    fn enter(&self, step: Step, at: OffsetDateTime) {
+    /// Begins a step, if the lease is still good; when.
+    fn enter(&self, step: Step) -> Result<OffsetDateTime, Stop> {
+        self.check()?;
+        let at = self.queue.now();
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         if steps.last().is_none_or(|(last, _)| last.step != step) {
             steps.push((StepTime { step, at, ms: None }, Instant::now()));
+        }
+        Ok(at)
+    }
+
+    async fn note(&self, step: Step, at: OffsetDateTime) -> Result<(), Stop> {
+        match self.queue.advance(self.lease, step, at).await {
+            Ok(write) => self.written(write, "note a step"),
+            // Steps are for people: a store that is away for a moment does not end a grading.
+            Err(error) => {
+                tracing::warn!(submission.id = %self.lease.submission, %error, "cannot note a step");
+                self.check()
+            }
         }
     }
 
@@ -232,17 +268,23 @@ pub fn millis(duration: Duration) -> u64 {
 
 impl<Q: Queue> Progress for Holder<Q> {
     async fn step(&self, step: Step) -> Result<(), Stop> {
-        self.check()?;
-        let at = self.queue.now();
-        self.enter(step, at);
-        match self.queue.advance(self.lease, step, at).await {
-            Ok(write) => self.written(write, "note a step"),
-            // Steps are for people: a store that is away for a moment does not end a grading.
-            Err(error) => {
-                tracing::warn!(submission.id = %self.lease.submission, %error, "cannot note a step");
-                self.check()
-            }
+        let at = self.enter(step)?;
+        self.note(step, at).await
+    }
+
+    async fn during<T: Send, E: From<Stop> + Send>(
+        &self,
+        step: Step,
+        work: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
+        let at = self.enter(step)?;
+        let mut work = pin!(work);
+        if let Ok(done) = timeout(TOLD, &mut work).await {
+            return done;
         }
+        let (noted, done) = tokio::join!(self.note(step, at), work);
+        noted?;
+        done
     }
 
     async fn pinned(&self, images: &[SubmittedImage]) -> Result<(), Stop> {
@@ -273,7 +315,7 @@ async fn keep<Q: Queue>(queue: Q, lease: Lease, times: LeaseTimes, shared: Arc<S
     while !shared.lost.is_cancelled() {
         beat.tick().await;
         let asked = Instant::now();
-        match tokio::time::timeout(times.beat, queue.renew(lease)).await {
+        match timeout(times.beat, queue.renew(lease)).await {
             Ok(Ok(Write::Applied)) => {
                 *shared.renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked;
             }
@@ -292,5 +334,61 @@ async fn keep<Q: Queue>(queue: Q, lease: Lease, times: LeaseTimes, shared: Arc<S
         if renewed.elapsed() >= times.stall {
             shared.lost.cancel();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcall_shared::{
+        domain::ids::{Generation, SubmissionId, WorkerId},
+        store::memory::MemoryQueue,
+    };
+
+    use super::*;
+
+    /// Of a submission that is not in the queue: whatever is written matches nothing.
+    fn holder(ends: &Ends) -> Holder<MemoryQueue> {
+        let lease = Lease {
+            submission: SubmissionId::new(),
+            worker: WorkerId::new(),
+            generation: Generation(1),
+        };
+        let minute = Duration::from_secs(60);
+        let times = LeaseTimes { beat: minute, stall: minute * 2, lease: minute * 3 };
+        Holder::hold(MemoryQueue::default(), lease, times, ends.clone())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_lasts_is_told_while_it_does() {
+        let ends = Ends::default();
+        let holder = holder(&ends);
+        let work = |time| async move {
+            tokio::time::sleep(time).await;
+            Ok::<_, Stop>(())
+        };
+        let short = TOLD - Duration::from_millis(1);
+        assert_eq!(holder.during(Step::Pulling, work(short)).await, Ok(()), "nothing is written");
+        let told = |holder: &Holder<_>| {
+            holder.steps().into_iter().map(|it| (it.step, it.ms)).collect::<Vec<_>>()
+        };
+        let pulling = (Step::Pulling, Some(24));
+        assert_eq!(told(&holder), [(Step::Resolving, Some(0)), pulling]);
+        let long = TOLD + Duration::from_millis(1);
+        assert_eq!(holder.during(Step::Probing, work(long)).await, Err(Stop::LeaseLost));
+        assert_eq!(told(&holder)[1..], [pulling, (Step::Probing, Some(26))]);
+    }
+
+    #[tokio::test]
+    async fn nothing_begins_when_it_must_stop() {
+        let ends = Ends::default();
+        let holder = holder(&ends);
+        ends.stopping.cancel();
+        let mut begun = false;
+        let work = async {
+            begun = true;
+            Ok::<_, Stop>(())
+        };
+        assert_eq!(holder.during(Step::Probing, work).await, Err(Stop::Stopping));
+        assert!(!begun && holder.steps().len() == 1, "it is at its first step");
     }
 }

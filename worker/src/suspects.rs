@@ -176,6 +176,14 @@ impl Progress for Watched<'_> {
         Ok(())
     }
 
+    async fn during<T: Send, E: From<Stop> + Send>(
+        &self,
+        step: Step,
+        work: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
+        self.holder.during(step, work).await
+    }
+
     async fn pinned(&self, images: &[SubmittedImage]) -> Result<(), Stop> {
         self.holder.pinned(images).await
     }

@@ -25,25 +25,36 @@ const BETWEEN_MS: (u64, u64) = (5_000, 20_000);
 const MEMBERS: usize = 3;
 const KEPT: usize = 2;
 
-const SOAK: Row = Row {
-    id: "soak",
-    what: "a random fault every 5 to 20 s",
-    ground: Ground::Long,
-    takes_s: 0,
-    permits: Permits {
-        // Faults overlap here: what one single fault must not do, several may.
-        posts: 20,
-        reads: 400,
-        undetermined: Undetermined::AfterLosses,
-        unfair: None,
-        ..Permits::NONE
-    },
-    how: |ctx| Box::pin(soak(ctx)),
-};
+/// What may fail in each minute: faults overlap here, and what one single fault must not do, several may.
+const POSTS: usize = 10;
+const READS: usize = 200;
+
+/// The row, for so many minutes.
+fn soak_of(minutes: u64) -> Result<Row> {
+    let minutes = usize::try_from(minutes)?;
+    Ok(Row {
+        id: "soak",
+        what: "a random fault every 5 to 20 s",
+        ground: Ground::Long,
+        takes_s: 0,
+        permits: Permits {
+            posts: POSTS * minutes,
+            reads: READS * minutes,
+            undetermined: Undetermined::AfterLosses,
+            unfair: None,
+            ..Permits::NONE
+        },
+        how: |ctx| Box::pin(soak(ctx)),
+    })
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn full_soak() -> Result<()> {
-    play(&SOAK, choice::seed(), Scale::Full).await
+    play(&soak_of(minutes())?, choice::seed(), Scale::Full).await
+}
+
+fn minutes() -> u64 {
+    given::soak_min().unwrap_or(MINUTES)
 }
 
 /// What happens.
@@ -109,7 +120,7 @@ async fn soak(ctx: Ctx) -> Result<Evidence> {
     for _ in 0..KEPT {
         ground.worker().await?;
     }
-    let minutes = given::soak_min().unwrap_or(MINUTES);
+    let minutes = minutes();
     let until = Duration::from_mins(minutes);
     let count = (until.as_secs_f64() * PER_SECOND) as usize;
     ground.stage.load(count, PER_SECOND).await?;

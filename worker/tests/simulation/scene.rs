@@ -116,6 +116,14 @@ impl Progress for Unwatched<'_> {
         self.0.step(step).await
     }
 
+    async fn during<T: Send, E: From<Stop> + Send>(
+        &self,
+        step: Step,
+        work: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
+        self.0.during(step, work).await
+    }
+
     async fn pinned(&self, images: &[SubmittedImage]) -> Result<(), Stop> {
         self.0.pinned(images).await
     }
