@@ -75,13 +75,13 @@ impl Away {
     }
 }
 
-impl Shared {
+impl Away {
     /// What the store says; nothing if it is away, or found to be while it is asked.
-    pub async fn ask<T>(
+    async fn ask<T>(
         &self,
         read: impl Future<Output = Result<T, StoreError>>,
     ) -> Option<Result<T, StoreError>> {
-        let mut changes = self.away.changes();
+        let mut changes = self.changes();
         tokio::select! {
             biased;
             _ = changes.wait_for(Option::is_some) => None,
@@ -89,12 +89,7 @@ impl Shared {
         }
     }
 
-    /// What the store says; what is remembered, if anything is, when it fails or was silent for
-    /// [`SILENT`].
-    ///
-    /// # Errors
-    /// When the store cannot say, and nothing is remembered.
-    pub async fn or_remembered<T>(
+    async fn or_remembered<T>(
         &self,
         read: impl Future<Output = Result<T, StoreError>>,
         remembered: impl Fn() -> Option<T>,
@@ -119,6 +114,21 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// What the store says; what is remembered, if anything is, when it fails or was silent for
+    /// [`SILENT`].
+    ///
+    /// # Errors
+    /// When the store cannot say, and nothing is remembered.
+    pub async fn or_remembered<T>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>>,
+        remembered: impl Fn() -> Option<T>,
+    ) -> Result<T, ApiError> {
+        self.away.or_remembered(read, remembered).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,5 +148,26 @@ mod tests {
         assert_eq!(away.since(), None);
         away.not_heard();
         assert_eq!(away.since(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_something_in_memory_waits_no_longer_than_the_silence() {
+        let away = Away::default();
+        let slow = |after| async move {
+            tokio::time::sleep(after).await;
+            Ok::<_, StoreError>("said")
+        };
+        let begun = tokio::time::Instant::now();
+        let got = away.or_remembered(slow(SILENT * 2), || Some("kept")).await;
+        assert_eq!((got.unwrap(), begun.elapsed()), ("kept", SILENT));
+        let in_time = slow(SILENT - Duration::from_millis(1));
+        assert_eq!(away.or_remembered(in_time, || Some("kept")).await.unwrap(), "said");
+        assert_eq!(away.or_remembered(slow(SILENT * 2), || None).await.unwrap(), "said");
+
+        let busy = || async { Err(StoreError::Busy { doing: "read" }) };
+        assert_eq!(away.or_remembered(busy(), || Some("kept")).await.unwrap(), "kept");
+        assert!(away.or_remembered(busy(), || None::<&str>).await.is_err());
+        let corrupt = async { Err(StoreError::Corrupt { id: "x".to_owned(), what: "state" }) };
+        assert!(away.or_remembered(corrupt, || Some("kept")).await.is_err(), "that is told");
     }
 }

@@ -128,15 +128,22 @@ where
     let connect = async {
         match peer {
             Peer::Unix(path) => begin(UnixStream::connect(path).await?).await,
-            Peer::Tcp(address) => begin(TcpStream::connect(address.as_str()).await?).await,
+            Peer::Tcp(address) => begin(tcp(address).await?).await,
             Peer::Tls { address, name, client } => {
-                let stream = TcpStream::connect(address.as_str()).await?;
-                begin(client.connect(name.clone(), stream).await?).await
+                begin(client.connect(name.clone(), tcp(address).await?).await?).await
             }
         }
     };
     let mut sender = timeout(CONNECT, connect).await.map_err(|_| late())??;
     Ok(sender.send_request(request).await?)
+}
+
+/// A connection on which nothing waits for the answer to what went before: with Nagle's algorithm (RFC 896)
+/// the last part of a handshake, and so each request, waits for the 40 ms of a delayed acknowledgement.
+async fn tcp(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Speaks HTTP over a stream; the conversation goes on by itself until its answer was read.
@@ -150,4 +157,18 @@ where
     // It ends with the sender and the answer; what is wrong with it is told there.
     tokio::spawn(conversation.with_upgrades());
     Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_waits_for_acknowledgements() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        assert!(tcp(&address).await.unwrap().nodelay().unwrap());
+    }
 }
