@@ -20,8 +20,10 @@ use crate::fleet::{engine::creation::CreateFailure, error::FleetError, given_id:
 /// How often a service is asked for: once, again after a lost answer, and once more after an older
 /// one with its name was removed.
 const TRIES: u32 = 3;
-/// Between two looks at a task that is on its way.
-const LOOK: Duration = Duration::from_millis(100);
+/// Between two looks at a task that is on its way, for the time in which most come to run; and after that.
+const LOOK: Duration = Duration::from_millis(20);
+const LOOK_LATER: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_secs(1);
 
 /// A service as it is stored.
 struct Stored {
@@ -144,7 +146,8 @@ impl Swarm {
         name: &str,
         times: &StartTimes,
     ) -> Result<Task, FleetError> {
-        let (mut stage, mut since) = (Stage::Unplaced, Instant::now());
+        let began = Instant::now();
+        let (mut stage, mut since) = (Stage::Unplaced, began);
         loop {
             let task = self.task_of(id).await?;
             let now = task.as_ref().map_or(Stage::Unplaced, |task| task.stage);
@@ -157,7 +160,8 @@ impl Swarm {
                     let words = task.map(|task| task.words).unwrap_or_default();
                     return Err(stage.too_long(name, most, &words));
                 }
-                _ => sleep(LOOK).await,
+                _ if began.elapsed() < SOON => sleep(LOOK).await,
+                _ => sleep(LOOK_LATER).await,
             }
         }
     }
