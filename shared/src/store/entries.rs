@@ -16,17 +16,12 @@ use futures::TryStreamExt;
 use mongodb::options::{ReadConcern, ReturnDocument};
 use time::OffsetDateTime;
 
-pub use super::mongo_queue::{cancel, requeue};
-use super::{
-    Store, StoreError, counted,
-    documents::{LOWEST, SubmissionDoc},
-    encode,
-    queue::Lease,
+use super::{Store, StoreError, counted, queue::Lease};
+pub use super::{
+    mongo_queue::{cancel, requeue},
+    submissions::take,
 };
-use crate::{
-    domain::{submission::Submission, verdict::Reason},
-    retry::Policy,
-};
+use crate::{domain::verdict::Reason, retry::Policy};
 
 /// How long the server may take to claim one. Shorter than whoever waits for it does: what is claimed
 /// later is claimed for nobody.
@@ -41,6 +36,15 @@ pub struct Find {
     pub fields: Option<Document>,
     /// How many at the most.
     pub limit: Option<i64>,
+}
+
+/// What became of a new document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is stored.
+    New,
+    /// Another one has its id, its lane or its key: nothing is stored.
+    Taken,
 }
 
 /// The documents of submissions, as the queue asks for them. Each call is one try.
@@ -84,6 +88,13 @@ pub trait Entries: Clone + Send + Sync + 'static {
         self.read(doing, find)
     }
 
+    /// Stores a new one.
+    fn insert(
+        &self,
+        doing: &'static str,
+        document: Document,
+    ) -> impl Future<Output = Result<Inserted, StoreError>> + Send;
+
     /// Updates the one document that matches; how many did.
     fn change(
         &self,
@@ -121,14 +132,6 @@ where
     policy.run(|error: &StoreError| counted(policy, doing, error), call).await
 }
 
-/// The document of a fresh submission that only what is in it can be known of.
-///
-/// # Errors
-/// When it cannot be written as one.
-pub fn document(submission: &Submission) -> Result<Document, StoreError> {
-    encode(&SubmissionDoc::from_domain(submission, LOWEST, String::new()))
-}
-
 impl Entries for Store {
     fn schema(&self) -> i32 {
         self.schema
@@ -152,6 +155,20 @@ impl Entries for Store {
         find: Find,
     ) -> Result<Vec<Document>, StoreError> {
         self.read_by(ReadConcern::linearizable(), doing, find).await
+    }
+
+    async fn insert(
+        &self,
+        doing: &'static str,
+        document: Document,
+    ) -> Result<Inserted, StoreError> {
+        let submissions = self.submissions.clone();
+        let inserted = async move { submissions.insert_one(document).await };
+        match self.call(doing, inserted).await {
+            Ok(_) => Ok(Inserted::New),
+            Err(error) if error.is_duplicate() => Ok(Inserted::Taken),
+            Err(error) => Err(error),
+        }
     }
 
     async fn change(

@@ -17,6 +17,7 @@ use super::{
     Store, StoreError, decode,
     documents::{IdempotencyDoc, PlaceDoc, SubmissionDoc, place_doc, submission_id, uuid},
     encode,
+    entries::{Entries, Find, Inserted, persist},
 };
 use crate::{
     domain::{
@@ -161,6 +162,106 @@ fn lane(document: &Document) -> Option<u32> {
     document.get_i32("lane").ok().and_then(|lane| u32::try_from(lane).ok())
 }
 
+/// Stores a submission once, in its place of the fair order, wherever the entries lie. The indexes decide
+/// about lanes and keys: what was seen before says which lane to try first.
+///
+/// # Errors
+/// When the store cannot.
+pub async fn take(
+    entries: &impl Entries,
+    new: NewSubmission,
+    before: Before,
+) -> Result<Taken, StoreError> {
+    let mut submission = new.submission;
+    let (key, turn) = (submission.participant.key(), submission.order);
+    let event = submission.event.clone();
+    let replayed = async || match &new.idempotency {
+        Some(idempotency) => replay(entries, &event, &key, idempotency).await,
+        None => Ok(None),
+    };
+    let mut seen = before.lanes;
+    loop {
+        let lanes = match seen.take() {
+            Some(lanes) => lanes,
+            None => lanes(entries, &event, &key).await?,
+        };
+        let free = (1..=MAX_PENDING).find(|lane| !lanes.contains(lane));
+        let Some(lane) = free else {
+            return Ok(replayed().await?.unwrap_or(Taken::TooManyPending));
+        };
+        let ahead = i32::try_from(lanes.len()).unwrap_or(i32::MAX);
+        submission.order = turn + FAIR_STEP * ahead;
+        let secret = sha256_hex(new.secret.as_bytes());
+        let mut document = SubmissionDoc::from_domain(&submission, new.schema, secret);
+        document.lane = i32::try_from(lane).ok();
+        document.idempotency = new
+            .idempotency
+            .as_ref()
+            .map(|i| IdempotencyDoc { key: i.key.clone(), body: i.body.clone() });
+        let (doing, encoded) = ("store a submission", encode(&document)?);
+        let insert = || entries.insert(doing, encoded.clone());
+        if persist(retry::INTERACTIVE, doing, insert).await? == Inserted::New {
+            return Ok(Taken::Stored(Box::new(document.into_domain()?)));
+        }
+        // An earlier try of this very insert, whose answer was lost; or what came before under the
+        // same key; or somebody was faster with that lane: then that is looked at again.
+        if let Some(stored) = find(entries, doc! { "_id": uuid(submission.id) }).await? {
+            return Ok(Taken::Stored(Box::new(stored.into_domain()?)));
+        }
+        if let Some(taken) = replayed().await? {
+            return Ok(taken);
+        }
+    }
+}
+
+async fn replay(
+    entries: &impl Entries,
+    event: &EventSlug,
+    participant: &str,
+    idempotency: &Idempotency,
+) -> Result<Option<Taken>, StoreError> {
+    let filter = doc! {
+        "event": event.as_str(),
+        "participant.key": participant,
+        "idempotency.key": &idempotency.key,
+    };
+    let Some(document) = find(entries, filter).await? else { return Ok(None) };
+    let same = document.idempotency.as_ref().is_some_and(|i| i.body == idempotency.body);
+    match same {
+        true => Ok(Some(Taken::Replayed(Box::new(document.into_domain()?)))),
+        false => Ok(Some(Taken::KeyReused)),
+    }
+}
+
+/// The lanes that a participant holds.
+async fn lanes(
+    entries: &impl Entries,
+    event: &EventSlug,
+    participant: &str,
+) -> Result<Vec<u32>, StoreError> {
+    let filter = doc! {
+        "event": event.as_str(),
+        "participant.key": participant,
+        "lane": { "$exists": true },
+    };
+    let find = Find { filter, fields: Some(doc! { "lane": 1 }), limit: None };
+    let doing = "count pending submissions";
+    let held = || entries.read(doing, find.clone());
+    let found = persist(retry::INTERACTIVE, doing, held).await?;
+    Ok(found.iter().filter_map(lane).collect())
+}
+
+/// The one that matches.
+async fn find(
+    entries: &impl Entries,
+    filter: Document,
+) -> Result<Option<SubmissionDoc>, StoreError> {
+    let (doing, find) = ("read a submission", Find { filter, fields: None, limit: Some(1) });
+    let read = || entries.read(doing, find.clone());
+    let found = persist(retry::INTERACTIVE, doing, read).await?;
+    found.into_iter().next().map(decode).transpose()
+}
+
 impl Store {
     /// Stores a submission once, in its place of the fair order.
     ///
@@ -170,8 +271,7 @@ impl Store {
         self.take_after(new, Before::default()).await
     }
 
-    /// The same for whoever has just looked at what its participant sent before. The indexes decide
-    /// about lanes and keys: what was seen says which lane to try first.
+    /// The same for whoever has just looked at what its participant sent before.
     ///
     /// # Errors
     /// When the store cannot.
@@ -180,57 +280,7 @@ impl Store {
         new: NewSubmission,
         before: Before,
     ) -> Result<Taken, StoreError> {
-        let mut submission = new.submission;
-        let (key, turn) = (submission.participant.key(), submission.order);
-        let event = submission.event.clone();
-        let replayed = async || match &new.idempotency {
-            Some(idempotency) => self.replay(&event, &key, idempotency).await,
-            None => Ok(None),
-        };
-        let mut seen = before.lanes;
-        loop {
-            let lanes = match seen.take() {
-                Some(lanes) => lanes,
-                None => self.lanes(&event, &key).await?,
-            };
-            let free = (1..=MAX_PENDING).find(|lane| !lanes.contains(lane));
-            let Some(lane) = free else {
-                return Ok(replayed().await?.unwrap_or(Taken::TooManyPending));
-            };
-            let ahead = i32::try_from(lanes.len()).unwrap_or(i32::MAX);
-            submission.order = turn + FAIR_STEP * ahead;
-            let secret = sha256_hex(new.secret.as_bytes());
-            let mut document = SubmissionDoc::from_domain(&submission, new.schema, secret);
-            document.lane = i32::try_from(lane).ok();
-            document.idempotency = new
-                .idempotency
-                .as_ref()
-                .map(|i| IdempotencyDoc { key: i.key.clone(), body: i.body.clone() });
-            match self.insert(encode(&document)?).await {
-                Ok(()) => return Ok(Taken::Stored(Box::new(document.into_domain()?))),
-                Err(error) if error.is_duplicate() => {
-                    // An earlier try of this very insert, whose answer was lost; or what came before
-                    // under the same key; or somebody was faster with that lane: then that is looked
-                    // at again.
-                    if let Some(stored) = self.submission(submission.id).await? {
-                        return Ok(Taken::Stored(Box::new(stored)));
-                    }
-                    if let Some(taken) = replayed().await? {
-                        return Ok(taken);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    async fn insert(&self, document: Document) -> Result<(), StoreError> {
-        let submissions = self.submissions.clone();
-        self.persist(retry::INTERACTIVE, "store a submission", move || {
-            let (submissions, document) = (submissions.clone(), document.clone());
-            async move { submissions.insert_one(document).await.map(drop) }
-        })
-        .await
+        take(self, new, before).await
     }
 
     /// What was stored under an idempotency key before, if anything was.
@@ -243,17 +293,7 @@ impl Store {
         participant: &str,
         idempotency: &Idempotency,
     ) -> Result<Option<Taken>, StoreError> {
-        let filter = doc! {
-            "event": event.as_str(),
-            "participant.key": participant,
-            "idempotency.key": &idempotency.key,
-        };
-        let Some(document) = self.find_submission(filter).await? else { return Ok(None) };
-        let same = document.idempotency.as_ref().is_some_and(|i| i.body == idempotency.body);
-        match same {
-            true => Ok(Some(Taken::Replayed(Box::new(document.into_domain()?)))),
-            false => Ok(Some(Taken::KeyReused)),
-        }
+        replay(self, event, participant, idempotency).await
     }
 
     /// What this participant sent before: one look, for [`Store::same_as`] and [`Store::take_after`].
@@ -305,42 +345,12 @@ impl Store {
         }
     }
 
-    async fn lanes(&self, event: &EventSlug, participant: &str) -> Result<Vec<u32>, StoreError> {
-        let filter = doc! {
-            "event": event.as_str(),
-            "participant.key": participant,
-            "lane": { "$exists": true },
-        };
-        let submissions = self.submissions.clone();
-        let found: Vec<Document> = self
-            .persist(retry::INTERACTIVE, "count pending submissions", move || {
-                let (submissions, filter) = (submissions.clone(), filter.clone());
-                async move {
-                    let lanes = submissions.find(filter).projection(doc! { "lane": 1 });
-                    lanes.await?.try_collect().await
-                }
-            })
-            .await?;
-        Ok(found.iter().filter_map(lane).collect())
-    }
-
-    async fn find_submission(&self, filter: Document) -> Result<Option<SubmissionDoc>, StoreError> {
-        let submissions = self.submissions.clone();
-        let found = self
-            .persist(retry::INTERACTIVE, "read a submission", move || {
-                let (submissions, filter) = (submissions.clone(), filter.clone());
-                async move { submissions.find_one(filter).await }
-            })
-            .await?;
-        found.map(decode).transpose()
-    }
-
     /// A submission by its id.
     ///
     /// # Errors
     /// When the store cannot.
     pub async fn submission(&self, id: SubmissionId) -> Result<Option<Submission>, StoreError> {
-        let found = self.find_submission(doc! { "_id": uuid(id) }).await?;
+        let found = find(self, doc! { "_id": uuid(id) }).await?;
         found.map(SubmissionDoc::into_domain).transpose()
     }
 
@@ -350,7 +360,7 @@ impl Store {
     /// # Errors
     /// When the store cannot.
     pub async fn knows_secret(&self, id: SubmissionId, secret: &str) -> Result<bool, StoreError> {
-        let found = self.find_submission(doc! { "_id": uuid(id) }).await?;
+        let found = find(self, doc! { "_id": uuid(id) }).await?;
         let given = sha256_hex(secret.as_bytes());
         Ok(found.is_some_and(|d| d.secret.as_bytes().ct_eq(given.as_bytes()).into()))
     }

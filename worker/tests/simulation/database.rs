@@ -10,23 +10,20 @@ use std::{
     time::Duration,
 };
 
-use bson::{Bson, Document, doc};
+use bson::{DateTime, Document};
 use portcall_shared::{
     domain::ids::WorkerId,
-    store::{
-        StoreError,
-        entries::{Entries, Find},
-        queue::Claimant,
-        workers::WorkerEntry,
-    },
+    store::{StoreError, workers::WorkerEntry},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use time::OffsetDateTime;
 use tokio::{
     sync::mpsc::UnboundedSender,
     time::{Instant, sleep, timeout},
 };
 
+mod client;
+
+pub(crate) use self::client::Client;
 use crate::{
     documents,
     history::{Change, Facts, History, Key, key},
@@ -141,7 +138,7 @@ impl Inner {
         } else if before.as_ref().is_some_and(|it| it.beat != facts.beat) {
             self.beats.entry(written.id).and_modify(|(_, beat)| *beat = written.at);
         }
-        self.history.add(Change {
+        let change = Change {
             at: self.began.elapsed(),
             id: written.id,
             doing: written.doing,
@@ -149,7 +146,8 @@ impl Inner {
             after: facts,
             silent: beat.map(|beat| written.at - beat),
             held: claimed.map(|claimed| written.at - claimed),
-        });
+        };
+        self.history.add(change, &self.facts);
     }
 
     /// Another member takes over: it may lack what a majority did not have.
@@ -220,20 +218,37 @@ impl Inner {
         found
     }
 
+    /// Whether a unique index refuses it: another one has its id, its lane or its key.
+    fn is_taken(&self, new: &Document) -> bool {
+        let of =
+            |it: &Document, path: [&str; 2]| it.get_document(path[0]).ok()?.get(path[1]).cloned();
+        let participant = ["participant", "key"];
+        let idempotency = ["idempotency", "key"];
+        let with_keys = self.plant != Some(Plant::KeysAreNotUnique);
+        self.primary.values().any(|old| {
+            let same = |path| of(new, path).is_some_and(|it| of(old, path) == Some(it));
+            let same_lane = new.contains_key("lane") && new.get("lane") == old.get("lane");
+            let same_key = with_keys && same(idempotency);
+            let theirs = new.get("event") == old.get("event") && same(participant);
+            new.get("_id") == old.get("_id") || theirs && (same_lane || same_key)
+        })
+    }
+
     fn revision(&self, id: Option<&Key>) -> Option<(Key, i64)> {
         let id = id?;
         Some((*id, self.primary.get(id)?.get_i64("revision").ok()?))
     }
 
-    /// The filter as it comes to be, which is as it was if nothing is planted.
-    fn planted(&self, doing: &'static str, filter: &mut Document, update: &Document) {
-        let set = update.get_document("$set");
-        let state = set.and_then(|set| set.get_str("state")).unwrap_or_default();
+    /// The filter and the update as they come to be, which is as they were if nothing is planted.
+    fn planted(&self, doing: &'static str, filter: &mut Document, update: &mut Document) {
+        let Ok(set) = update.get_document_mut("$set") else { return };
+        let settles = matches!(set.get_str("state"), Ok("passed" | "failed"));
         match self.plant {
-            Some(Plant::SettleWithoutGeneration) if matches!(state, "passed" | "failed") => {
-                filter.remove("generation");
-            }
+            Some(Plant::SettleWithoutGeneration) if settles => _ = filter.remove("generation"),
             Some(Plant::ExpireWithoutBeat) if doing == "end a lease" => _ = filter.remove("beat"),
+            Some(Plant::BackToTheEnd) if doing == "end a lease" => {
+                _ = set.insert("order", DateTime::MAX);
+            }
             _ => {}
         }
     }
@@ -378,132 +393,5 @@ impl Database {
         }
         self.with(|inner| inner.acknowledge(told));
         Ok(answer)
-    }
-}
-
-/// The database as one process sees it.
-#[derive(Clone)]
-pub(crate) struct Client {
-    pub(crate) database: Database,
-    pub(crate) who: Process,
-}
-
-impl Client {
-    /// Stores a new submission; the same one twice is the same as once.
-    pub(crate) async fn insert(&self, document: Document) -> Result<(), StoreError> {
-        let id = key(document.get("_id")).expect("an id");
-        let store = move |inner: &mut Inner| {
-            if !inner.primary.contains_key(&id) {
-                inner.write("store a submission", id, document);
-            }
-            ((), inner.revision(Some(&id)))
-        };
-        self.database.call(&self.who, "store a submission", store).await
-    }
-
-    pub(crate) async fn beat(&self, by: &Claimant) -> Result<(), StoreError> {
-        let (by, seen_at) = (by.clone(), self.who.wall());
-        let beat = move |inner: &mut Inner| {
-            let fresh = WorkerEntry { id: by.id, name: by.name, slots: 1, beat: 0, seen_at };
-            inner.roster.entry(by.id).or_insert(fresh).beat += 1;
-            ((), None)
-        };
-        self.database.call(&self.who, "beat", beat).await
-    }
-
-    pub(crate) async fn workers(&self) -> Result<Vec<WorkerEntry>, StoreError> {
-        let list = |inner: &mut Inner| (inner.roster.values().cloned().collect(), None);
-        self.database.call(&self.who, "list the workers", list).await
-    }
-
-    pub(crate) async fn forget(&self, id: WorkerId, beat: Option<i64>) -> Result<bool, StoreError> {
-        let forget = move |inner: &mut Inner| {
-            let is_as_seen = |entry: &WorkerEntry| beat.is_none_or(|beat| entry.beat == beat);
-            let goes = inner.roster.get(&id).is_some_and(is_as_seen);
-            if goes {
-                inner.roster.remove(&id);
-            }
-            (goes, None)
-        };
-        self.database.call(&self.who, "take a worker off the list", forget).await
-    }
-}
-
-impl Entries for Client {
-    fn now(&self) -> OffsetDateTime {
-        self.who.wall()
-    }
-
-    fn schema(&self) -> i32 {
-        portcall_shared::store::SCHEMA
-    }
-
-    async fn read(&self, doing: &'static str, find: Find) -> Result<Vec<Document>, StoreError> {
-        let Find { filter, fields, limit } = find;
-        let most = limit.map_or(usize::MAX, |limit| usize::try_from(limit).expect("a number"));
-        let look = move |inner: &mut Inner| {
-            let found = Inner::matching(&inner.majority, &filter).take(most);
-            let shown = found.map(|(_, it)| match &fields {
-                Some(fields) => documents::project(it, fields),
-                None => it.clone(),
-            });
-            (shown.collect(), None)
-        };
-        self.database.call(&self.who, doing, look).await
-    }
-
-    async fn change(
-        &self,
-        doing: &'static str,
-        mut filter: Document,
-        update: Document,
-    ) -> Result<u64, StoreError> {
-        let change = move |inner: &mut Inner| {
-            inner.planted(doing, &mut filter, &update);
-            let changed = inner.update(doing, &filter, 1, |it| {
-                documents::update(it, &filter, &update);
-            });
-            (changed.len() as u64, inner.revision(changed.first()))
-        };
-        self.database.call(&self.who, doing, change).await
-    }
-
-    async fn change_all(
-        &self,
-        doing: &'static str,
-        filter: Document,
-        update: Document,
-    ) -> Result<u64, StoreError> {
-        let change = move |inner: &mut Inner| {
-            let all = usize::MAX;
-            let changed = inner.update(doing, &filter, all, |it| {
-                documents::update(it, &filter, &update);
-            });
-            (changed.len() as u64, None)
-        };
-        self.database.call(&self.who, doing, change).await
-    }
-
-    async fn take_next(
-        &self,
-        doing: &'static str,
-        filter: Document,
-        mut update: Vec<Document>,
-    ) -> Result<Option<Document>, StoreError> {
-        let take = move |inner: &mut Inner| {
-            if inner.plant == Some(Plant::ClaimWithoutGeneration)
-                && let Ok(set) = update[0].get_document_mut("$set")
-            {
-                set.remove("generation");
-            }
-            let found = Inner::matching(&inner.primary, &filter);
-            let order = |it: &Document| it.get_datetime("order").copied().expect("an order");
-            let first = found.min_by_key(|(id, it)| (order(it), *id)).map(|(id, _)| id);
-            let Some(id) = first else { return (None, None) };
-            let one = doc! { "_id": Bson::from(bson::Uuid::from_bytes(id)) };
-            inner.update(doing, &one, 1, |it| documents::pipe(it, &update));
-            (inner.primary.get(&id).cloned(), inner.revision(Some(&id)))
-        };
-        self.database.call(&self.who, doing, take).await
     }
 }

@@ -30,6 +30,7 @@ fn holds(found: &[&Bson], operator: &str, operand: &Bson) -> bool {
         "$lt" => compares(&[Ordering::Less]),
         "$lte" => compares(&[Ordering::Less, Ordering::Equal]),
         "$ne" => !equals(found, operand),
+        "$exists" => found.is_empty() != operand.as_bool().expect("whether"),
         "$nin" => {
             let mut operands = operand.as_array().expect("an array").iter();
             operands.all(|operand| !equals(found, operand))

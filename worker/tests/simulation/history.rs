@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use bson::{Bson, Document, Uuid};
+use bson::{Bson, DateTime, Document, Uuid};
 
 use crate::invariants;
 
@@ -55,6 +55,12 @@ pub(crate) struct Try {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Facts {
     pub(crate) stand: Stand,
+    /// What its participant's client calls the POST that it came by.
+    pub(crate) posted: String,
+    /// Whether it may be claimed.
+    pub(crate) ready: bool,
+    /// Its place in the line: whose is less has its turn sooner.
+    pub(crate) order: DateTime,
     pub(crate) worker: Option<Key>,
     pub(crate) generation: i64,
     pub(crate) beat: i64,
@@ -75,8 +81,12 @@ impl Facts {
             }
         });
         let verdict = document.get_document("verdict").ok();
+        let posted = document.get_document("idempotency").and_then(|it| it.get_str("key"));
         Self {
             stand: Stand::of(document.get_str("state").expect("a state")),
+            posted: posted.expect("an idempotency key").to_owned(),
+            ready: document.get_bool("ready").unwrap_or_default(),
+            order: *document.get_datetime("order").expect("a place in the line"),
             worker: key(document.get("worker")),
             generation: document.get_i64("generation").expect("a generation"),
             beat: document.get_i64("beat").expect("a beat"),
@@ -143,14 +153,16 @@ pub(crate) struct History {
     /// Other things, for people.
     pub(crate) notes: Vec<(Duration, String)>,
     pub(crate) violations: Vec<Violation>,
+    /// Which submission came by which POST.
+    posts: BTreeMap<String, Key>,
     /// Who held which token.
     holders: BTreeMap<(Key, i64), Key>,
     hasher: DefaultHasher,
 }
 
 impl History {
-    /// Takes in a change and holds every invariant against it.
-    pub(crate) fn add(&mut self, change: Change) {
+    /// Takes in a change and holds every invariant against it, with how all of them stand then.
+    pub(crate) fn add(&mut self, change: Change, all: &BTreeMap<Key, Facts>) {
         (change.at, change.id, change.doing, &change.after).hash(&mut self.hasher);
         for (name, check) in invariants::OF_EACH_CHANGE {
             if let Err(what) = check(&change) {
@@ -160,7 +172,21 @@ impl History {
         if let Err(what) = invariants::one_holder_of_each_token(&mut self.holders, &change) {
             self.violate("I5", format!("{what}: {change}"));
         }
+        if let Err(what) = invariants::one_submission_of_each_post(&mut self.posts, &change) {
+            self.violate("I7", format!("{what}: {change}"));
+        }
+        if let Err(what) = invariants::nobody_is_passed_over(&change, all) {
+            self.violate("I9", format!("{what}: {change}"));
+        }
         self.changes.push(change);
+    }
+
+    /// Takes in what whoever posted was told.
+    pub(crate) fn answered(&mut self, posted: &str, id: Key) {
+        let stored = self.posts.get(posted);
+        if stored != Some(&id) {
+            self.violate("I7", format!("{posted} was told {id:02x?}, and {stored:02x?} is stored"));
+        }
     }
 
     pub(crate) fn note(&mut self, at: Duration, note: String) {

@@ -1,12 +1,16 @@
 //! What must hold, each a function of what happened: I1 nothing acknowledged is lost, I2 each ends once,
 //! I3 what has ended stands, I4 one accepted result for each attempt, I5 tokens grow, I6 nothing is
-//! left, I10 nobody is blamed for the platform, K42 no clock ends a lease.
+//! left, I7 a POST makes one submission however often it is sent, I9 nobody is passed over, I10 nobody
+//! is blamed for the platform, K42 no clock ends a lease.
+//!
+//! I8 is of the map, which has no part in this: the fault tests hold it (`tests/tests/faults`).
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     history::{Change, Facts, Key, Stand},
     weather::Truth,
+    world::number,
 };
 
 /// The silence after which a lease may be ended, and the time that a grading may take at the most.
@@ -21,6 +25,7 @@ pub(crate) const OF_EACH_CHANGE: &[(&str, Check)] = &[
     ("I3", attempts_are_only_added),
     ("I4", only_the_holder_gives_a_verdict),
     ("I5", each_claim_has_the_next_token),
+    ("I9", a_place_in_the_line_is_kept),
     ("K42", no_lease_ends_early),
 ];
 
@@ -108,6 +113,46 @@ pub(crate) fn no_lease_ends_early(change: &Change) -> Result<(), String> {
     }
 }
 
+/// I7: what has one idempotency key is one submission.
+pub(crate) fn one_submission_of_each_post(
+    posts: &mut BTreeMap<String, Key>,
+    change: &Change,
+) -> Result<(), String> {
+    let first = *posts.entry(change.after.posted.clone()).or_insert(change.id);
+    match first == change.id {
+        true => Ok(()),
+        false => Err(format!("{first:02x?} came by the same POST")),
+    }
+}
+
+/// I9: whatever befell it, it stands in the line where it stood.
+pub(crate) fn a_place_in_the_line_is_kept(change: &Change) -> Result<(), String> {
+    match change.before.as_ref().is_none_or(|before| before.order == change.after.order) {
+        true => Ok(()),
+        false => Err("it has another place in the line".to_owned()),
+    }
+}
+
+/// I9: what is claimed is the first of those that may be. With the places kept, nothing that may be
+/// claimed ever waits for more than what was in front of it, also when workers crash.
+pub(crate) fn nobody_is_passed_over(
+    change: &Change,
+    all: &BTreeMap<Key, Facts>,
+) -> Result<(), String> {
+    let was_queued = change.before.as_ref().is_some_and(|it| it.stand == Stand::Queued);
+    if !was_queued || change.after.stand != Stand::Grading {
+        return Ok(());
+    }
+    let turn = (change.after.order, change.id);
+    let waits = |(id, it): &(&Key, &Facts)| {
+        it.stand == Stand::Queued && it.ready && (it.order, **id) < turn
+    };
+    match all.iter().find(waits) {
+        Some((id, _)) => Err(format!("{id:02x?} was before it")),
+        None => Ok(()),
+    }
+}
+
 /// I1: what was acknowledged is there: the last revision that somebody was told of, or a later one.
 pub(crate) fn acknowledged_is_kept(
     acknowledged: &BTreeMap<Key, i64>,
@@ -136,10 +181,10 @@ pub(crate) fn everything_has_ended(facts: &BTreeMap<Key, Facts>) -> Result<(), S
 /// I2, I10: each has ended as its image deserves: whatever the platform did is nobody's failure.
 pub(crate) fn nobody_is_blamed(
     facts: &BTreeMap<Key, Facts>,
-    truths: &BTreeMap<Key, Truth>,
+    truths: &[Truth],
 ) -> Result<(), String> {
     for (id, facts) in facts {
-        let truth = truths[id];
+        let truth = truths[number(id)];
         let wrong = match facts.stand {
             Stand::Passed => truth == Truth::Fails,
             Stand::Failed => truth == Truth::Passes,

@@ -21,6 +21,9 @@ const SEEDS: u64 = 100;
 #[case::create(Plant::LostCreateStays, &["I6"])]
 #[case::claim(Plant::ClaimWithoutGeneration, &["I5"])]
 #[case::acknowledged(Plant::LostAcknowledged, &["I1"])]
+#[case::keys(Plant::KeysAreNotUnique, &["I7"])]
+#[case::order(Plant::ClaimTheLast, &["I9"])]
+#[case::place(Plant::BackToTheEnd, &["I9"])]
 fn what_is_planted_is_found(#[case] plant: Plant, #[case] breaks: &[&str]) {
     let found = run_all(1..SEEDS + 1, |seed| {
         let outcome = run(&Plan::of(seed, Some(plant)));

@@ -23,6 +23,12 @@ pub(crate) enum Plant {
     ClaimWithoutGeneration,
     /// A failover takes back what was acknowledged.
     LostAcknowledged,
+    /// Two submissions may have the same idempotency key.
+    KeysAreNotUnique,
+    /// A claim takes the last in the line.
+    ClaimTheLast,
+    /// A lease that ends costs the submission its place in the line.
+    BackToTheEnd,
 }
 
 /// How often something goes wrong, each in a thousand.

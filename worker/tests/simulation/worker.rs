@@ -2,7 +2,7 @@
 //! nodes that are simulated.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeSet, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     database::Client,
     endpoint::Endpoint,
-    history::{Key, key},
+    history::key,
     process::Process,
     scene::Scene,
     weather::{Plan, Plant, Truth},
@@ -74,7 +74,7 @@ pub(crate) struct Hands {
     pub(crate) store: Client,
     pub(crate) endpoint: Endpoint,
     pub(crate) event: Arc<Event>,
-    pub(crate) truths: Arc<BTreeMap<Key, Truth>>,
+    pub(crate) truths: Arc<Vec<Truth>>,
     pub(crate) busy: Busy,
     pub(crate) company: Company,
     nodes: Arc<Mutex<Vec<Seat>>>,
@@ -92,7 +92,7 @@ impl Hands {
         who: Process,
         store: Client,
         endpoint: Endpoint,
-        truths: Arc<BTreeMap<Key, Truth>>,
+        truths: Arc<Vec<Truth>>,
         event: Arc<Event>,
         nodes: usize,
     ) -> Self {

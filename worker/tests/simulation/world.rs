@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
     time::Duration,
 };
@@ -18,7 +18,11 @@ use portcall_shared::{
         state::Lifecycle,
         submission::{Marks, Participant, Submission, SubmittedImage},
     },
-    store::entries::{Entries, cancel, document, requeue},
+    store::{
+        SCHEMA,
+        entries::{Entries, cancel, requeue, take},
+        submissions::{Before, Idempotency, NewSubmission, Taken},
+    },
 };
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use time::OffsetDateTime;
@@ -80,7 +84,9 @@ struct World {
     /// What participants and organisers do it through.
     client: Client,
     event: Arc<Event>,
-    truths: Arc<BTreeMap<Key, Truth>>,
+    truths: Arc<Vec<Truth>>,
+    /// What each participant was told that its submission is called.
+    told: Arc<Mutex<BTreeMap<usize, SubmissionId>>>,
     workers: Arc<Mutex<Workers>>,
     /// What participants and organisers are about to do, or are doing.
     acts: TaskTracker,
@@ -94,19 +100,21 @@ struct Workers {
     rng: StdRng,
 }
 
-fn submission_id(number: usize) -> SubmissionId {
-    SubmissionId::from(uuid::Uuid::from_u128(0x5000 + number as u128))
+/// What a POST gives the submission of that number when it is sent for the nth time.
+fn submission_id(number: usize, nth: u32) -> SubmissionId {
+    SubmissionId::from(uuid::Uuid::from_u128((u128::from(nth) << 32) + 0x5000 + number as u128))
 }
 
-fn key(number: usize) -> Key {
-    submission_id(number).uuid().into_bytes()
+/// The number of the submission that has such an id.
+pub(crate) fn number(id: &Key) -> usize {
+    usize::from(id[15])
 }
 
 impl World {
     fn new(plan: &Plan, database: Database) -> Self {
         let began = Instant::now();
         let who = Process::new(WorkerId::from(uuid::Uuid::nil()), began, 0);
-        let truths = plan.submissions.iter().enumerate().map(|(n, (_, truth))| (key(n), *truth));
+        let truths = plan.submissions.iter().map(|(_, truth)| *truth);
         let rng = StdRng::seed_from_u64(plan.seed ^ 0x3030);
         let workers = Workers { here: vec![None; plan.workers], born: 0, rng };
         Self {
@@ -117,6 +125,7 @@ impl World {
             endpoint: Endpoint::new(plan),
             event: Arc::new(event_file::parse(RULES).expect("rules")),
             truths: Arc::new(truths.collect()),
+            told: Arc::default(),
             workers: Arc::new(Mutex::new(workers)),
             acts: TaskTracker::new(),
         }
@@ -218,21 +227,57 @@ impl World {
         self.endpoint.beside(&open)
     }
 
+    /// Whoever gets no answer sends it again; one has it sent by two at once, another once more when it
+    /// was answered.
     async fn submit(&self, number: usize, at: Instant) {
         sleep_until(at).await;
-        let document = document(&self.submission(number)).expect("a document");
-        // Whoever gets no answer sends it again.
-        while self.client.insert(document.clone()).await.is_err() {
-            sleep(Duration::from_secs(1)).await;
+        match (self.plan.seed + number as u64) % 3 {
+            0 => self.post(number, 0).await,
+            1 => _ = tokio::join!(self.post(number, 0), self.post(number, 1)),
+            _ => {
+                self.post(number, 0).await;
+                sleep(Duration::from_secs(5)).await;
+                self.post(number, 1).await;
+            }
         }
     }
 
-    fn submission(&self, number: usize) -> Submission {
+    /// Posts it until that is answered.
+    async fn post(&self, number: usize, client: u32) {
+        let posted = format!("post {number}");
+        let idempotency = Some(Idempotency { key: posted.clone(), body: String::new() });
+        let mut nth = client;
+        loop {
+            let new = NewSubmission {
+                submission: self.submission(number, nth),
+                secret: String::new(),
+                idempotency: idempotency.clone(),
+                schema: SCHEMA,
+            };
+            match take(&self.client, new, Before::default()).await {
+                Ok(Taken::Stored(one) | Taken::Replayed(one)) => {
+                    self.told().insert(number, one.id);
+                    let id = one.id.uuid().into_bytes();
+                    return self.database.with(|inner| inner.history.answered(&posted, id));
+                }
+                Ok(other) => panic!("{posted} was answered with {other:?}"),
+                Err(_) => sleep(Duration::from_secs(1)).await,
+            }
+            nth += 2;
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, BTreeMap<usize, SubmissionId>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn submission(&self, number: usize, nth: u32) -> Submission {
         let now: OffsetDateTime = self.client.now();
         let image = SubmittedImage { image: "a/b".parse().expect("a name"), pinned: None };
-        let name = format!("Ann {number}").parse().expect("a name");
+        // Every two are of one participant.
+        let name = format!("Ann {}", number / 2).parse().expect("a name");
         Submission {
-            id: submission_id(number),
+            id: submission_id(number, nth),
             event: self.event.slug.clone(),
             event_version: 1,
             participant: Participant { name, handle: None, contact: None },
@@ -253,7 +298,13 @@ impl World {
 
     async fn take_back(&self, number: usize, at: Instant) {
         sleep_until(at).await;
-        let answer = cancel(&self.client, submission_id(number)).await;
+        let id = loop {
+            if let Some(id) = self.told().get(&number).copied() {
+                break id;
+            }
+            sleep(Duration::from_secs(1)).await;
+        };
+        let answer = cancel(&self.client, id).await;
         self.database.note(format!("submission {number} is taken back: {answer:?}"));
     }
 
