@@ -3,16 +3,38 @@
 use std::{
     fs::{self, File, TryLockError},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr as Name, UnixListener},
+    },
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Result, bail};
 
-/// An address of this machine that nobody listened on a moment ago.
+/// The ports of tests: below those that the system gives to whoever asks for any
+/// (`net.ipv4.ip_local_port_range`), so that none is gone before somebody listens there.
+const PORTS: std::ops::Range<u16> = 12_000..25_000;
+
+/// An address of this machine whose port nobody listens on, whatever the address, and that no other
+/// test gets until this process has ended.
 ///
 /// # Errors
-/// When the system gives none.
+/// When all are taken.
 pub fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    /// A name without a file: it goes with the process.
+    static HELD: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    // Each process begins somewhere else.
+    let first = PORTS.start + (std::process::id() % u32::from(PORTS.end - PORTS.start)) as u16;
+    for port in (first..PORTS.end).chain(PORTS.start..first) {
+        let name = Name::from_abstract_name(format!("portcall-tests-port-{port}"))?;
+        let Ok(held) = UnixListener::bind_addr(&name) else { continue };
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            HELD.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+            return Ok((Ipv4Addr::LOCALHOST, port).into());
+        }
+    }
+    bail!("all ports for tests are taken")
 }
 
 /// A range of addresses for the slots of one world, held by a lock file until it is dropped,
@@ -80,7 +102,22 @@ pub fn hosts(subnet: &str) -> Vec<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn no_port_is_given_twice_or_while_somebody_listens_there() {
+        let ports = (0..200).map(|_| free_address().unwrap().port());
+        let ports: BTreeSet<u16> = ports.collect();
+        assert_eq!(ports.len(), 200);
+        assert!(ports.iter().all(|port| PORTS.contains(port)));
+        // At another address of the machine, as the apis of tests do: a port of 127.0.0.1 alone is free.
+        let taken = free_address().unwrap().port();
+        let _listens = TcpListener::bind((Ipv4Addr::new(127, 77, 0, 1), taken)).unwrap();
+        assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, taken)).is_ok());
+        assert!(TcpListener::bind((Ipv4Addr::UNSPECIFIED, taken)).is_err());
+    }
 
     #[test]
     fn two_ranges_share_no_address() {
