@@ -28,6 +28,8 @@ use portcall_tests::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a claim may be under way that a slot asked for before its node was full.
+const OFFERED: Duration = Duration::from_secs(2);
 /// Under what a disk counts as full, in MiB, and what it holds.
 const LEAST: u32 = 100;
 const HOLDS: u32 = 500;
@@ -304,7 +306,8 @@ async fn full_disk(ctx: Ctx) -> Result<Evidence> {
         })
         .await?;
         stage.figure(format!("{what}: {}", told.trim()));
-        // From here on it has nothing to do.
+        // From here on it has nothing to do, but for what its slots were offered for just before.
+        tokio::time::sleep(OFFERED).await;
         let claims = stage.world.workers[small].metric("portcall_claims_total").await?;
         stage.load(6, 4.0).await?;
         posted += 6;
