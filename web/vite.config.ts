@@ -14,5 +14,11 @@ export default defineConfig({
     manifest: ".manifest.json",
   },
   server: { proxy: { "/api": { target: api, changeOrigin: false } } },
-  test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}", "scripts/**/*.test.mjs"] },
+  test: {
+    environment: "happy-dom",
+    include: ["src/**/*.test.{ts,tsx}", "scripts/**/*.test.mjs"],
+    // For a machine that is busy with other things.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
 });

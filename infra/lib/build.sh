@@ -84,10 +84,16 @@ build_page() {
   attend npm --prefix "$ROOT/web" run build || return "$ASKED_FAILED"
 }
 
+# page_libraries: npm takes it for a success when a program for this machine could not be fetched.
+page_libraries() {
+  quietly "installing the page's libraries (npm ci)" npm --prefix "$ROOT/web" ci &&
+    quietly "looking whether they run" npm --prefix "$ROOT/web" exec --no -c 'biome --version && tsc --version && vite --version'
+}
+
 # install_page_libraries: npm ci, when the lock file changed since.
 install_page_libraries() {
   local mark=$ROOT/web/node_modules/.installed-from
   cmp -s "$ROOT/web/package-lock.json" "$mark" && return
-  quietly "installing the page's libraries (npm ci)" npm --prefix "$ROOT/web" ci || return "$ASKED_FAILED"
+  again page_libraries || return "$ASKED_FAILED"
   cp "$ROOT/web/package-lock.json" "$mark"
 }

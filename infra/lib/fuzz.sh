@@ -7,13 +7,13 @@
 FUZZ_S=10 FULL_FUZZ_S=60
 
 suite_fuzz() {
-  local seconds=$FUZZ_S seed=${PORTCALL_TEST_FUZZ_SEED:-$((RANDOM * 32768 + RANDOM + 1))}
+  local seconds=$FUZZ_S
   once need_fuzz_tools && once build_fuzz || return
   if [[ $LEVEL == full ]]; then seconds=$FULL_FUZZ_S; fi
   seconds=${PORTCALL_TEST_FUZZ_S:-$seconds}
-  say "Each target runs $seconds s, with the seed $seed (PORTCALL_TEST_FUZZ_SEED)"
+  say "Each target runs $seconds s"
   mkdir -p "$RUN/fuzz"
-  counted read_fuzz "fuzz targets" "$ROOT/tests/fuzz/run" "$TARGET/debug/examples/fuzz" "$seconds" "$seed" "$RUN/fuzz" \
+  counted read_fuzz "fuzz targets" "$ROOT/tests/fuzz/run" "$TARGET/debug/examples/fuzz" "$seconds" "$PORTCALL_TEST_SEED" "$RUN/fuzz" \
     "${PASS_ON[@]}"
 }
 

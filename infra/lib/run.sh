@@ -163,6 +163,17 @@ attend_logged() {
   attend bash -c 'set -o pipefail; log=$1; shift; "$@" 2>&1 | tee -a "$log"' logged "$@"
 }
 
+# again COMMAND…: what fetches something, up to three times, since a download may break off.
+again() {
+  local pause
+  for pause in 3 15; do
+    "$@" && return
+    say "  once more in $pause s"
+    sleep "$pause"
+  done
+  "$@"
+}
+
 # quietly WHAT COMMAND…: says WHAT, and shows the command's output only when it fails.
 quietly() {
   local what=$1 log code began=$SECONDS
@@ -196,7 +207,7 @@ port_listens() { [[ -n $("${INSIDE[@]}" ss -Hltn "sport = :$1") ]]; }
 # outside, and leaves nothing behind in the machine's own network.
 open_network() {
   start network unshare --net sh -c 'ip link set lo up && exec sleep infinity'
-  await network 5 "the private network is up" network_is_up || return
+  await network 30 "the private network is up" network_is_up || return
   INSIDE=(nsenter "--net=/proc/$(pid_of network)/ns/net" --)
 }
 

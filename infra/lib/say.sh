@@ -11,7 +11,12 @@ say() { printf '%s\n' "$*"; }
 headline() { printf '\n== %s\n' "$*"; }
 
 # complain TEXT: what went wrong, on the error stream.
-complain() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+COMPLAINT=   # the last one
+complain() {
+  # shellcheck disable=SC2034  # infra/test reads it
+  COMPLAINT=$*
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
 
 # show_end FILE [LINES]: the last lines of a log, so that nobody has to go and look.
 show_end() {

@@ -25,7 +25,7 @@ use_mongod() {
   start mongod "$MONGOD" --replSet rs --dbpath "$DATA/mongod" --bind_ip 127.0.0.1 --port "$port" --nounixsocket \
     --wiredTigerCacheSizeGB 0.25 --setParameter shutdownTimeoutMillisForSignaledShutdown=0 \
     --setParameter diagnosticDataCollectionEnabled=false
-  await mongod 30 "it listens on 127.0.0.1:$port" port_listens "$port" || return
+  await mongod 60 "it listens on 127.0.0.1:$port" port_listens "$port" || return
   "${INSIDE[@]}" "$BIN/portcall" store init-replica-set \
     --uri "mongodb://127.0.0.1:$port/?directConnection=true" >"$(log_of init-replica-set)" 2>&1 || {
     complain "the database's replica set could not be made"

@@ -123,7 +123,7 @@ show_reason() {
 
 # await_pin: the pin must be on the map soon after the verdict.
 await_pin() {
-  local began=${EPOCHREALTIME/./} pins deadline=$((SECONDS + 5))
+  local began=${EPOCHREALTIME/./} pins deadline=$((SECONDS + 30))
   while ((SECONDS <= deadline)); do
     pins=$(ask "http://$PORTCALL_API_ADDR/api/v1/events/birthday-3/pins?bbox=-180,-85,180,85&zoom=2")
     if jq -e '.total >= 1 and ([.features[].properties.count] | add) >= 1' <<<"$pins" >/dev/null 2>&1; then
@@ -132,6 +132,6 @@ await_pin() {
     fi
     sleep 0.1
   done
-  complain "the sample passed, but its pin is not on the map after 5 s: $pins"
+  complain "the sample passed, but its pin is not on the map after 30 s: $pins"
   return "$ASKED_FAILED"
 }

@@ -64,13 +64,13 @@ suite_fmt() {
 }
 
 suite_clippy() {
-  once need_build_tools && once need_clippy || return
+  once need_build_tools && once need_clippy && once fetch_crates || return
   step "cargo clippy" cargo clippy --locked "${FEATURES[@]}" --all-targets --no-deps -- -D warnings
 }
 
 suite_deny() {
   local deny=(cargo deny --config .cargo/deny.toml)
-  once need_build_tools && once need_deny || return
+  once need_build_tools && once need_deny && once fetch_crates || return
   step "bans, licences, sources" "${deny[@]}" check bans licenses sources
   if compgen -G "${CARGO_HOME:-$HOME/.cargo}/advisory-db*/*" >/dev/null; then
     step "advisories" "${deny[@]}" check --disable-fetch advisories
@@ -248,19 +248,19 @@ interrupted_up() {
   for port in 8080 5000; do
     port_listens "$port" && continue
     start "taken-$port" "$STATIC_BIN/app" "listen:127.0.0.1:$port"
-    await "taken-$port" 5 "it listens" port_listens "$port" || return
+    await "taken-$port" 30 "it listens" port_listens "$port" || return
   done
   start up "${up[@]}"
   pid=$(pid_of up)
   log=$(log_of up)
-  await up 180 "it says that it is up" grep -q 'Ctrl-C stops and removes everything' "$log" || return
+  await up 420 "it says that it is up" grep -q 'Ctrl-C stops and removes everything' "$log" || return
   sed -n '/^== Portcall is up/,$p' "$log"
   for port in 8080 5000; do
     grep "^Port $port is taken: .* listens on 127.0.0.1:[0-9]" "$log" || { complain "nothing is said of port $port"; code=1; }
   done
   printed_lines_work "$log" || code=1
   kill -INT "$pid"
-  ends_well up 60 || code=1
+  ends_well up 180 || code=1
   nothing_is_left_of "$pid" "$bridges" || code=1
   if ((code != 0)); then show_end "$log"; fi
   stop up
@@ -300,21 +300,24 @@ bridges_inside() {
 # nothing_is_left_of PID BRIDGES: of the ./infra/up that was PID, with these bridges there before;
 # those who held its ports still do.
 nothing_is_left_of() {
-  local left
-  left=$(
-    compgen -G "$STATE/run/up-$1"
-    compgen -G "/run/portcall-$1"
-    cut -d' ' -f5 /proc/self/mountinfo | grep -e "/portcall-$1/" -e "/up-$1/"
-    if ((${#INSIDE[@]})); then
-      running_inside | grep -v ' listen:'
-      bridges_inside | grep -vxF -e "$2"
-    fi
-    port_listens 8080 && port_listens 5000 || echo "no listener on the ports that others held"
-  )
+  local left deadline=$((SECONDS + 15))
+  while left=$(left_of_up "$@") && [[ -n $left ]] && ((SECONDS < deadline)); do sleep 0.5; done
   [[ -z $left ]] && return
   complain "left of ./infra/up:"
   printf '%s\n' "$left" >&2
   return 1
+}
+
+# left_of_up PID BRIDGES: what is still there, a line each.
+left_of_up() {
+  compgen -G "$STATE/run/up-$1"
+  compgen -G "/run/portcall-$1"
+  cut -d' ' -f5 /proc/self/mountinfo | grep -e "/portcall-$1/" -e "/up-$1/"
+  if ((${#INSIDE[@]})); then
+    running_inside | grep -v ' listen:'
+    bridges_inside | grep -vxF -e "$2"
+  fi
+  port_listens 8080 && port_listens 5000 || echo "no listener on the ports that others held"
 }
 
 # ---- what they need
@@ -327,7 +330,7 @@ rust_tests() {
 }
 
 build_tests() {
-  need_build_tools || return
+  once need_build_tools && once fetch_crates || return
   say "Building everything and its tests (the first time takes some minutes) ..."
   attend cargo build --locked "${FEATURES[@]}" --lib --bins --tests || return "$ASKED_FAILED"
 }
@@ -436,7 +439,7 @@ stop_servers() {
 }
 
 nothing_on_engine() {
-  local left deadline=$((SECONDS + 10))
+  local left deadline=$((SECONDS + 30))
   while left=$(labelled_containers; labelled_networks) && [[ -n $left ]] && ((SECONDS < deadline)); do sleep 0.5; done
   if [[ -z $left ]]; then
     passed
@@ -452,8 +455,8 @@ nothing_on_engine() {
 # nothing_runs: in the run's own network there may be no process any more but its keeper.
 nothing_runs() {
   ((${#INSIDE[@]})) || return 0
-  local left
-  mapfile -t left < <(running_inside)
+  local left deadline=$((SECONDS + 15))
+  while mapfile -t left < <(running_inside) && ((${#left[@]})) && ((SECONDS < deadline)); do sleep 0.5; done
   if ((${#left[@]})); then
     printf '  %s\n' "${left[@]}" >&2
     kill -KILL "${left[@]%%:*}" 2>/dev/null

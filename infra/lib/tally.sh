@@ -15,7 +15,7 @@ failed() {
   FAILED=$((FAILED + $1))
   shift
   FAILURES+=("$*")
-  complain "FAILED: $*"
+  printf '%s: FAILED: %s\n' "${0##*/}" "$*" >&2
 }
 
 # step WHAT COMMAND…: a command that is one test.
@@ -42,7 +42,16 @@ counted() {
     return
   fi
   passed "$good"
-  if ((bad > 0)); then failed "$bad" "$SUITE: $bad of $((good + bad)) ($what)"; fi
+  if ((bad > 0)); then
+    failed "$bad" "$SUITE: $bad of $((good + bad)) ($what)"
+    mapfile -t -O "${#FAILURES[@]}" FAILURES < <(named_failures "$log")
+  fi
+}
+
+# named_failures LOG: the tests that failed, as nextest, vitest, node:test and tests/fuzz/run name them.
+named_failures() {
+  plain "$1" | grep -E '^ *((FAIL|TIMEOUT|ABORT|LEAK-FAIL|SIG[A-Z]+) +\[|✖ .*\([0-9.]+ms\)|FAIL +[^ ]+ >|FAILED )' |
+    sed -E 's/^ */  /; s/ \(([0-9.]+ms|[0-9 ]+\/[0-9]+)\)//; s/ +\[ *[0-9.]+s\]//' | awk '!seen[$0]++' | head -n 20
 }
 
 # number LINE WORD: the number before WORD in LINE, or 0.

@@ -19,7 +19,7 @@ use portcall_shared::{
         evidence::{ContainerEvidence, EXCERPT, Evidence},
         state::Step,
         submission::Submission,
-        text::defused,
+        text::{defused, defused_line},
         verdict::{Fault, PlatformCode, PlatformFault},
     },
     registry::Registry,
@@ -270,7 +270,7 @@ impl Grader {
         if spec.role == Role::Service {
             return Err(Started::NotAtAll(service_failed(&spec.alias, &detail).into()));
         }
-        let detail = defused(detail.as_bytes(), 300).replace('\n', " ");
+        let detail = defused_line(&detail, 300);
         let seen = prepared.images().map(|(position, alias)| Seen {
             alias: alias.to_owned(),
             presence: match position == index {

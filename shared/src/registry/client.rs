@@ -25,7 +25,7 @@ use super::{
 };
 use crate::domain::{
     image::{Digest, ImageRef, RegistryHost},
-    text::defused,
+    text::defused_line,
     verdict::{ParticipantCode, RegistryCode, RegistryFault},
 };
 
@@ -365,7 +365,7 @@ fn unreachable(host: &RegistryHost, error: &reqwest::Error) -> Unresolved {
 
 /// A stranger's word in a sentence or line of ours.
 fn cut(text: &str) -> String {
-    defused(text.as_bytes(), 80).replace(['\n', '\t'], " ")
+    defused_line(text, 80)
 }
 
 /// A blob on its way. Dropping it ends the connection.

@@ -20,7 +20,11 @@ pub use self::{
     strict::MAX_DEPTH,
 };
 use super::{ImageLimits, Unresolved, refuse};
-use crate::domain::{image::Digest, text::defused, verdict::ParticipantCode};
+use crate::domain::{
+    image::Digest,
+    text::{defused, defused_line},
+    verdict::ParticipantCode,
+};
 
 /// Largest manifest that is read, in bytes.
 pub const MAX_MANIFEST: usize = 1024 * 1024;
@@ -109,7 +113,7 @@ fn invalid(message: impl Into<String>) -> Unresolved {
 
 /// A stranger's word in a sentence of ours.
 fn shown(text: &str) -> String {
-    defused(text.as_bytes(), 80).replace(['\n', '\t'], " ")
+    defused_line(text, 80)
 }
 
 /// Reads a manifest or an index.

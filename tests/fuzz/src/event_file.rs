@@ -8,10 +8,9 @@ use portcall_shared::domain::{
         self, InvalidEvent, MAX_ANSWERS, MAX_CHECKS, MAX_CHOICES, MAX_FILE, MAX_IMAGES, MAX_PATH,
         MAX_PROBLEMS, MAX_REGISTRIES, MAX_RULES, MAX_SERVICES,
     },
-    text::is_hidden,
 };
 
-use crate::property::is_a_sentence;
+use crate::property::{is_a_sentence, is_seen};
 
 /// What is accepted keeps to the bounds of events, and stays the same event when one more registry
 /// is allowed. A refusal names lines of the file, each with a sentence.
@@ -52,7 +51,8 @@ fn bounded(event: &Event) {
     assert!((1..=MAX_CHECKS).contains(&event.checks.len()));
     assert!(images.registries.len() <= MAX_REGISTRIES && event.services.len() <= MAX_SERVICES);
     assert!(event.answers.len() <= MAX_ANSWERS);
-    assert!(!event.title.is_empty() && !event.title.chars().any(is_hidden));
+    assert!(!event.title.is_empty());
+    is_seen(&event.title);
     for check in &event.checks {
         assert!(check.json.len() <= MAX_RULES);
         for rule in &check.json {

@@ -6,7 +6,7 @@
 //! ./infra/test fuzz                           # each for 10 seconds, one on each processor
 //! ./infra/test fuzz -- tar_scan http_answer   # these only
 //! PORTCALL_TEST_FUZZ_S=600 ./infra/test fuzz  # longer; --full: 60 seconds
-//! PORTCALL_TEST_FUZZ_SEED=7 ./infra/test fuzz # the seed that an earlier run printed
+//! PORTCALL_TEST_SEED=7 ./infra/test fuzz      # the seed that an earlier run printed
 //! ```
 //!
 //! A target does more than wait for a panic: it states what must hold of whatever is accepted and

@@ -2,7 +2,7 @@
 
 use portcall_shared::domain::text::is_hidden;
 
-/// The most that a message may have, in bytes: a paragraph, never the document that it is about.
+/// The most that a message may have, in characters: a paragraph, never the document that it is about.
 const LONGEST: usize = 1200;
 
 /// A message can be shown to people and written to a terminal: it is there, it is short, and holds
@@ -12,8 +12,17 @@ const LONGEST: usize = 1200;
 /// If it is not so.
 pub(crate) fn is_a_sentence(message: &str) {
     assert!(!message.trim().is_empty(), "an empty message");
-    assert!(message.len() <= LONGEST, "a message of {} bytes", message.len());
+    let length = message.chars().count();
+    assert!(length <= LONGEST, "a message of {length} characters");
+    is_seen(message);
+}
+
+/// No character draws something else than itself.
+///
+/// # Panics
+/// If one does.
+pub(crate) fn is_seen(text: &str) {
     // What joins two emoji is harmless where it is let through.
-    let hidden = message.chars().find(|c| is_hidden(*c) && *c != '\u{200d}');
-    assert_eq!(hidden, None, "in {message:?}");
+    let hidden = text.chars().find(|c| is_hidden(*c) && *c != '\u{200d}');
+    assert_eq!(hidden, None, "in {text:?}");
 }

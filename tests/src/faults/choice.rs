@@ -1,13 +1,9 @@
 //! Which rows run when nobody names any: eight, chosen by a seed, that fit in the time there is. Also
 //! the ids that the specification lists, and what of them has no row.
 
-use std::{
-    collections::BTreeSet,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::BTreeSet;
 
 use super::row::{Ground, Row};
-use crate::parts::given;
 
 /// How many.
 pub const ROWS: usize = 8;
@@ -31,13 +27,6 @@ pub fn listed() -> BTreeSet<String> {
 pub fn missing(rows: &[Row]) -> Vec<String> {
     let there: BTreeSet<&str> = rows.iter().map(|row| row.id).collect();
     listed().into_iter().filter(|id| !there.contains(id.as_str())).collect()
-}
-
-/// The seed that is given, or a new one.
-#[must_use]
-pub fn seed() -> u64 {
-    let fresh = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    given::faults_seed().unwrap_or_else(fresh)
 }
 
 /// Eight of these, in the order in which they run.

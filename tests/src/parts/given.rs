@@ -13,14 +13,11 @@
 //! | `PORTCALL_TEST_ORDINARY` | optional: folder that `tests/images/ordinary` made; otherwise it is asked |
 //! | `PORTCALL_TEST_LAB` | optional, for `tests/lab`: the folder of a lab; otherwise `target/lab` |
 //! | `PORTCALL_TEST_CORPUS` | optional: which rows of the corpus run: `third` (as it is without), `all`, or ids |
-//! | `PORTCALL_TEST_SEED` | optional: which third; otherwise a new one each time, which is printed |
-//! | `PORTCALL_TEST_LONG_SEED` | optional, for `./infra/test`: which third of the long tests runs; otherwise a new one each time, which is printed |
-//! | `PORTCALL_TEST_FAULTS_SEED` | optional: which eight rows of the fault table run, and what is random in them; otherwise a new one each time, which is printed |
+//! | `PORTCALL_TEST_SEED` | optional: of all that is chosen by chance: that third, the third of the long tests, the rows of the fault table and what is random in them, what property tests and fuzz targets begin with; otherwise, by `./infra/test`, the commit's own, and without it a new one each time; it is printed |
 //! | `PORTCALL_TEST_SOAK_MIN` | optional, with `--full`: how many minutes the soak of the fault table takes; otherwise 2 |
 //! | `PORTCALL_TEST_FUZZ_S` | optional, for the suite `fuzz`: seconds for each target; otherwise 10, with `--full` 60 |
 //! | `PORTCALL_TEST_SIM_SEEDS` | optional, for the suite `simulation`: how many seeds; otherwise 1,000 |
 //! | `PORTCALL_TEST_SIM_SEED` | optional, for the suite `simulation`: the one seed to run, and to show |
-//! | `PORTCALL_TEST_FUZZ_SEED` | optional, for the suite `fuzz`: its seed; otherwise a new one each time, which is printed |
 //! | `PORTCALL_TEST_BEFORE` | with `--full`: folder of `portcall-api`, `portcall-worker`, the static `prober` and `canary`, and `infra/env.sample`, of an earlier version |
 //! | `PORTCALL_TEST_BEFORE_REV` | optional, for `./infra/test`: the revision that it builds them from; otherwise `HEAD^` |
 //! | `PORTCALL_TEST_TERRAFORM_PLUGINS` | optional: folder of Terraform's providers (a file system mirror), for `terraform validate` |
@@ -46,7 +43,10 @@
 //! | `PORTCALL_TEST_BROWSER_SHOTS` | optional: `1` takes pictures of every view at the end |
 //! | `PORTCALL_TEST_API` | optional, for Vite's own server while developing: the api beside it |
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, Result, ensure};
 
@@ -132,16 +132,11 @@ pub fn corpus() -> String {
     optional("PORTCALL_TEST_CORPUS").unwrap_or_else(|| "third".to_owned())
 }
 
-/// The seed that chooses them, if one is given.
+/// The seed of what is chosen by chance: the one that is given, or a new one.
 #[must_use]
-pub fn seed() -> Option<u64> {
-    optional("PORTCALL_TEST_SEED").and_then(|text| text.parse().ok())
-}
-
-/// The seed that chooses rows of the fault table, if one is given.
-#[must_use]
-pub fn faults_seed() -> Option<u64> {
-    optional("PORTCALL_TEST_FAULTS_SEED").and_then(|text| text.parse().ok())
+pub fn seed() -> u64 {
+    let fresh = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    optional("PORTCALL_TEST_SEED").and_then(|text| text.parse().ok()).unwrap_or_else(fresh)
 }
 
 /// How many minutes the soak takes, if that is given.

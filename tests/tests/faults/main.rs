@@ -1,7 +1,7 @@
 //! The fault table: what fails on purpose, row by row, while submissions arrive. How a row is written
 //! is in `tests/src/faults/mod.rs`.
 //!
-//! `./infra/test faults` plays eight rows that a seed chooses (PORTCALL_TEST_FAULTS_SEED), `./infra/test
+//! `./infra/test faults` plays eight rows that a seed chooses (PORTCALL_TEST_SEED), `./infra/test
 //! faults -- K21` the row of that id, `./infra/test --full faults` all of them and a soak.
 
 mod apis;
@@ -18,7 +18,10 @@ use std::future::ready;
 
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, stream};
-use portcall_tests::faults::{Row, Scale, choice, play};
+use portcall_tests::{
+    faults::{Row, Scale, choice, play},
+    parts::given,
+};
 
 /// The table.
 fn rows() -> Vec<Row> {
@@ -38,7 +41,7 @@ fn rows() -> Vec<Row> {
 async fn row(id: &str) -> Result<()> {
     let rows = rows();
     let row = rows.iter().find(|row| row.id == id).with_context(|| format!("{id} has no row"))?;
-    play(row, choice::seed(), Scale::Full).await
+    play(row, given::seed(), Scale::Full).await
 }
 
 /// So many rows are played at once: each has processes, a database and labels of its own, and waits half
@@ -48,10 +51,10 @@ const AT_ONCE: usize = 2;
 /// Those that take a lab or long are played with `--full`.
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_of_the_table() -> Result<()> {
-    let seed = choice::seed();
+    let seed = given::seed();
     let chosen = choice::eight(&rows(), seed);
     let ids: Vec<&str> = chosen.iter().map(|row| row.id).collect();
-    println!("faults: {} (PORTCALL_TEST_FAULTS_SEED={seed})", ids.join(" "));
+    println!("faults: {} (PORTCALL_TEST_SEED={seed})", ids.join(" "));
     // One that fails does not keep the others from being played.
     let played = stream::iter(&chosen).map(async |row| {
         let error = play(row, seed, Scale::Short).await.err()?;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use portcall_shared::{domain::text::defused, store::nodes::CanaryDifference};
+use portcall_shared::{domain::text::defused_line, store::nodes::CanaryDifference};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -281,7 +281,7 @@ fn is_same_engine(a: &NodeFacts, b: &NodeFacts) -> bool {
 
 /// `af_packet DONE instead of EPERM (strict), …`
 fn sentence(differences: &[CanaryDifference]) -> String {
-    let word = |text: &str| defused(text.as_bytes(), 60).replace('\n', " ");
+    let word = |text: &str| defused_line(text, 60);
     let one = |d: &CanaryDifference| {
         let (profile, attempt) = (word(&d.profile), word(&d.attempt));
         format!("{attempt} {} instead of {} ({profile})", word(&d.got), word(&d.expected))

@@ -9,7 +9,7 @@ use portcall_shared::{
         event_file,
         image::ImageRef,
         submission::{Pinned, Submission},
-        text::defused,
+        text::defused_line,
         verdict::{
             Fault, Limit, ParticipantCode, ParticipantFault, PlatformCode, PlatformFault,
             RegistryCode, RegistryFault,
@@ -333,7 +333,7 @@ fn spec(
 
 fn pull_fault(spec: &ContainerSpec, failure: &PullFailure, within: Duration) -> Fault {
     let image = &spec.image;
-    let detail = |text: &str| defused(text.as_bytes(), 200).replace('\n', " ");
+    let detail = |text: &str| defused_line(text, 200);
     let participant = |code, message: String| Fault::from(ParticipantFault::new(code, message));
     let registry =
         |code, message: String| Fault::from(RegistryFault { code, message, retry_after: None });

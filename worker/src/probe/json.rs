@@ -6,6 +6,7 @@
 
 use std::{cell::RefCell, fmt};
 
+use portcall_shared::domain::text::defused_line;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -36,7 +37,7 @@ pub enum JsonFault {
     /// An object has a key twice, so its meaning depends on the reader.
     #[error("the key {key:?} is there twice in one object")]
     DuplicateKey {
-        /// The key, cut to 80 characters.
+        /// The key, cut to 80 characters, on one line, with U+FFFD for what cannot be seen.
         key: String,
     },
     /// A string or key is longer than [`STRING_BYTES`].
@@ -193,7 +194,8 @@ impl<'de> Visitor<'de> for Node<'_> {
         while let Some(key) = entries.next_key::<String>()? {
             node.bounded(&key)?;
             if map.contains_key(&key) {
-                let key = key.chars().take(SHOWN_CHARS).collect();
+                let cut: String = key.chars().take(SHOWN_CHARS).collect();
+                let key = defused_line(&cut, 4 * SHOWN_CHARS);
                 return Err(node.fail(JsonFault::DuplicateKey { key }));
             }
             let value = entries.next_value_seed(node)?;
@@ -235,6 +237,7 @@ mod tests {
     #[case(r#"[{"a":{"b":1,"c":2,"b":1}}]"#, "b")]
     #[case(r#"{"a":1,"\u0061":2}"#, "a")]
     #[case(r#"{"":1,"":1}"#, "")]
+    #[case(r#"{"a\n\u2800\t":1,"a\n\u2800\t":1}"#, "a \u{fffd} ")]
     fn a_key_twice_is_refused(#[case] body: &str, #[case] key: &str) {
         let fault = JsonFault::DuplicateKey { key: key.into() };
         assert_eq!(parse(body.as_bytes()), Err(fault));

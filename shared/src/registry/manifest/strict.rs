@@ -10,7 +10,7 @@ use std::{cell::RefCell, fmt};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::domain::text::defused;
+use crate::domain::text::defused_line;
 
 /// Arrays and objects inside each other; images have no more than six.
 pub const MAX_DEPTH: usize = 32;
@@ -136,7 +136,7 @@ fn fold(key: &str) -> String {
 }
 
 fn shown(key: &str) -> String {
-    defused(key.as_bytes(), SHOWN).replace('\n', " ")
+    defused_line(key, SHOWN)
 }
 
 /// One value at a depth; reports its own faults through the cell, since `serde` errors are text.
@@ -245,6 +245,7 @@ mod tests {
     #[case(r#"{"a":1,"a":1}"#, "the key `a` is there twice in one object")]
     #[case(r#"{"x":[{"a":1,"\u0061":2}]}"#, "the key `a` is there twice in one object")]
     #[case("{\"\u{202e}\":1,\"\u{202e}\":1}", "the key `\u{fffd}` is there twice in one object")]
+    #[case(r#"{"a\tb\nc":1,"a\tb\nc":2}"#, "the key `a b c` is there twice in one object")]
     fn a_key_twice_is_refused(#[case] body: &str, #[case] told: &str) {
         assert_eq!(parse(body.as_bytes()).unwrap_err(), told);
     }

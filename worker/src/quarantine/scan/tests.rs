@@ -192,6 +192,9 @@ fn names_that_lead_out_are_refused() {
         refused_for(&[file(name)], "`..`");
         refused_for(&[pax(&[("path", name)]), file("a")], "`..`");
         refused_for(&[raw(b'L', "L").content(name.as_bytes()), file("a")], "`..`");
+        for kind in [b'x', b'g', b'L', b'K'] {
+            refused_for(&[raw(kind, name), file("a")], "`..`");
+        }
         refused_for(&[file("a"), hardlink("b", name)], "`..`");
     }
     refused_for(&[file("."), file("a")], "the root");
