@@ -76,9 +76,10 @@ mod tests {
 
     #[test]
     fn nobody_there_is_not_well() {
-        let gone = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let address = gone.local_addr().expect("an address");
-        drop(gone);
+        // Bound and not listened on, so that nobody else has it meanwhile.
+        let nobodys = tokio::net::TcpSocket::new_v4().expect("a socket");
+        nobodys.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+        let address = nobodys.local_addr().expect("an address");
         assert_eq!(ask(address).expect_err("nobody").kind(), io::ErrorKind::ConnectionRefused);
     }
 }

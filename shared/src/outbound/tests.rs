@@ -158,7 +158,11 @@ async fn whoever_does_not_answer_is_given_up() {
     let deadline = Instant::now() + Duration::from_millis(200);
     let answer = outbound.post_by(&target, &[], Vec::new(), deadline).await;
     assert_eq!(answer, Err(Unsent::Late));
-    drop(listener);
+    // Bound and not listened on, so that nobody else has it meanwhile.
+    let nobodys = tokio::net::TcpSocket::new_v4().unwrap();
+    nobodys.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let host = nobodys.local_addr().unwrap().to_string();
+    let target = self::target(&format!("http://{host}/"), &[&host]);
     let (answer, _) = outbound.post(&target, &[], Vec::new()).await;
     assert_eq!(answer, Err(Unsent::Broken));
 }

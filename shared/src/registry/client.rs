@@ -435,8 +435,7 @@ mod tests {
     /// the listener's address; whether anybody connected.
     async fn led_to_loopback(host: &str, own: impl FnOnce(RegistryHost) -> Own) -> (String, bool) {
         crate::tls::install_provider();
-        let lure = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        lure.set_nonblocking(true).unwrap();
+        let lure = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = lure.local_addr().unwrap();
         let host = host.replace("{port}", &address.port().to_string());
         let image: ImageRef = format!("{host}/a/b").parse().unwrap();
@@ -444,15 +443,15 @@ mod tests {
             std::sync::Arc::new(move |_| Box::pin(std::future::ready(Ok(vec![address]))));
         let client = Client::new(own(host.parse().unwrap()), lookup);
         let mut session = client.session(&image).unwrap();
-        let asked = session.manifest("1");
-        let asked = tokio::time::timeout(Duration::from_millis(500), asked).await;
-        let told = match asked {
-            Ok(Err(Unresolved::Participant(fault))) => fault.code.as_str().to_owned(),
-            Ok(Err(Unresolved::Registry(fault))) => fault.code.as_str().to_owned(),
-            Ok(Ok(_)) => "an answer".to_owned(),
-            Err(_) => "no answer".to_owned(),
+        let told = tokio::select! {
+            _ = lure.accept() => return ("no answer".to_owned(), true),
+            asked = session.manifest("1") => match asked {
+                Err(Unresolved::Participant(fault)) => fault.code.as_str().to_owned(),
+                Err(Unresolved::Registry(fault)) => fault.code.as_str().to_owned(),
+                Ok(_) => "an answer".to_owned(),
+            },
         };
-        (told, lure.accept().is_ok())
+        (told, lure.into_std().unwrap().accept().is_ok())
     }
 
     #[tokio::test]

@@ -201,6 +201,21 @@ mod tests {
         assert_eq!(body(&read(Method::Get, &format!("{first}{second}"))), (200, &b"{}"[..]));
     }
 
+    #[test]
+    fn tls_is_named_in_whatever_pieces_it_comes() {
+        for (bytes, told) in [
+            (&b"\x16\x03\x01"[..], "the answer is TLS; port 80 is asked in plain HTTP"),
+            (b"\x16HTTP/1.", "the answer does not begin with `HTTP/1.`"),
+        ] {
+            for size in [1, bytes.len()] {
+                match observe(Method::Get, AskLimits::default(), bytes.chunks(size)) {
+                    Observation::Failed { detail, .. } => assert_eq!(detail, told, "{size}"),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
     /// Pieces that look like an answer often enough to come far.
     fn likely() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![

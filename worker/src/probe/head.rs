@@ -243,6 +243,8 @@ fn status_prefix(line: &[u8]) -> Result<(), AskFault> {
         return Ok(());
     }
     let detail = match line {
+        // The next byte tells.
+        [0x15 | 0x16] => return Ok(()),
         [0x15 | 0x16, 3, ..] => "the answer is TLS; port 80 is asked in plain HTTP",
         _ => "the answer does not begin with `HTTP/1.`",
     };

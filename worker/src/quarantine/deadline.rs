@@ -48,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn it_moves_away_and_never_nearer() {
         let start = Instant::now();
         let [soon, later] = [100, 300].map(|ms| start + Duration::from_millis(ms));

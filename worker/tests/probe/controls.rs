@@ -28,7 +28,10 @@ use tokio::{
 use crate::judged::{code, judged, judged_at, played, prober};
 
 /// How long a reader without deadlines is waited for here.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long nobody comes before nobody will.
+const UNMET: Duration = Duration::from_millis(300);
 
 /// An answer by hyper's own rules, with bodies kept to 4 MiB.
 async fn lenient(address: SocketAddr) -> Option<(u16, Option<String>, Vec<u8>)> {
@@ -141,16 +144,16 @@ async fn a_reader_that_unpacks_meets_the_bomb() {
 /// B16: the lure is met by who follows, and by us never.
 #[tokio::test]
 async fn a_reader_that_follows_meets_the_lure() {
-    let lure = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let lure = &TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = lure.local_addr().unwrap();
     let address = played(&format!("redirect:http://{place}/"));
-    let met = || async { timeout(Duration::from_millis(300), lure.accept()).await.is_ok() };
+    let met = |within| async move { timeout(within, lure.accept()).await.is_ok() };
     assert_eq!(code(&judged_at(address, AskLimits::default(), TIMES).await), "answer_redirect");
-    assert!(!met().await, "we followed");
+    assert!(!met(UNMET).await, "we followed");
     let (_, location, _) = lenient(address).await.unwrap();
     let to = location.unwrap();
     let to = to.strip_prefix("http://").and_then(|rest| rest.strip_suffix('/')).unwrap();
-    let (_, met) = tokio::join!(lenient(to.parse().unwrap()), met());
+    let (_, met) = tokio::join!(lenient(to.parse().unwrap()), met(PATIENCE));
     assert!(met, "the lure is none");
 }
 
@@ -216,18 +219,18 @@ async fn asked_once_a_flip_flop_passes() {
 /// D09: only where both ends allow it is a connection made.
 #[tokio::test]
 async fn an_address_that_was_not_reported_is_not_dialled() {
-    let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let listener = &TcpListener::bind("127.0.0.2:0").await.unwrap();
     let question = crate::server::question(listener.local_addr().unwrap());
-    let met = || async { timeout(Duration::from_millis(200), listener.accept()).await.is_ok() };
+    let met = |within| async move { timeout(within, listener.accept()).await.is_ok() };
     let only_first = |address: std::net::IpAddr| address.to_string() == "127.0.0.1";
     for client in [prober(only_first, "127.0.0.0/8"), prober(|_| true, "127.0.0.1/32")] {
-        let (asked, met) = tokio::join!(client.ask(question.clone()), met());
+        let (asked, met) = tokio::join!(client.ask(question.clone()), met(UNMET));
         assert!(asked.is_err() && !met, "{asked:?}");
     }
     let client = prober(|_| true, "127.0.0.0/8");
     tokio::select! {
         biased;
-        met = met() => assert!(met, "it was not dialled"),
+        met = met(PATIENCE) => assert!(met, "it was not dialled"),
         asked = client.ask(question) => panic!("{asked:?}"),
     }
 }

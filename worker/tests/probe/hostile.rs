@@ -7,7 +7,10 @@ use portcall_worker::probe::{
     wire::{AskFailure, AskLimits},
 };
 use rstest::rstest;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    time::timeout,
+};
 
 use crate::server::{OK, PATIENCE, Then, asked, failure, question, server};
 
@@ -119,10 +122,11 @@ async fn a_close_without_an_answer_is_truncated() {
 
 #[tokio::test]
 async fn what_cannot_be_connected_is_named() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let closed = listener.local_addr().unwrap();
-    drop(listener);
-    assert_eq!(failure(&ask(question(closed)).await), AskFailure::ConnectRefused);
+    // Bound and not listened on, so that nobody else has it meanwhile.
+    let closed = TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = closed.local_addr().unwrap();
+    assert_eq!(failure(&ask(question(address)).await), AskFailure::ConnectRefused);
     // No packet leaves for the broadcast address.
     let broadcast = SocketAddr::from(([255, 255, 255, 255], 80));
     assert_eq!(failure(&ask(question(broadcast)).await), AskFailure::Unreachable);

@@ -22,7 +22,7 @@ const FLOOD: usize = 256 << 20;
 const ROOM: u64 = 64 << 20;
 
 /// How long nobody may read before a liar gives up.
-const UNREAD: Duration = Duration::from_millis(300);
+const UNREAD: Duration = Duration::from_secs(2);
 
 struct Liar {
     requests: BufReader<ReadHalf<DuplexStream>>,

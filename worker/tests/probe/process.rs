@@ -14,7 +14,7 @@ use portcall_worker::probe::{
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     time::timeout,
 };
 
@@ -70,7 +70,10 @@ async fn the_prober_is_a_process() {
     let open = server(format!("{OK}Content-Length: 2\r\n\r\n{{}}"), Then::Hold).await;
     let knocked = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let knocked = (knocked.local_addr().unwrap().port(), knocked);
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    // Bound and not listened on, so that nobody else has it meanwhile.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = socket.local_addr().unwrap().port();
     let address = [127, 0, 0, 1].into();
     let outside = SocketAddr::from(([127, 0, 0, 2], 80));
     let requests = [
@@ -78,7 +81,7 @@ async fn the_prober_is_a_process() {
         "nonsense\n".into(),
         line(&Request::Ask(Question { id: 2, ..question(outside) })),
         line(&Request::Ask(question(open.address))),
-        line(&Request::Knock { id: 3, address, ports: vec![closed, knocked.0], within_ms: 1000 }),
+        line(&Request::Knock { id: 3, address, ports: vec![closed, knocked.0], within_ms: 20_000 }),
     ];
     let observations = tokio::task::spawn_blocking(move || {
         let mut prober = Command::new(env!("CARGO_BIN_EXE_prober"))
@@ -138,7 +141,7 @@ async fn a_worker_and_a_prober_understand_each_other() {
     assert_eq!(body(&client.ask(question(open.address)).await.unwrap()), (200, &b"{}"[..]));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let knocked = client.knock([127, 0, 0, 1].into(), vec![port], Duration::from_secs(1)).await;
+    let knocked = client.knock([127, 0, 0, 1].into(), vec![port], Duration::from_secs(20)).await;
     assert_eq!(knocked, Ok(vec![port]));
     let outside = client.ask(question(([127, 0, 0, 2], 80).into())).await;
     let detail = "127.0.0.2 is not within 127.0.0.1/32".into();

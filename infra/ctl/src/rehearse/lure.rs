@@ -18,6 +18,9 @@ use tokio::{
 /// Most addresses that an attack is told.
 const MOST: usize = 16;
 
+/// How many ports are tried.
+const TRIES: usize = 20;
+
 /// The lure, for as long as it is kept.
 pub(super) struct Lure {
     /// Where it is, at each address.
@@ -31,9 +34,8 @@ pub(super) struct Lure {
 impl Lure {
     /// Lays one.
     pub(super) async fn lay() -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+        let (listener, datagrams) = both().await?;
         let port = listener.local_addr()?.port();
-        let datagrams = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
         let table = fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
         let targets = own(&table).into_iter().take(MOST).map(|ip| (ip, port).into()).collect();
         let touched = Arc::new(AtomicUsize::new(0));
@@ -77,6 +79,19 @@ impl Drop for Lure {
             task.abort();
         }
     }
+}
+
+/// A port for streams and for datagrams. One that is free for the former need not be for the latter.
+async fn both() -> io::Result<(TcpListener, UdpSocket)> {
+    let mut taken = None;
+    for _ in 0..TRIES {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+        match UdpSocket::bind((Ipv4Addr::UNSPECIFIED, listener.local_addr()?.port())).await {
+            Ok(datagrams) => return Ok((listener, datagrams)),
+            Err(error) => taken = Some(error),
+        }
+    }
+    Err(taken.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
 }
 
 /// The machine's own addresses as the kernel's table of routes has them, but for loopback.

@@ -314,12 +314,16 @@ mod tests {
 
     #[test]
     fn connections_are_bounded() {
-        let address = served("unasked");
+        let address = served("head-then-hold");
         let wait = |stream: &mut TcpStream, time| {
             stream.set_read_timeout(Some(time)).unwrap();
             stream.read_exact(&mut [0]).is_ok()
         };
-        let connect = |_| TcpStream::connect(address).unwrap();
+        let connect = |_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: app\r\n\r\n").unwrap();
+            stream
+        };
         let mut first: Vec<_> = (0..AT_ONCE).map(connect).collect();
         assert!(first.iter_mut().all(|stream| wait(stream, Duration::from_secs(10))));
         let mut one_more = connect(0);

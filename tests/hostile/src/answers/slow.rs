@@ -68,12 +68,12 @@ pub(super) const ROWS: &[Row] = &[
     })),
     row("B22", "accept-never-read", "accepts, reads nothing, says nothing", TIMEOUT, Play::Unasked(|| vec![Step::Ignore])),
     row("B22", "silent", "reads the request and says nothing", TIMEOUT, Play::Steps(|_| vec![Step::Hold])),
-    row("B23", "delay:2700", "the head after 2.7 s", PASSED, Play::Parsed),
+    row("B23", "delay:2000", "the head after 2 s", PASSED, Play::Parsed),
     row("B23", "delay:3300", "the head after 3.3 s", TIMEOUT, Play::Parsed),
-    row("B23", "body-delay:4700", "the body after 4.7 s", PASSED, Play::Parsed),
+    row("B23", "body-delay:4000", "the body after 4 s", PASSED, Play::Parsed),
     row("B23", "body-delay:5300", "the body after 5.3 s", TIMEOUT, Play::Parsed),
-    row("B23", "drip-in-time", "a byte each 10 ms, to a good end", PASSED, Play::Steps(|_| {
-        vec![Step::Drip(good_head(GOOD.as_bytes()), Duration::from_millis(10))]
+    row("B23", "drip-in-time", "a byte each 5 ms, to a good end", PASSED, Play::Steps(|_| {
+        vec![Step::Drip(good_head(GOOD.as_bytes()), Duration::from_millis(5))]
     })),
 ];
 
