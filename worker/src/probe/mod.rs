@@ -13,7 +13,7 @@
 //! judges. Both sides treat the other as hostile: the prober dials only addresses of its slot,
 //! the worker believes nothing that is longer, later or other than what it asked for.
 //!
-//! Everything but [`client`] and [`asking`] is also built without the feature `worker`, for the static prober.
+//! Everything but [`client`], [`asking`] and [`json`] is also built without the feature `worker`, for the static prober.
 
 pub mod address;
 pub mod anchor;
@@ -24,6 +24,7 @@ pub mod asking;
 #[cfg(feature = "worker")]
 pub mod client;
 pub mod fault;
+#[cfg(feature = "worker")]
 pub mod json;
 pub mod serve;
 pub mod wire;
