@@ -21,6 +21,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How often an image may be over before it was seen to run.
+const TRIES: usize = 5;
 
 /// A participant's machine: an engine, an event file, and nothing else of Portcall's.
 struct Machine {
@@ -66,8 +68,18 @@ impl Machine {
         Process::start_apart("check", &program, &arguments, &settings, self.dir.path())
     }
 
-    /// Starts a check, and waits until the image runs.
+    /// Starts a check, and waits until the image is seen to run; one that was over too soon to be seen is
+    /// begun again.
     async fn running(&self, image_id: &str, arguments: &[&str]) -> Result<Check<'_>> {
+        for _ in 1..TRIES {
+            if let Ok(check) = self.seen(image_id, arguments).await {
+                return Ok(check);
+            }
+        }
+        self.seen(image_id, arguments).await
+    }
+
+    async fn seen(&self, image_id: &str, arguments: &[&str]) -> Result<Check<'_>> {
         let engine = &self.engine;
         wait::until("nobody else runs the image", PATIENCE, || async {
             Ok(engine.worker_of(image_id).await?.is_none().then_some(()))

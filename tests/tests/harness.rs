@@ -8,7 +8,7 @@ use bson::doc;
 use portcall_tests::{
     Event, Recipe, Registry, Submission, World,
     ordinary::Ordinary,
-    parts::mongo::{ReplicaSet, ask},
+    parts::mongo::{ReplicaSet, look},
     wait,
 };
 
@@ -26,10 +26,10 @@ async fn a_set_elects_another_primary_and_takes_the_old_one_back() -> Result<()>
     let primary = set.primary().await?;
     let frozen = (primary + 1) % 3;
     set.stop(frozen)?;
-    assert!(ask(set.address(frozen), doc! { "ping": 1 }).await.is_err());
+    assert!(look(set.address(frozen), doc! { "ping": 1 }).await.is_err());
     set.resume(frozen)?;
     wait::until("an answer", Duration::from_secs(10), || async {
-        Ok(ask(set.address(frozen), doc! { "ping": 1 }).await.ok())
+        Ok(look(set.address(frozen), doc! { "ping": 1 }).await.ok())
     })
     .await?;
     Ok(())

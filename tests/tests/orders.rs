@@ -141,7 +141,7 @@ async fn full_what_takes_too_long_on_a_drained_node_is_handed_back() -> Result<(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_follow_an_order_while_submissions_run() -> Result<()> {
-    let event = Event::config().limits("ready_s = 15");
+    let event = Event::config().limits("ready_s = 30");
     let world = World::of(event).worker_setting("PORTCALL_SLOTS", 1).start().await?;
     let name = node_name(&world).await?;
     let worker = &world.workers[0];
@@ -153,14 +153,17 @@ async fn slots_follow_an_order_while_submissions_run() -> Result<()> {
         .await
     };
     open(1.0).await?;
-    let ids = submit(&world, 6, Duration::from_secs(3)).await?;
+    let ids = submit(&world, 6, Duration::from_secs(6)).await?;
     wait_probed(&world, &ids, 1).await?;
 
     let shown = portcall(&world, &["scale", "--slots", "3"], 0).await?;
     assert!(shown.contains("all nodes: 3 slots, said "), "{shown}");
     open(3.0).await?;
     wait_probed(&world, &ids, 3).await?;
-    assert_eq!(worker.metric("portcall_slots_busy").await?, 3.0);
+    wait::until("all three are busy", PATIENCE, || async {
+        Ok((worker.metric("portcall_slots_busy").await? == 3.0).then_some(()))
+    })
+    .await?;
 
     // What is said of the node counts more; three are being graded just now.
     let shown = portcall(&world, &["scale", "--slots", "1", "--node", &name], 0).await?;

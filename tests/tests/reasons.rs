@@ -117,8 +117,8 @@ async fn each_failure_has_its_reason_and_evidence() -> Result<()> {
 /// Just inside the limits is inside.
 #[tokio::test(flavor = "multi_thread")]
 async fn late_noisy_and_slow_within_the_limits_passes() -> Result<()> {
-    let world = World::of(Event::config()).start().await?;
-    let cases = [("late-listen", "2500"), ("slow", "1000"), ("log-flood", "0")];
+    let world = World::of(Event::config().limits("ready_s = 10\nrequest_s = 6")).start().await?;
+    let cases = [("late-listen", "5000"), ("slow", "2500"), ("log-flood", "0")];
     try_join_all(cases.map(|(mode, delay)| {
         let world = &world;
         async move {

@@ -126,6 +126,12 @@ async fn a_whole_event_is_run_within_the_access_of_each_user() -> Result<()> {
     portcall(&world, &["nodes", "drain", &node, "--wait"]).await?;
     portcall(&world, &["nodes", "undrain", &node, "--wait"]).await?;
     portcall(&world, &["scale", "--slots", "2", "--node", &node]).await?;
+    for worker in &world.workers {
+        wait::until("two slots are open", PATIENCE, || async {
+            Ok((worker.metric("portcall_slots_open").await? == 2.0).then_some(()))
+        })
+        .await?;
+    }
     portcall(&world, &["nodes", "canary", &node]).await?;
     portcall(&world, &["status"]).await?;
     portcall(&world, &["store", "versions"]).await?;

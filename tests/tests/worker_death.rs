@@ -89,8 +89,11 @@ async fn killed_at_each_step(times: fn(Plan) -> Plan) -> Result<()> {
             assert_eq!(after["attempts"][0]["outcome"], "lost", "{after:#}");
         }
     }
-    let stats = world.client.of_event("/stats").await?;
-    assert_eq!(stats["pins"], POINTS.len());
+    wait::until("all are on the map", PATIENCE, || async {
+        let stats = world.client.of_event("/stats").await?;
+        Ok((stats["pins"] == POINTS.len()).then_some(()))
+    })
+    .await?;
     world.finish().await
 }
 

@@ -7,13 +7,15 @@ use std::{
     process::ExitCode,
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The most that is read of a request's head.
 const HEAD_LIMIT: u64 = 16 * 1024;
 /// A peer that has not answered by then does not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// For so long a peer that refuses may just not listen yet.
+const NOT_YET: Duration = Duration::from_millis(1500);
 
 /// What is sent back.
 pub(crate) struct Answer {
@@ -121,9 +123,25 @@ fn read_request(stream: &TcpStream) -> io::Result<Option<(String, String)>> {
     Ok(words.next().zip(words.next()))
 }
 
+/// A connection to another container, which may have been started a moment ago and not listen yet.
+pub(crate) fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let deadline = Instant::now() + NOT_YET;
+    loop {
+        match TcpStream::connect((host, port)) {
+            Err(error)
+                if error.kind() == io::ErrorKind::ConnectionRefused
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(Duration::from_millis(20));
+            }
+            connected => return connected,
+        }
+    }
+}
+
 /// The body of `http://host/path`, which must answer 200.
 pub(crate) fn get(host: &str, path: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect((host, 80))?;
+    let mut stream = connect(host, 80)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;

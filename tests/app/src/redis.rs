@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use crate::http;
+
 const PORT: u16 = 6379;
 /// No argument of ours is longer.
 const ARGUMENT_LIMIT: usize = 64 * 1024;
@@ -20,7 +22,7 @@ pub(crate) struct Client(BufReader<TcpStream>);
 
 impl Client {
     pub(crate) fn connect(host: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect((host, PORT))?;
+        let stream = http::connect(host, PORT)?;
         stream.set_read_timeout(Some(Duration::from_secs(3)))?;
         Ok(Self(BufReader::new(stream)))
     }

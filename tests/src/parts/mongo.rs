@@ -148,7 +148,7 @@ impl ReplicaSet {
         wait::until("a primary", PATIENCE, || async {
             let running = self.members.iter().enumerate().filter(|(_, m)| m.process.is_some());
             for (n, member) in running {
-                let hello = ask(member.address, doc! { "hello": 1 }).await;
+                let hello = look(member.address, doc! { "hello": 1 }).await;
                 if hello.is_ok_and(|h| h.get_bool("isWritablePrimary").unwrap_or(false)) {
                     return Ok(Some(n));
                 }
@@ -166,7 +166,7 @@ impl ReplicaSet {
         let running = self.members.iter().filter(|m| m.process.is_some()).count();
         wait::until("a primary and its followers", PATIENCE, || async {
             let address = self.members[self.primary().await?].address;
-            let Ok(status) = ask(address, doc! { "replSetGetStatus": 1 }).await else {
+            let Ok(status) = look(address, doc! { "replSetGetStatus": 1 }).await else {
                 return Ok(None);
             };
             let members = status.get_array("members").context("a status without members")?;
@@ -254,7 +254,7 @@ impl ReplicaSet {
     async fn answers(&mut self, member: usize) -> Result<()> {
         let address = self.members[member].address;
         let answers = wait::until(format!("mongod at {address}"), PATIENCE, || async {
-            Ok(ask(address, doc! { "ping": 1 }).await.ok())
+            Ok(look(address, doc! { "ping": 1 }).await.ok())
         });
         if let Err(error) = answers.await {
             let process = self.members[member].process.as_ref().context("just started")?;
@@ -331,13 +331,26 @@ fn tempdir() -> Result<TempDir> {
     Ok(tempfile::Builder::new().prefix("portcall-set-").tempdir()?)
 }
 
-/// One admin command over a direct connection.
+/// One admin command over a direct connection, of a member that is there.
 ///
 /// # Errors
 /// When the member does not answer or refuses.
 pub async fn ask(address: SocketAddr, command: Document) -> Result<Document> {
+    ask_within(address, command, Duration::from_secs(15)).await
+}
+
+/// The same of one that may be away, and is asked again then.
+///
+/// # Errors
+/// When it does not answer in a second, or refuses.
+pub async fn look(address: SocketAddr, command: Document) -> Result<Document> {
+    ask_within(address, command, Duration::from_secs(1)).await
+}
+
+async fn ask_within(address: SocketAddr, command: Document, limit: Duration) -> Result<Document> {
+    let ms = limit.as_millis();
     let uri = format!(
-        "mongodb://{address}/?directConnection=true&serverSelectionTimeoutMS=1000&connectTimeoutMS=1000"
+        "mongodb://{address}/?directConnection=true&serverSelectionTimeoutMS={ms}&connectTimeoutMS={ms}"
     );
     Ok(connect(&uri).await?.database("admin").run_command(command).await?)
 }

@@ -36,6 +36,8 @@ use crate::{
 const DONE: Duration = Duration::from_secs(60);
 /// Until a process that was asked to end has cleaned up and ended.
 const DRAIN: Duration = Duration::from_secs(60);
+/// Until nothing is left.
+const LEFT: Duration = Duration::from_secs(30);
 /// A port that was free may be taken by the time it is used.
 const STARTS: usize = 3;
 
@@ -131,12 +133,13 @@ impl Plan {
         self
     }
 
-    /// With leases that run out soon, so that a test of them does not take long.
+    /// With leases that run out soon, so that a test of them does not take long, and not so soon that one slow
+    /// write loses one.
     #[must_use]
     pub fn short_leases(self) -> Self {
         self.worker_setting("PORTCALL_BEAT_MS", 500)
-            .worker_setting("PORTCALL_STALL_MS", 1000)
-            .worker_setting("PORTCALL_LEASE_MS", 2000)
+            .worker_setting("PORTCALL_STALL_MS", 4000)
+            .worker_setting("PORTCALL_LEASE_MS", 6000)
     }
 
     /// With the api's and the worker's programs from this folder, the prober, the canary and `env.sample` too.
@@ -399,8 +402,8 @@ impl World {
     /// When it did.
     pub async fn finish(self) -> Result<()> {
         // The numbers may be a second old.
-        wait::until("no work left", Duration::from_secs(3), || async {
-            let stats = self.client.of_event("/stats").await?;
+        wait::until("no work left", LEFT, || async {
+            let Ok(stats) = self.client.of_event("/stats").await else { return Ok(None) };
             let totals = &stats["totals"];
             Ok((totals["queued"] == 0 && totals["grading"] == 0).then_some(()))
         })
@@ -427,7 +430,7 @@ impl World {
                 bail!("{} {told}", service.process.name());
             }
         }
-        let left = wait::until("nothing left in the engine", Duration::from_secs(5), || async {
+        let left = wait::until("nothing left in the engine", LEFT, || async {
             Ok(self.traces().await?.is_empty().then_some(()))
         });
         if left.await.is_err() {

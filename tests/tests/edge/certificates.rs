@@ -155,7 +155,7 @@ async fn a_broken_pair_is_refused_and_a_good_one_taken_without_a_connection_lost
 #[tokio::test]
 async fn an_api_whose_certificate_has_expired_is_not_ready() -> Result<()> {
     let mut apis = apis().await?;
-    let short = Made::new(&[NAME], -60, 8)?;
+    let short = Made::new(&[NAME], -60, 15)?;
     put(apis.dir(), &short.chain, &short.key)?;
     apis.start().await?;
     wait::until("it is not ready", PATIENCE, || async {

@@ -82,17 +82,17 @@ async fn the_balancer_speaks_only_good_tls() -> Result<()> {
     let file = front.stage.apis.dir().join("session.pem");
     let file = file.display();
     for version in ["-tls1_3", "-tls1_2"] {
-        let first = openssl(to, "sleep 1", &format!("{version} -sess_out {file}")).await?;
+        let first = openssl(to, "sleep 3", &format!("{version} -sess_out {file}")).await?;
         // What it is given to keep is an id of 32 bytes, not a session that a key of ours seals.
         ensure!(!first.contains("    0020 - "), "{version}: {first}");
-        let output = openssl(to, "sleep 1", &format!("{version} -sess_in {file}")).await?;
+        let output = openssl(to, "sleep 3", &format!("{version} -sess_in {file}")).await?;
         ensure!(output.contains("Reused, TLSv1"), "{version} is resumed: {output}");
         if version == "-tls1_3" {
             ensure!(output.contains("Max Early Data: 0"), "no 0-RTT: {output}");
         }
     }
     // A client that wants to shake hands again over TLS 1.2 is not heard.
-    let output = openssl(to, "sleep 1; echo R; sleep 2", "-tls1_2").await?;
+    let output = openssl(to, "sleep 1; echo R; sleep 5", "-tls1_2").await?;
     let after = output.split_once("RENEGOTIATING").context("nothing was tried")?.1;
     ensure!(after.contains(":error:") && !after.contains("verify return"), "{output}");
     front.end().await

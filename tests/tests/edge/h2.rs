@@ -283,7 +283,7 @@ async fn floods_end_the_connection_and_nobody_else_notices() -> Result<()> {
         );
         let told = matches!((one.ends, ends), (Ends::Closed, Ends::Told(_)));
         ensure!(ends == one.ends || told, "{}: {ends:?}", one.name);
-        ensure!(while_it_lasts < Duration::from_secs(2), "{}: {while_it_lasts:?}", one.name);
+        ensure!(while_it_lasts < Duration::from_secs(10), "{}: {while_it_lasts:?}", one.name);
     }
     let after = cost(pid)?.0;
     println!("memory: {rss} KiB before, {after} KiB after");

@@ -110,8 +110,8 @@ async fn only_trusted_balancers_speak_for_others() -> Result<()> {
         ensure!(served == good, "{what}: {served}");
         open.push(stream);
     }
-    let mut silent = from(stranger(100), to).await?;
     let begun = Instant::now();
+    let mut silent = from(stranger(100), to).await?;
     silent.write_all(&named(5)[..10]).await?;
     ensure!(rest(&mut silent).await?.is_empty(), "half a header is not answered");
     let took = begun.elapsed().as_secs_f64();

@@ -86,8 +86,8 @@ async fn trickle(
     words: &[u8],
     pace: Duration,
 ) -> Result<(String, Duration)> {
-    let mut stream = TcpStream::connect(to).await?;
     let begun = Instant::now();
+    let mut stream = TcpStream::connect(to).await?;
     stream.write_all(start.as_bytes()).await?;
     let (mut reader, mut writer) = stream.split();
     let write = async {

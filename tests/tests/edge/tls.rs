@@ -96,10 +96,10 @@ async fn only_good_tls_is_spoken() -> Result<()> {
     // Nothing may be sent before the handshake is done, so nothing can be sent twice.
     let sessions = apis.dir().join("session.pem");
     let file = sessions.display();
-    let again = "(cat; sleep 1)";
+    let again = "(cat; sleep 3)";
     for version in ["-tls1_3", "-tls1_2"] {
         let first = format!(
-            "sleep 1 | timeout 10 openssl s_client -connect {to} -servername {NAME} {version} \
+            "sleep 3 | timeout 10 openssl s_client -connect {to} -servername {NAME} {version} \
              -sess_out {file} 2>&1; {again} </dev/null | timeout 10 openssl s_client -connect {to} \
              -servername {NAME} {version} -sess_in {file} 2>&1"
         );
@@ -111,7 +111,7 @@ async fn only_good_tls_is_spoken() -> Result<()> {
     }
     // A client that wants to shake hands again over TLS 1.2 is not heard.
     let words = format!(
-        "(sleep 1; echo R; sleep 2) | timeout 10 openssl s_client -connect {to} -servername {NAME} -tls1_2 2>&1"
+        "(sleep 1; echo R; sleep 5) | timeout 10 openssl s_client -connect {to} -servername {NAME} -tls1_2 2>&1"
     );
     let (_, output) = run(Path::new("sh"), &["-c", &words], &[], PATIENCE).await?;
     // Done again, the certificate would be looked at again.

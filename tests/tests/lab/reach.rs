@@ -184,7 +184,7 @@ async fn attempts(lab: &Lab, targets: &[String]) -> Result<String> {
     ];
     let loud = targets
         .iter()
-        .map(|to| format!("timeout 2 bash -c ': </dev/tcp/{to}' 2>/dev/null && echo {to} &"));
+        .map(|to| format!("timeout 8 bash -c ': </dev/tcp/{to}' 2>/dev/null && echo {to} &"));
     let silent =
         silent.iter().map(|to| format!("timeout 1 bash -c 'echo >/dev/{to}' 2>/dev/null &"));
     Ok(loud.chain(silent).chain(["wait; true".to_owned()]).collect::<Vec<_>>().join("\n"))

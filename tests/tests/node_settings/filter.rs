@@ -17,7 +17,7 @@ use portcall_tests::parts::process::{Ended, Process};
 use crate::space::{Own, Space};
 
 /// Bash by its own means; a refusal comes at once, silence takes this long.
-const SILENCE_S: u32 = 1;
+const SILENCE_S: u32 = 2;
 
 struct Lab {
     node: Space,
@@ -206,7 +206,7 @@ async fn forged_addresses_and_ipv6_get_no_further() -> Result<()> {
         Ok(there.then_some(()))
     })
     .await?;
-    let forged = "curl -s --interface 10.99.0.5 --connect-timeout 1 http://203.0.113.9/";
+    let forged = "curl -s --interface 10.99.0.5 --connect-timeout 2 http://203.0.113.9/";
     let forged_ends = |done: portcall_tests::parts::process::Finished| done.ended;
     assert_eq!(forged_ends(lab.stranger.run(forged).await?), Ended::Code(0));
     assert_eq!(dial(&lab.stranger, "fd00::1", 8006).await?, Dialled::Connected);

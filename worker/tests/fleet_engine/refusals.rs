@@ -108,6 +108,6 @@ async fn a_registry_that_stalls_is_given_up_at_the_deadline() -> Result<()> {
     let began = tokio::time::Instant::now();
     let failure = world.fleet.pull(&image, Duration::from_secs(1)).await.unwrap_err();
     assert!(matches!(failure, PullFailure::Slow { .. }), "{failure:?}");
-    assert!(began.elapsed() < Duration::from_secs(3));
+    assert!(began.elapsed() < Duration::from_secs(10));
     world.end().await
 }

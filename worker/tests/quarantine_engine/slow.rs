@@ -86,7 +86,7 @@ async fn whoever_comes_later_gives_the_copy_more_time() {
     let layer = image.layers[0].digest();
     world.source.deliver(&layer, Manner::Waits);
     let limits = limits();
-    let soon = Instant::now() + Duration::from_millis(700);
+    let soon = Instant::now() + Duration::from_secs(5);
     let hasty = world.quarantine.admit(&name, &pinned, &limits, soon);
     let later = async {
         while world.source.asked(&layer) == 0 {
@@ -95,7 +95,7 @@ async fn whoever_comes_later_gives_the_copy_more_time() {
         world.admit(&image).await
     };
     let go = async {
-        tokio::time::sleep_until(soon + Duration::from_millis(300)).await;
+        tokio::time::sleep_until(soon + Duration::from_millis(500)).await;
         world.source.go();
     };
     let (hasty, later, ()) = tokio::join!(hasty, later, go);
@@ -116,7 +116,7 @@ async fn a_copy_is_put_off_only_so_far() {
     // Nothing but the time for pulling ends it.
     let rate = Rate { over: PATIENCE * 60, ..limits().rate };
     let limits = CopyLimits { rate, ..limits() };
-    let (soon, late) = (Instant::now() + Duration::from_secs(1), Instant::now() + PATIENCE);
+    let (soon, late) = (Instant::now() + Duration::from_secs(5), Instant::now() + PATIENCE);
     let first = world.quarantine.admit(&name, &pinned, &limits, soon);
     let later = async {
         while world.source.asked(&layer) == 0 {
@@ -154,7 +154,7 @@ async fn waiting_for_our_own_turn_is_not_the_registrys_fault() {
     let (name, pinned) = named(&world.source, &good);
     let ours = (Owner::Platform, "no_capacity".to_owned());
     let (limits, now) = (limits(), Instant::now());
-    let [soon, later] = [1, 2].map(|seconds| now + Duration::from_secs(seconds));
+    let [soon, later] = [4, 5].map(|seconds| now + Duration::from_secs(seconds));
     let one = world.quarantine.admit(&name, &pinned, &limits, later);
     let other = world.quarantine.admit(&name, &pinned, &limits, soon);
     let (one, other) = tokio::join!(one, other);

@@ -12,7 +12,7 @@ use portcall_tests::{
     faults::{Ctx, Evidence, Stage, dump},
     parts::{
         cut::Cuts,
-        mongo::{ReplicaSet, ask},
+        mongo::{ReplicaSet, look},
     },
     wait,
 };
@@ -145,7 +145,7 @@ async fn apart_for_a_while(ctx: Ctx, kinds: &[Cut]) -> Result<Evidence> {
 async fn another_leads(set: &ReplicaSet, old: usize) -> Result<usize> {
     wait::until("another one leads", PATIENCE, || async {
         for other in set.others(old) {
-            let hello = ask(set.address(other), doc! { "hello": 1 }).await;
+            let hello = look(set.address(other), doc! { "hello": 1 }).await;
             if hello.is_ok_and(|h| h.get_bool("isWritablePrimary").unwrap_or(false)) {
                 return Ok(Some(other));
             }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use bson::{Document, doc};
 use portcall_tests::{
     faults::{Ctx, Evidence, Stage},
-    parts::mongo::{ReplicaSet, ask},
+    parts::mongo::{ReplicaSet, ask, look},
     wait,
 };
 
@@ -97,7 +97,7 @@ pub(super) async fn lagging(ctx: Ctx) -> Result<Evidence> {
     let step_down = doc! { "replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 0, "force": true };
     ask(set.address(primary), step_down).await?;
     let leads = wait::until("the one that lagged leads", PATIENCE, || async {
-        let hello = ask(set.address(lags), doc! { "hello": 1 }).await;
+        let hello = look(set.address(lags), doc! { "hello": 1 }).await;
         let leads = hello.is_ok_and(|hello| hello.get_bool("isWritablePrimary").unwrap_or(false));
         Ok(leads.then_some(()))
     });
