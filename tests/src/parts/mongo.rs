@@ -21,6 +21,10 @@ use super::{
 };
 use crate::wait;
 
+mod admin;
+
+pub use self::admin::{ask, look};
+
 const NAME: &str = "rs";
 const ELECTION_TIMEOUT_MS: i32 = 2000;
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -329,30 +333,6 @@ impl ReplicaSet {
 
 fn tempdir() -> Result<TempDir> {
     Ok(tempfile::Builder::new().prefix("portcall-set-").tempdir()?)
-}
-
-/// One admin command over a direct connection, of a member that is there.
-///
-/// # Errors
-/// When the member does not answer or refuses.
-pub async fn ask(address: SocketAddr, command: Document) -> Result<Document> {
-    ask_within(address, command, Duration::from_secs(15)).await
-}
-
-/// The same of one that may be away, and is asked again then.
-///
-/// # Errors
-/// When it does not answer in a second, or refuses.
-pub async fn look(address: SocketAddr, command: Document) -> Result<Document> {
-    ask_within(address, command, Duration::from_secs(1)).await
-}
-
-async fn ask_within(address: SocketAddr, command: Document, limit: Duration) -> Result<Document> {
-    let ms = limit.as_millis();
-    let uri = format!(
-        "mongodb://{address}/?directConnection=true&serverSelectionTimeoutMS={ms}&connectTimeoutMS={ms}"
-    );
-    Ok(connect(&uri).await?.database("admin").run_command(command).await?)
 }
 
 /// Every document of a database, with the name of its collection.

@@ -32,12 +32,10 @@ use crate::{
     wait,
 };
 
-/// Until a command has done its work, or a worker is on the list.
+/// Until a command has done its work, a worker is on the list, or nothing is left.
 const DONE: Duration = Duration::from_secs(60);
 /// Until a process that was asked to end has cleaned up and ended.
 const DRAIN: Duration = Duration::from_secs(60);
-/// Until nothing is left.
-const LEFT: Duration = Duration::from_secs(30);
 /// A port that was free may be taken by the time it is used.
 const STARTS: usize = 3;
 
@@ -402,7 +400,7 @@ impl World {
     /// When it did.
     pub async fn finish(self) -> Result<()> {
         // The numbers may be a second old.
-        wait::until("no work left", LEFT, || async {
+        wait::until("no work left", DONE, || async {
             let Ok(stats) = self.client.of_event("/stats").await else { return Ok(None) };
             let totals = &stats["totals"];
             Ok((totals["queued"] == 0 && totals["grading"] == 0).then_some(()))
@@ -430,7 +428,7 @@ impl World {
                 bail!("{} {told}", service.process.name());
             }
         }
-        let left = wait::until("nothing left in the engine", LEFT, || async {
+        let left = wait::until("nothing left in the engine", DONE, || async {
             Ok(self.traces().await?.is_empty().then_some(()))
         });
         if left.await.is_err() {
