@@ -400,7 +400,7 @@ impl World {
     /// When it did.
     pub async fn finish(self) -> Result<()> {
         // The numbers may be a second old.
-        wait::until("no work left", DONE, || async {
+        wait::until("no work left", DONE / 3, || async {
             let Ok(stats) = self.client.of_event("/stats").await else { return Ok(None) };
             let totals = &stats["totals"];
             Ok((totals["queued"] == 0 && totals["grading"] == 0).then_some(()))

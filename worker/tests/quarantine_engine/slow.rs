@@ -86,7 +86,8 @@ async fn whoever_comes_later_gives_the_copy_more_time() {
     let layer = image.layers[0].digest();
     world.source.deliver(&layer, Manner::Waits);
     let limits = limits();
-    let soon = Instant::now() + Duration::from_secs(5);
+    // A registry that is silent for five seconds would be down.
+    let soon = Instant::now() + Duration::from_secs(3);
     let hasty = world.quarantine.admit(&name, &pinned, &limits, soon);
     let later = async {
         while world.source.asked(&layer) == 0 {
@@ -95,7 +96,7 @@ async fn whoever_comes_later_gives_the_copy_more_time() {
         world.admit(&image).await
     };
     let go = async {
-        tokio::time::sleep_until(soon + Duration::from_millis(500)).await;
+        tokio::time::sleep_until(soon + Duration::from_millis(300)).await;
         world.source.go();
     };
     let (hasty, later, ()) = tokio::join!(hasty, later, go);
