@@ -86,8 +86,11 @@ build_page() {
 
 # page_libraries: npm takes it for a success when a program for this machine could not be fetched.
 page_libraries() {
-  quietly "installing the page's libraries (npm ci)" npm --prefix "$ROOT/web" ci &&
-    quietly "looking whether they run" npm --prefix "$ROOT/web" exec --no -c 'biome --version && tsc --version && vite --version'
+  local program
+  quietly "installing the page's libraries (npm ci)" npm --prefix "$ROOT/web" ci || return
+  for program in biome tsc vite; do
+    quietly "looking whether $program runs" "$ROOT/web/node_modules/.bin/$program" --version || return
+  done
 }
 
 # install_page_libraries: npm ci, when the lock file changed since.
