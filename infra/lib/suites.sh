@@ -47,8 +47,8 @@ LAB_TESTS="binary(/^lab/) | ($FRONT_STORY)"
 SYSTEM_TESTS="(package(portcall-tests) | binary(/_engine$/)) - kind(lib) - binary(architecture) - binary(/^store/) - ($CORPUS_TESTS) - ($FAULTS_TESTS) - ($EDGE_TESTS) - ($LAB_TESTS)"
 UNIT_TESTS="all() - ($ARCHITECTURE_TESTS) - ($SIMULATION_TESTS) - ($STORE_TESTS) - ($SYSTEM_TESTS) - ($CORPUS_TESTS) - ($FAULTS_TESTS) - ($EDGE_TESTS) - ($LAB_TESTS)"
 
-# How many run at once, as .config/nextest.toml has it: its groups real-parts and labs.
-REAL_PARTS=2 LABS=1
+# How many run at once, as .config/nextest.toml has it, and where some measure times or break something.
+REAL_PARTS=3 MEASURED=2
 
 GIVEN_ENGINE=${PORTCALL_TEST_DOCKER_HOST:-}
 
@@ -114,9 +114,9 @@ suite_system() {
   export PORTCALL_PROBER_BIN=$STATIC_BIN/prober PORTCALL_CANARY_BIN=$STATIC_BIN/canary
   if runs_labs_too; then
     prepare_labs || return
-    NEXTEST_TEST_THREADS=$((REAL_PARTS + LABS)) rust_tests "($SYSTEM_TESTS) | ($LAB_TESTS)"
+    NEXTEST_TEST_THREADS=$REAL_PARTS rust_tests "($SYSTEM_TESTS) | ($LAB_TESTS)"
   else
-    NEXTEST_TEST_THREADS=$REAL_PARTS rust_tests "$SYSTEM_TESTS"
+    NEXTEST_TEST_THREADS=$MEASURED rust_tests "$SYSTEM_TESTS"
   fi
   forget_settings
 }
@@ -168,7 +168,7 @@ suite_faults() {
   fi
   if [[ $profile == full && ${#names[@]} != 1 ]]; then
     chosen="($chosen) - test(=eight_of_the_table)"
-    shown=(--test-threads "$REAL_PARTS")
+    shown=(--test-threads "$MEASURED")
   fi
   counted read_nextest "cargo nextest" env CARGO_NET_OFFLINE=true NEXTEST_PROFILE="$profile" \
     cargo nextest run --locked "${FEATURES[@]}" --test faults --no-fail-fast "${shown[@]}" -E "$chosen" -- "${names[@]}"
@@ -178,7 +178,7 @@ suite_faults() {
 suite_lab() {
   prepare_labs || return
   if [[ $PROFILE == full ]]; then once use_test_parts && once need_balancer || return; fi
-  NEXTEST_TEST_THREADS=$LABS rust_tests "$LAB_TESTS"
+  NEXTEST_TEST_THREADS=1 rust_tests "$LAB_TESTS"
 }
 
 prepare_labs() {
