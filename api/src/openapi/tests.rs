@@ -286,6 +286,27 @@ fn the_document_beside_the_page_is_this_one() {
     );
 }
 
+/// A text of so many characters as people count them has up to four code points for each.
+#[test]
+fn a_limit_of_characters_is_told_in_code_points() {
+    let (document, mut seen) = (document(), 0);
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        for (property, schema) in properties {
+            let Some(most) = schema["maxLength"].as_u64() else { continue };
+            let said = schema["description"].as_str().unwrap_or_default();
+            let words: Vec<&str> = said.split_whitespace().collect();
+            let characters = words.iter().position(|word| word.starts_with("characters"));
+            let Some(count) = characters.and_then(|at| words[at - 1].parse::<u64>().ok()) else {
+                continue;
+            };
+            seen += 1;
+            assert!(most >= 4 * count, "{name}.{property}: {most} for \"{said}\"");
+        }
+    }
+    assert!(seen >= 6, "only {seen} such texts were found");
+}
+
 #[test]
 fn it_is_of_the_version_that_tools_read() {
     assert!(document()["openapi"].as_str().unwrap().starts_with("3.1."));

@@ -1656,7 +1656,7 @@ export interface WebhookView {
  */
 export interface NoteBody {
   /**
-   * Why, for the audit log; at most 500 characters.
+   * Why, for the audit log; at most 500 characters as people count them (grapheme clusters).
    */
   note?: string | null;
 }
@@ -1798,7 +1798,7 @@ export interface RecentView {
  */
 export interface RegradeBody {
   /**
-   * Why, for those who look at it later; at most 500 characters.
+   * Why, for those who look at it later; at most 500 characters as people count them (grapheme clusters).
    */
   note?: string | null;
   /**
@@ -2100,7 +2100,7 @@ export interface SuspectOrderBody {
    */
   event: string;
   /**
-   * Why, for the audit log; at most 500 characters.
+   * Why, for the audit log; at most 500 characters as people count them (grapheme clusters).
    */
   note?: string | null;
   /**

@@ -62,8 +62,11 @@ mod tests {
         assert_eq!(read(json, "{\"note\":null}").await, Ok(None));
         assert_eq!(read(json, &said("spam")).await, Ok(Some("spam".to_owned())));
         assert!(read(json, &said(&"é".repeat(500))).await.is_ok());
+        // People count one where there are two code points: the document allows for as many as four.
+        assert!(read(json, &said(&"x\u{301}".repeat(500))).await.is_ok());
         for (body, code) in [
             (said(&"é".repeat(501)), "too_long"),
+            (said(&"x\u{301}".repeat(501)), "too_long"),
             (said(""), "empty"),
             (said("a\\u0000b"), "character_not_allowed"),
             (said("a\\u202eb"), "character_not_allowed"),

@@ -7,7 +7,7 @@ use validator::Validate;
 #[derive(Debug, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoteBody {
-    /// Why, for the audit log; at most 500 characters.
-    #[schema(max_length = 500)]
+    /// Why, for the audit log; at most 500 characters as people count them (grapheme clusters).
+    #[schema(max_length = 2000)]
     pub note: Option<String>,
 }

@@ -45,8 +45,8 @@ pub struct RegradeBody {
     #[validate(nested)]
     #[schema(value_type = Option<WhereBody>)]
     by_verdict: Option<Object<WhereBody>>,
-    /// Why, for those who look at it later; at most 500 characters.
-    #[schema(max_length = 500)]
+    /// Why, for those who look at it later; at most 500 characters as people count them (grapheme clusters).
+    #[schema(max_length = 2000)]
     pub note: Option<String>,
 }
 

@@ -99,8 +99,8 @@ pub struct SuspectOrderBody {
     /// The event in whose audit log this is noted.
     #[schema(max_length = 64)]
     pub event: String,
-    /// Why, for the audit log; at most 500 characters.
-    #[schema(max_length = 500)]
+    /// Why, for the audit log; at most 500 characters as people count them (grapheme clusters).
+    #[schema(max_length = 2000)]
     pub note: Option<String>,
 }
 
